@@ -1,0 +1,69 @@
+# Everything a developer types; CI types the same. `make PYTHON=python3.12 test` tries another Python,
+# in an environment of its own.
+PYTHON ?= python3
+PORT ?= 8000
+
+VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_BUILD_CONSTRAINT="$(CURDIR)/constraints.txt" $(BIN)/python -m pip install --quiet -c constraints.txt
+PROGRAMS := src tests bench examples
+
+.PHONY: help serve test lint format bench fuzz docs clean
+
+help:
+	@echo 'make serve   the demo site on http://127.0.0.1:$(PORT)   (PORT=9000 for another port)'
+	@echo 'make test    the whole test suite                      (ARGS="-k name" for a part)'
+	@echo 'make lint    ruff and mypy --strict'
+	@echo 'make format  put the sources into the form that lint expects'
+	@echo 'make bench   measure, beside other servers'
+	@echo 'make fuzz    the property tests, with many more examples'
+	@echo 'make docs    run every program of README.md and docs/'
+	@echo 'make clean   remove the environments and caches'
+
+# Stamps: an environment is made once, and again when what it is made from changes.
+$(VENV)/core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo 'Portico needs Python 3.11 or newer: make PYTHON=python3.12 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@echo '*' > $(VENV)/.gitignore
+	$(PIP) --editable .
+	@touch $@
+
+# httpbin without its dependencies: the reason is in pyproject.toml.
+$(VENV)/test: $(VENV)/core
+	$(PIP) --editable '.[test]'
+	$(PIP) --no-deps httpbin
+	@touch $@
+
+$(VENV)/bench: $(VENV)/test
+	$(PIP) --editable '.[bench]'
+	@touch $@
+
+serve: $(VENV)/core
+	@cd examples/demo && exec "$(CURDIR)/$(BIN)/portico" serve site /app=wsgi:app:app /cgi-bin=cgi:cgi-bin \
+	--at http://127.0.0.1:$(PORT)
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/test
+	$(BIN)/ruff check $(PROGRAMS)
+	$(BIN)/ruff format --check $(PROGRAMS)
+	$(BIN)/mypy
+
+format: $(VENV)/test
+	$(BIN)/ruff check --fix-only --quiet $(PROGRAMS)
+	$(BIN)/ruff format $(PROGRAMS)
+
+bench: $(VENV)/bench
+	@set -e; for program in $(filter-out %/__init__.py %/common.py,$(wildcard bench/*.py)); do \
+	echo "== $$program"; $(BIN)/python "$$program" $(ARGS); done
+
+fuzz: $(VENV)/test
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=3600 $(ARGS)
+
+docs: $(VENV)/test
+	$(BIN)/python -m pytest tests/test_readme.py $(ARGS)
+
+clean:
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,35 @@
+"""Portico: the network stack a Python program needs, from a socket to a cluster.
+
+Write a plain blocking function once; choose address, engine, wire and gateway where you plug it in.
+"""
+
+from portico.address import Address
+from portico.deadline import timeout
+from portico.engines.door import sleep
+from portico.errors import PorticoError, Timeout
+from portico.limits import Limits
+from portico.server import Handler, Server, serve
+from portico.sockets.dial import connect
+from portico.sockets.stream import Stream, wait_any
+from portico.sockets.tls import ClientTLS, ServerTLS
+from portico.web.gateways import as_gateway
+from portico.web.mounts import Mounts
+
+__all__ = [
+    "Address",
+    "ClientTLS",
+    "Handler",
+    "Limits",
+    "Mounts",
+    "PorticoError",
+    "Server",
+    "ServerTLS",
+    "Stream",
+    "Timeout",
+    "as_gateway",
+    "connect",
+    "serve",
+    "sleep",
+    "timeout",
+    "wait_any",
+]

@@ -1,0 +1,138 @@
+"""What all commands share: exit codes, how an error is said, common options.
+
+click calls an option's environment variable after its parameter, so parameters are named as the options
+are: ``--json`` is ``json``, and ``PORTICO_LOOKUP_JSON``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from portico import errors
+
+__all__ = [
+    "CLOSED_PIPE",
+    "EXIT_CODES",
+    "INTERRUPTED",
+    "Command",
+    "above_zero",
+    "debug_option",
+    "ending_quietly",
+    "exit_code",
+    "json_option",
+    "one_line",
+    "report",
+    "timeout_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_CODES: tuple[tuple[type[errors.PorticoError], int], ...] = (
+    (errors.AddressError, 2),
+    (errors.ConfigError, 2),
+    (errors.BindError, 2),
+    (errors.ResolveError, 6),
+    (errors.ConnectError, 7),
+    (errors.ProtocolError, 8),
+    (errors.EndOfStream, 18),
+    (errors.HTTPError, 22),
+    (errors.Timeout, 28),
+    (errors.CertificateError, 60),
+    (errors.TLSError, 35),
+    (errors.ConnectionLost, 56),
+    (errors.LimitExceeded, 63),
+    (errors.AuthenticationError, 67),
+    (errors.PorticoError, 1),
+)
+"""curl's numbers where it has one; 2 is what shells and click mean by wrong usage. The first match wins."""
+
+INTERRUPTED = 130
+"""128 + SIGINT: what shells report for a program that Ctrl-C ended."""
+CLOSED_PIPE = 141
+"""128 + SIGPIPE: what they report for a filter whose reader has gone (``| head``)."""
+
+_DEBUG = "portico.debug"
+
+
+def exit_code(error: errors.PorticoError) -> int:
+    """The exit code for an error, by its class."""
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+
+
+def one_line(text: str) -> str:
+    """A message as one line for a terminal: what a peer put into it cannot move the cursor."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def report(error: errors.PorticoError, ctx: click.Context) -> int:
+    """Say on stderr what went wrong, after a traceback where ``--debug`` asks for it; the exit code."""
+    if ctx.meta.get(_DEBUG):
+        traceback.print_exception(error)
+    click.echo(f"portico: {one_line(str(error))}", err=True)
+    return exit_code(error)
+
+
+@contextmanager
+def ending_quietly() -> Iterator[None]:
+    """Turn a reader that has gone into an exit without words."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more when it ends, and would complain.
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise click.exceptions.Exit(CLOSED_PIPE) from None
+
+
+def debug_option() -> click.Option:
+    """``--debug``, which every command has."""
+    return click.Option(
+        ["--debug"], is_flag=True, expose_value=False, callback=_set_debug, help="Show tracebacks of errors."
+    )
+
+
+def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[_DEBUG] = True
+
+
+class Command(click.Command):
+    """A command with the options that all have: ``@click.command(cls=Command)``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(debug_option())
+
+
+def above_zero(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """A callback for options of ``type=float``: not zero, not below, not ``nan`` or ``inf``."""
+    if value is not None and not 0 < value < math.inf:
+        raise click.BadParameter(f"{value:g} is not a number above zero", ctx, param)
+    return value
+
+
+def timeout_option(default: float | None) -> Callable[[F], F]:
+    """``--timeout S``, passed as ``timeout``: one deadline over all that the command does."""
+    return click.option(
+        "--timeout",
+        type=float,
+        callback=above_zero,
+        metavar="S",
+        default=default,
+        show_default=True,
+        help="Give up after so many seconds.",
+    )
+
+
+def json_option() -> Callable[[F], F]:
+    """``--json``, passed as ``json``: an answer for machines."""
+    return click.option("--json", is_flag=True, help="Print JSON.")

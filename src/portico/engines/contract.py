@@ -1,0 +1,184 @@
+"""What an engine serves: connections that advance, and what runs them.
+
+A connection is a state machine that never waits. The engine calls ``advance()`` when something may have
+changed, and is told what comes next:
+
+====================  =====================================================================
+``WAIT_READ``         parked until the peer sends: holds no thread and no greenlet
+``WAIT_WRITE``        parked until the peer takes more
+``RUN``               call ``run()``: the one step that may call user code, and may block
+``DONE``              over; the transport has been given back
+====================  =====================================================================
+
+``deadline`` says how long the present parked state may last; the engine then calls ``expire()`` and
+advances again. ``run()`` never raises: what user code raises is dealt with inside.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from math import inf
+from typing import Protocol
+
+from portico.address import Address
+from portico.limits import Limits
+from portico.sockets.transport import READ, WRITE, Transport, Waitable
+
+__all__ = ["DONE", "RUN", "WAIT_READ", "WAIT_WRITE", "Connection", "Engine", "Listening", "Load", "Serving"]
+
+DONE = 0
+WAIT_READ = READ
+WAIT_WRITE = WRITE
+RUN = 8
+
+
+class Load:
+    """How one kind of work (a mount, a handler) has behaved of late: does it hold its thread?
+
+    A guess for the engine, never a fact it depends on. ``slow`` and ``quick`` tell what was seen,
+    ``blocks(now)`` what to expect; times are ``time.monotonic`` seconds.
+    """
+
+    __slots__ = ("_blocks_until", "_last_slow")
+
+    MEMORY = 2.0  # seconds for which a block is expected to happen again
+
+    def __init__(self) -> None:
+        self._blocks_until = 0.0
+        self._last_slow = 0.0
+
+    def blocks(self, now: float) -> bool:
+        return now < self._blocks_until
+
+    def slow(self, now: float) -> None:
+        """A request took long. Twice within a short time is a habit, once may be the machine's noise."""
+        if now - self._last_slow < 0.25:
+            self._blocks_until = now + self.MEMORY
+        self._last_slow = now
+
+    def blocked(self, now: float) -> None:
+        """A request held its thread for so long that others had to be rescued."""
+        self._last_slow = now
+        self._blocks_until = now + self.MEMORY
+
+
+class Connection(ABC):
+    """One peer's connection, as the engine sees it. Also the waiter that the transport wakes."""
+
+    __slots__ = (
+        "__weakref__",
+        "again",
+        "deadline",
+        "descriptor",
+        "load",
+        "notify",
+        "running",
+        "transport",
+        "watched",
+    )
+
+    conversation = False
+    """Whether ``run()`` lasts as long as the connection, so that it wants a thread for itself."""
+
+    def __init__(self, transport: Transport, load: Load) -> None:
+        self.transport = transport
+        self.load = load
+        self.deadline = inf
+        self.running = False  # some thread is inside: others only leave word in ``again``
+        self.again = False
+        self.watched = 0  # what the engine's poller watches ``descriptor`` for
+        self.descriptor = -1
+        self.notify: Notify | None = None
+
+    def wake(self) -> None:
+        """The transport's readiness changed without the kernel knowing."""
+        if self.notify is not None:
+            self.notify(self)
+
+    @abstractmethod
+    def advance(self) -> int:
+        """Go as far as possible without waiting: ``WAIT_READ``, ``WAIT_WRITE``, ``RUN`` or ``DONE``."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """Call user code. May block."""
+
+    @abstractmethod
+    def expire(self) -> None:
+        """``deadline`` has passed while parked: set the next state, then ``advance()`` is called."""
+
+    @abstractmethod
+    def refuse(self) -> None:
+        """There is no thread for ``run()``, and the queue is full: answer so instead."""
+
+    @abstractmethod
+    def drain(self, until: float) -> None:
+        """The server is stopping: finish what is begun; an idle connection may stay until ``until``."""
+
+    @abstractmethod
+    def cut(self) -> None:
+        """Close now, whatever is going on; user code inside gets ``StreamClosed`` at its next wait."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What is going on, for the log: the peer and the request."""
+
+
+class Notify(Protocol):
+    def __call__(self, connection: Connection) -> None: ...
+
+
+class Listening(Waitable, ABC):
+    """A listener: ``accept()`` never waits. ``None``: nobody there. Raises ``OSError``."""
+
+    __slots__ = ("address",)
+
+    address: Address
+
+    @abstractmethod
+    def accept(self) -> Transport | None: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class Serving(Protocol):
+    """What an engine needs of a server."""
+
+    limits: Limits
+    conversations: bool  # whether connections are conversations
+    listeners: Sequence[Listening]
+
+    def connected(self, transport: Transport) -> Connection | None:
+        """A new connection, or ``None`` when it was turned away."""
+        ...
+
+    def disconnected(self, connection: Connection) -> None: ...
+
+    def accept_failed(self, listener: Listening, error: OSError) -> None: ...
+
+    def failed(self, connection: Connection, error: BaseException) -> None:
+        """An engine met a bug in a connection's own code; it has been cut."""
+        ...
+
+
+class Engine(ABC):
+    """Runs the connections of one server. One instance serves one server, once."""
+
+    @abstractmethod
+    def start(self, serving: Serving) -> None:
+        """Begin to accept and to run, in threads of its own; returns at once."""
+
+    @abstractmethod
+    def stop(self, grace: float, quiet: float) -> list[str]:
+        """Stop accepting, finish what is begun, within ``grace`` seconds; cut the rest and name it.
+
+        Idle kept connections get ``quiet`` seconds for one more request. A second call with a smaller
+        grace, from any thread, shortens the first.
+        """
+
+    @property
+    @abstractmethod
+    def connections(self) -> int:
+        """How many are open."""

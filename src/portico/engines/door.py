@@ -1,0 +1,384 @@
+"""The one place where a wait happens.
+
+Whatever blocks in Portico goes through the door of the engine it runs on; where engines differ is this,
+and nothing else. ``current()`` finds the door of the calling code, and the functions of this module are
+the short way to it:
+
+* ``wait(transport, events, doing)``: until the transport may be read or written;
+* ``wait_any(wanted, doing)``: until one of several may;
+* ``park(waiter, doing)``: until somebody, in any thread, calls ``waiter.wake()``; locks, queues and
+  name look-ups are built on it, once for all engines;
+* ``sleep``, ``spawn`` (a task beside this one, with ``join`` and ``cancel``), ``run_blocking`` (code
+  that would hold up a hub).
+
+Rules, each with a test: the deadline in force bounds every wait; every wait may return early, so callers
+try again in a loop; closing a transport wakes its waiters before the descriptor goes (closing it would
+wake neither ``poll`` nor ``epoll``); cancellation is ``Cancelled``, raised at a wait, once a ``cancel()``.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import select
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import ceil, inf
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from portico.deadline import check, expired, expiry, settle
+from portico.errors import Cancelled, LocalProtocolError
+from portico.sockets.transport import READ, WRITE, Waitable, Waiter
+
+__all__ = [
+    "THREADS",
+    "Door",
+    "Task",
+    "ThreadDoor",
+    "current",
+    "park",
+    "run_blocking",
+    "sleep",
+    "spawn",
+    "wait",
+    "wait_any",
+    "waiter",
+]
+
+T = TypeVar("T")
+_LONGEST = 2**31 - 1  # poll() takes milliseconds in a C int
+_READY = READ | WRITE
+_BROKEN = select.POLLERR | select.POLLHUP | select.POLLNVAL if hasattr(select, "poll") else 0
+
+
+class Door(ABC):
+    """What an engine offers to blocking code. One instance serves many threads or greenlets."""
+
+    @abstractmethod
+    def wait(self, transport: Waitable, events: int, doing: str) -> int:
+        """Block until one of ``events`` is possible; the ready ones, or 0 after an early wake.
+
+        Raises ``Timeout`` (naming ``doing``) and ``Cancelled``.
+        """
+
+    @abstractmethod
+    def wait_any(self, wanted: Sequence[tuple[Waitable, int]], doing: str) -> list[int]:
+        """Block until one of several is ready: their ready events, in order (0: not yet)."""
+
+    @abstractmethod
+    def waiter(self) -> Waiter:
+        """The waiter of the calling thread or greenlet, to be parked and to be woken."""
+
+    @abstractmethod
+    def park(self, waiter: Waiter, doing: str) -> None:
+        """Block until ``waiter.wake()``; a wake that came before is not lost."""
+
+    @abstractmethod
+    def sleep(self, seconds: float) -> None:
+        """Block for so long. Raises ``Timeout`` at the deadline when that comes first."""
+
+    @abstractmethod
+    def spawn(self, function: Callable[..., T], *args: Any, name: str = "") -> Task[T]:
+        """Run a function beside the caller; it inherits context variables, deadlines included."""
+
+    @abstractmethod
+    def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
+        """Call what may block outside Portico (disk, C code) without holding up others."""
+
+
+class Task(Generic[T]):
+    """A function running beside its starter."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.done = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._joining: set[Waiter] = set()
+        self._cancelling = threading.Lock()
+        self._canceller: Callable[[], None] | None = None
+        self._cancel_early = False
+
+    def join(self) -> T:
+        """Wait for the end: the function's value, or the exception that it raised."""
+        me = waiter()
+        self._joining.add(me)
+        try:
+            while not self.done:
+                park(me, f"waiting for {self.name} to end")
+        finally:
+            self._joining.discard(me)
+        if self._error is None:
+            return self._value  # type: ignore[return-value]
+        try:
+            raise self._error
+        finally:
+            # The error's traceback leads to this frame: no circle, or what failed is freed late.
+            del self
+
+    def cancel(self) -> None:
+        """Let the task's present (or next) wait raise ``Cancelled``. From any thread."""
+        with self._cancelling:
+            if self._canceller is None:
+                self._cancel_early = not self.done
+            else:
+                self._canceller()
+
+    def _attach(self, canceller: Callable[[], None]) -> None:
+        """The task has something to be cancelled by: now, if that was asked for before it ran."""
+        with self._cancelling:
+            self._canceller = canceller
+            if self._cancel_early:
+                canceller()
+
+    def _run(self, find_canceller: Callable[[], Callable[[], None]], body: Callable[[], T]) -> None:
+        try:
+            self._attach(find_canceller())
+            self._value = body()
+        except BaseException as error:  # noqa: BLE001  (join() raises it)
+            self._error = error
+        with self._cancelling:
+            # A task that is kept for its value must not keep its waiter's descriptor.
+            self._canceller = None
+            self.done = True
+        for each in tuple(self._joining):
+            each.wake()
+        del self, body  # as in join()
+
+    def __repr__(self) -> str:
+        state = "running" if not self.done else "done" if self._error is None else "failed"
+        return f"<Task {self.name}: {state}>"
+
+
+class ThreadWaiter:
+    """A thread that can be woken out of ``poll``. Sticky: a wake before the wait ends it at once.
+
+    The descriptors are closed when the last reference goes, never earlier: a waker in another thread
+    may still hold this object after the waiting is over, and must not write into a reused number.
+    """
+
+    __slots__ = ("__weakref__", "_reading", "_writing", "cancelled")
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._reading = self._writing = -1
+        if hasattr(os, "eventfd"):
+            self._reading = self._writing = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        else:
+            self._reading, self._writing = os.pipe()
+            os.set_blocking(self._reading, False)
+            os.set_blocking(self._writing, False)
+
+    def wake(self) -> None:
+        try:
+            os.write(self._writing, b"\1\0\0\0\0\0\0\0")
+        except BlockingIOError:
+            pass  # full of wakes already: one is enough
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.wake()
+
+    def clear(self) -> None:
+        """Forget past wakes; raise ``Cancelled`` if one of them was a cancellation."""
+        try:
+            os.read(self._reading, 4096)
+        except BlockingIOError:
+            pass
+        if self.cancelled:
+            self.cancelled = False
+            raise Cancelled("this wait was cancelled")
+
+    def poll(self, wanted: Sequence[tuple[int, int]], until: float) -> list[tuple[int, int]] | None:
+        """Wait for descriptors or a wake. ``None``: woken; empty: the time is over."""
+        # A fresh object each time: a signal handler may wait in the middle of a wait.
+        poller = select.poll()
+        poller.register(self._reading, READ)
+        for descriptor, events in wanted:
+            poller.register(descriptor, events)
+        ready = poller.poll(_milliseconds(until))
+        if not ready:
+            return []
+        others = [pair for pair in ready if pair[0] != self._reading]
+        if len(others) != len(ready):
+            self.clear()
+            return others or None
+        return others
+
+    def __del__(self) -> None:
+        for descriptor in {self._reading, self._writing} - {-1}:
+            os.close(descriptor)
+
+
+def _milliseconds(until: float) -> int | None:
+    """The time left for ``poll``, rounded up so that a deadline never passes early."""
+    if until == inf:
+        return None
+    return min(max(ceil((until - monotonic()) * 1000), 0), _LONGEST)
+
+
+class ThreadDoor(Door):
+    """The door of code that has a thread to itself: ``poll()`` and a waiter per thread."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+
+    def waiter(self) -> ThreadWaiter:
+        try:
+            mine: ThreadWaiter = self._mine.waiter
+        except AttributeError:
+            mine = self._mine.waiter = ThreadWaiter()
+        return mine
+
+    def forget_waiters(self) -> None:
+        """After a fork: the child must not share its parent's wakes."""
+        self._mine = threading.local()
+
+    def wait(self, transport: Waitable, events: int, doing: str) -> int:
+        return self.wait_any(((transport, events),), doing)[0]
+
+    def wait_any(self, wanted: Sequence[tuple[Waitable, int]], doing: str) -> list[int]:
+        _refuse_asyncio(doing)
+        me, until = self.waiter(), expiry()
+        for transport, _ in wanted:
+            transport.waiters.add(me)
+        try:
+            if me.cancelled:
+                me.clear()
+            if any(transport.closed for transport, _ in wanted):
+                return [0] * len(wanted)
+            ready = [_ready(transport, events) for transport, events in wanted]
+            if any(ready):
+                return ready
+            found = me.poll(_descriptors(wanted), until)
+            if found == [] and until <= monotonic():
+                raise expired(doing)
+            return [_ready_of(found or (), transport, events) for transport, events in wanted]
+        finally:
+            for transport, _ in wanted:
+                transport.waiters.discard(me)
+
+    def park(self, waiter: Waiter, doing: str) -> None:
+        _refuse_asyncio(doing)
+        until = expiry()
+        assert isinstance(waiter, ThreadWaiter)
+        if waiter.cancelled:
+            waiter.clear()
+        if waiter.poll((), until) == [] and until <= monotonic():
+            raise expired(doing)
+
+    def sleep(self, seconds: float) -> None:
+        if not seconds >= 0:
+            raise ValueError(f"sleep({seconds!r}): expected seconds, zero or more")
+        _refuse_asyncio("sleeping")
+        check("sleeping")
+        me, until, end = self.waiter(), expiry(), monotonic() + seconds
+        if me.cancelled:
+            me.clear()
+        while monotonic() < end:
+            me.poll((), min(until, end))
+            if until <= monotonic() and until < end:
+                raise expired("sleeping")
+
+    def spawn(self, function: Callable[..., T], *args: Any, name: str = "") -> Task[T]:
+        task: Task[T] = Task(name or getattr(function, "__name__", "task"))
+        context = contextvars.copy_context()
+        context.run(settle)
+        parts = (lambda: self.waiter().cancel, partial(context.run, function, *args))
+        threading.Thread(target=task._run, args=parts, name=f"portico {task.name}", daemon=True).start()
+        return task
+
+    def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
+        return function(*args)
+
+
+def _ready(transport: Waitable, events: int) -> int:
+    """What can be told without the kernel: all there is to know where it watches nothing."""
+    return transport.ready(events) if transport.fileno() < 0 else 0
+
+
+def _descriptors(wanted: Sequence[tuple[Waitable, int]]) -> list[tuple[int, int]]:
+    merged: dict[int, int] = {}
+    for transport, events in wanted:
+        descriptor = transport.fileno()
+        if descriptor >= 0:
+            merged[descriptor] = merged.get(descriptor, 0) | transport.interest(events)
+    return list(merged.items())
+
+
+def _ready_of(found: Sequence[tuple[int, int]], transport: Waitable, events: int) -> int:
+    if transport.closed:  # its number may have been given to another since
+        return 0
+    descriptor = transport.fileno()
+    if descriptor < 0:
+        return transport.ready(events)
+    for number, got in found:
+        if number == descriptor:
+            if not got & (transport.interest(events) | _BROKEN):
+                return 0
+            # TLS may have to write in order to read: what it wanted is a reason to try again.
+            return events if got & _BROKEN or not got & events else got & events & _READY
+    return 0
+
+
+def _refuse_asyncio(doing: str) -> None:
+    """A blocking wait would stop a whole asyncio loop: say so instead."""
+    events = sys.modules.get("asyncio.events")
+    if events is not None and events._get_running_loop() is not None:
+        raise LocalProtocolError(
+            f"{doing} would block the asyncio loop of this thread; use asyncio.to_thread() around "
+            "the blocking call"
+        )
+
+
+THREADS = ThreadDoor()
+_local = threading.local()
+
+
+def current() -> Door:
+    """The door of the calling thread: that of its hub, or the one for plain threads."""
+    door: Door = getattr(_local, "door", THREADS)
+    return door
+
+
+def wait(transport: Waitable, events: int, doing: str) -> int:
+    """``Door.wait`` of the calling code."""
+    return current().wait(transport, events, doing)
+
+
+def wait_any(wanted: Sequence[tuple[Waitable, int]], doing: str) -> list[int]:
+    """``Door.wait_any`` of the calling code."""
+    return current().wait_any(wanted, doing)
+
+
+def waiter() -> Waiter:
+    """``Door.waiter`` of the calling code."""
+    return current().waiter()
+
+
+def park(waiter: Waiter, doing: str) -> None:
+    """``Door.park`` of the calling code."""
+    current().park(waiter, doing)
+
+
+def sleep(seconds: float) -> None:
+    """Sleep, within the deadline in force. Raises ``Timeout``, ``Cancelled``."""
+    current().sleep(seconds)
+
+
+def spawn(function: Callable[..., T], *args: Any, name: str = "") -> Task[T]:
+    """Run a function beside this one, on the engine of the caller."""
+    return current().spawn(function, *args, name=name)
+
+
+def run_blocking(function: Callable[..., T], *args: Any) -> T:
+    """Call what blocks outside Portico without holding up other connections."""
+    return current().run_blocking(function, *args)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=THREADS.forget_waiters)

@@ -1,0 +1,121 @@
+"""Watching many descriptors at once: ``epoll``, edge-triggered, where there is one; else ``selectors``.
+
+A connection is registered once and stays so while it is parked or running. Edge-triggered, an event
+says *something new*, so whoever handles it goes on until the kernel says *would block*; in exchange a
+request costs no ``epoll_ctl``. The fallback is level-triggered: there a running connection is taken out,
+or its unread bytes would make every poll return at once.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import selectors
+from typing import Protocol
+
+from portico.sockets.transport import READ, WRITE
+
+__all__ = ["HANGUP", "EpollPoller", "Poller", "SelectPoller", "make_poller"]
+
+HANGUP = 0x2000 | 0x10 | 0x8  # EPOLLRDHUP, EPOLLHUP, EPOLLERR: a short read may not be the last
+
+
+class Poller(Protocol):
+    """``poll`` gives (descriptor, events) pairs; ``wake()`` from any thread ends it early."""
+
+    edge: bool
+
+    def watch(self, descriptor: int, events: int, known: int, *, level: bool = False) -> None:
+        """Watch for ``events`` (0: stop watching); ``known`` is what was watched for before."""
+        ...
+
+    def poll(self, seconds: float) -> list[tuple[int, int]]: ...
+
+    def wake(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class EpollPoller:
+    """Linux."""
+
+    edge = True
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._waker, select.EPOLLIN | select.EPOLLET)
+
+    def watch(self, descriptor: int, events: int, known: int, *, level: bool = False) -> None:
+        if not events:
+            self._epoll.unregister(descriptor)
+            return
+        mask = events if level else events | select.EPOLLRDHUP | select.EPOLLET
+        if known:
+            self._epoll.modify(descriptor, mask)
+        else:
+            self._epoll.register(descriptor, mask)
+
+    def poll(self, seconds: float) -> list[tuple[int, int]]:
+        found = self._epoll.poll(seconds, 256)
+        if found and found[0][0] == self._waker:
+            del found[0]
+        return found
+
+    def wake(self) -> None:
+        os.eventfd_write(self._waker, 1)
+
+    def close(self) -> None:
+        self._epoll.close()
+        os.close(self._waker)
+
+
+class SelectPoller:
+    """Everywhere else: kqueue, poll or select, level-triggered."""
+
+    edge = False
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._reading, False)
+        os.set_blocking(self._writing, False)
+        self._selector.register(self._reading, selectors.EVENT_READ)
+
+    def watch(self, descriptor: int, events: int, known: int, *, level: bool = False) -> None:
+        if not events:
+            self._selector.unregister(descriptor)
+            return
+        mask = (selectors.EVENT_READ if events & READ else 0) | (selectors.EVENT_WRITE if events & WRITE else 0)
+        if known:
+            self._selector.modify(descriptor, mask)
+        else:
+            self._selector.register(descriptor, mask)
+
+    def poll(self, seconds: float) -> list[tuple[int, int]]:
+        found = []
+        for key, mask in self._selector.select(seconds):
+            if key.fd == self._reading:
+                os.read(self._reading, 4096)
+                continue
+            events = (READ if mask & selectors.EVENT_READ else 0) | (WRITE if mask & selectors.EVENT_WRITE else 0)
+            found.append((key.fd, events | HANGUP))
+        return found
+
+    def wake(self) -> None:
+        try:
+            os.write(self._writing, b"\0")
+        except BlockingIOError:
+            pass  # full of wakes already
+
+    def close(self) -> None:
+        self._selector.close()
+        os.close(self._reading)
+        os.close(self._writing)
+
+
+def make_poller() -> Poller:
+    """The best poller of this platform."""
+    if hasattr(select, "epoll") and hasattr(os, "eventfd"):
+        return EpollPoller()
+    return SelectPoller()

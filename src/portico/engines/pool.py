@@ -1,0 +1,125 @@
+"""Threads made on demand, up to a bound, that leave when they have had nothing to do for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Pool"]
+
+IDLE = 10.0
+"""Seconds after which a thread without work leaves."""
+
+Job = tuple[Callable[[Any], bool], Any]
+
+
+class _Slot:
+    """Where an idle thread waits: whoever fills ``job`` releases ``bell``."""
+
+    __slots__ = ("bell", "job")
+
+    def __init__(self) -> None:
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        self.job: Job | None = None
+
+
+class Pool:
+    """Runs jobs ``function(argument)`` in threads; at most ``size`` at once, the rest in line, in order.
+
+    ``busy`` counts jobs inside the bound. A job returns whether it was one of them when it ended.
+    """
+
+    def __init__(self, size: int, queue: float) -> None:
+        self.size = size
+        self.busy = 0
+        self.threads = 0
+        self._queue = queue
+        self._lock = threading.Lock()
+        self._idle: list[_Slot] = []
+        self._waiting: deque[Job] = deque()
+        self._closed = False
+
+    def submit(self, function: Callable[[Any], bool], argument: Any) -> bool:
+        """Run a job, now or in its turn. ``False``: the queue is full, or no thread can be made."""
+        job = (function, argument)
+        with self._lock:
+            if self.busy >= self.size:
+                if len(self._waiting) >= self._queue:
+                    return False
+                self._waiting.append(job)
+                return True
+            self.busy += 1
+        if self._begin(job):
+            return True
+        with self._lock:
+            self.busy -= 1
+        return False
+
+    def beyond(self, function: Callable[[Any], bool], argument: Any) -> bool:
+        """Run a job now and outside the bound; the engine's own business."""
+        return self._begin((function, argument))
+
+    def adopt(self) -> None:
+        """A job that began outside the bound has turned into one inside it."""
+        with self._lock:
+            self.busy += 1
+
+    def close(self) -> None:
+        """Let idle threads go now, and busy ones when they are done."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for slot in idle:
+            slot.bell.release()
+
+    def _begin(self, job: Job) -> bool:
+        with self._lock:
+            slot = self._idle.pop() if self._idle else None
+            if slot is None:
+                self.threads += 1
+            else:
+                slot.job = job
+        if slot is not None:
+            slot.bell.release()
+            return True
+        try:
+            threading.Thread(target=self._main, args=(job,), name="portico worker", daemon=True).start()
+        except RuntimeError:  # the system gives no more threads
+            with self._lock:
+                self.threads -= 1
+            return False
+        return True
+
+    def _main(self, first: Job) -> None:
+        slot = _Slot()
+        slot.job = first
+        del first  # an idle thread must not keep the connection of its last job alive
+        while slot.job is not None:
+            counted = slot.job[0](slot.job[1])
+            slot.job = None
+            self._next(slot, counted)
+
+        with self._lock:
+            self.threads -= 1
+
+    def _next(self, slot: _Slot, counted: bool) -> None:
+        """Put the next job into the slot; leave it empty when the thread may go."""
+        with self._lock:
+            if counted:
+                if self._waiting:
+                    slot.job = self._waiting.popleft()
+                    return
+                self.busy -= 1
+            if self._closed:
+                return
+            self._idle.append(slot)
+        if slot.bell.acquire(timeout=IDLE):
+            return
+        with self._lock:
+            if slot in self._idle:
+                self._idle.remove(slot)
+                return
+        slot.bell.acquire()  # somebody took the slot in the last moment: the bell is about to ring

@@ -1,0 +1,436 @@
+"""The engine ``threads``: any code, many connections.
+
+One thread, the **leader**, polls all parked connections and advances them; what is cheap it runs itself,
+as fast as a single-threaded loop. What may hold a thread goes to another:
+
+* conversations (raw stream handlers), always: a thread each, up to the bound, then in line, in order;
+* requests of a kind that has blocked of late (``Load``), or while all threads are busy: to the pool, up
+  to the bound; beyond it they queue, in order, and beyond ``limits.queue`` they are refused;
+* a request that blocks by surprise: the watchdog sees the leader inside one request for longer than a
+  tick and makes another thread the leader. The deposed one finishes its request as a pool thread.
+
+Leadership is a number: whoever carries the newest is the leader. It changes only under the lock, and a
+leader looks at it after each ``run()``; undelivered events are in one queue that its successor goes on
+with. While a thread is inside a connection (``running``), the leader only leaves word (``again``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import fields
+from math import inf
+from time import monotonic, sleep, thread_time
+
+from portico.engines.contract import DONE, RUN, WAIT_READ, Connection, Engine, Listening, Serving
+from portico.engines.poller import HANGUP, make_poller
+from portico.engines.pool import Pool
+from portico.errors import ConfigError
+from portico.limits import Limits
+from portico.sockets.transport import READ
+
+__all__ = ["Threads"]
+
+REQUEST_THREADS = 32
+"""Requests that may hold a thread at once: enough for handlers that wait for a database."""
+CONVERSATION_THREADS = 1000
+"""A thread costs about 30 KiB; a thousand talking at once is what this engine is for."""
+TICK = 0.005
+"""Seconds that the leader may be inside one request before another takes over."""
+SLOW = 0.001
+"""Seconds; a request that takes longer is a reason to expect the same of its kind."""
+ACCEPT_BATCH = 64
+ACCEPT_PAUSE = 0.1
+"""Without descriptors, accepting rests for so long: nothing spins, and service resumes."""
+_RESTFUL = 20  # ticks without a request, after which the watchdog sleeps until one comes
+
+
+class _Bell:
+    """Wakes the leader when somebody dials a listener that has no descriptor."""
+
+    def __init__(self, engine: Threads, listener: Listening) -> None:
+        self._engine = engine
+        self._listener = listener
+
+    def wake(self) -> None:
+        self._engine.notify(self._listener)
+
+
+class Threads(Engine):
+    """A leader, a watchdog, and up to ``size`` threads inside user code."""
+
+    def __init__(self, size: int | None = None) -> None:
+        if size is not None and size < 1:
+            raise ConfigError(f"engine threads:{size}: at least one thread is needed")
+        self.promotions = 0
+        self._wanted = size
+        self._poller = make_poller()
+        self._lock = threading.Lock()
+        self._all: set[Connection] = set()
+        self._table: dict[int, Connection] = {}  # by descriptor: what the poller watches
+        self._listening: dict[int, Listening] = {}
+        self._paused: list[tuple[float, Listening]] = []
+        self._batch: deque[tuple[int, int]] = deque()
+        self._woken: deque[Connection | Listening] = deque()
+        self._polling = False
+        self._generation = 0
+        self._inline: Connection | None = None
+        self._inline_number = 0
+        self._watchdog = threading.Event()
+        self._watching = False
+        self._stopping = False
+        self._draining = False
+        self._quiet_until = inf
+        self._over = threading.Event()
+        self._finished = False
+        self._led = threading.Event()
+
+    @property
+    def connections(self) -> int:
+        return len(self._all)
+
+    # -- beginning and end
+
+    def start(self, serving: Serving) -> None:
+        self._serving = serving
+        self._tick = _sweep_interval(serving.limits)
+        self._next_sweep = 0.0
+        if serving.conversations:
+            self._pool = Pool(self._wanted or CONVERSATION_THREADS, inf)
+        else:
+            self._pool = Pool(self._wanted or REQUEST_THREADS, serving.limits.queue)
+        for listener in serving.listeners:
+            self._listen(listener)
+        self._pool.beyond(self._lead, 0)
+        threading.Thread(target=self._watch, name="portico watchdog", daemon=True).start()
+
+    def stop(self, grace: float, quiet: float) -> list[str]:
+        with self._lock:
+            self._quiet_until = min(self._quiet_until, monotonic() + min(quiet, grace))
+            self._stopping = True
+            self._draining = False
+        self._poller.wake()
+        self._over.wait(grace)
+        cut = []
+        for connection in tuple(self._all):
+            cut.append(connection.describe())
+            connection.cut()
+            self.notify(connection)
+        self._over.wait(1.0)
+        self._finish()
+        return cut
+
+    def _finish(self) -> None:
+        """Send every thread home; one that is stuck in user code follows when that returns."""
+        with self._lock:
+            first, self._finished = not self._finished, True
+        self._pool.close()
+        self._watchdog.set()
+        self._poller.wake()
+        if self._led.wait(1.0) and first:
+            self._poller.close()
+
+    # -- the leader
+
+    def _lead(self, mine: int) -> bool:
+        """Lead until deposed (``True``: this thread has become one of the pool's) or finished."""
+        while True:
+            while self._woken or self._batch:
+                if not self._deliver(mine):
+                    return True
+            if self._finished:
+                self._led.set()
+                return False
+            now = monotonic()
+            if self._stopping and not self._draining:
+                self._drain()
+            if now >= self._next_sweep:
+                self._sweep(now)
+            if not self._woken:
+                self._poll(now)
+
+    def _poll(self, now: float) -> None:
+        seconds = max(self._next_sweep - now, 0.0) if self._all or self._paused else -1.0
+        self._polling = True
+        try:
+            # Whoever has left word before the flag was up rang no bell.
+            events = self._poller.poll(0.0 if self._woken or self._finished else seconds)
+        finally:
+            self._polling = False
+        self._batch.extend(events)
+
+    def notify(self, item: Connection | Listening) -> None:
+        """From any thread: look at this again."""
+        self._woken.append(item)
+        if self._polling:
+            self._poller.wake()
+
+    def _deliver(self, mine: int) -> bool:
+        """Handle one event. ``False``: deposed while doing so."""
+        if self._woken:
+            item = self._woken.popleft()
+            if not isinstance(item, Connection):
+                self._accept(item)
+                return True
+            connection = item
+        else:
+            descriptor, events = self._batch.popleft()
+            found = self._table.get(descriptor)
+            if found is None:
+                if descriptor in self._listening:
+                    self._accept(self._listening[descriptor])
+                return True
+            connection = found
+            if events & HANGUP and connection.transport.short_read_drains:
+                connection.transport.short_read_drains = False
+        if connection.running and self._leave_word(connection):
+            return True
+        try:
+            return self._advance(connection, mine)
+        except Exception as error:
+            self._crashed(connection, error)
+            return self._generation == mine
+
+    def _leave_word(self, connection: Connection) -> bool:
+        with self._lock:
+            if connection.running:
+                connection.again = True
+                if not self._poller.edge:
+                    self._unwatch(connection)
+            return connection.running
+
+    def _advance(self, connection: Connection, mine: int) -> bool:
+        step = connection.advance()
+        while step == RUN:
+            if connection.conversation or self._pool.busy >= self._pool.size or connection.load.blocks(monotonic()):
+                self._hand(connection)
+                return True
+            if not self._run_inline(connection, mine):
+                self._after_run(connection)
+                return False
+            step = connection.advance()
+        self._settle(connection, step)
+        return True
+
+    def _run_inline(self, connection: Connection, mine: int) -> bool:
+        """Run a request on the leader's own thread. ``False``: deposed meanwhile."""
+        self._inline_number += 1
+        self._inline = connection
+        if not self._watching:
+            self._watchdog.set()
+        began = monotonic()
+        connection.run()
+        ended = monotonic()
+        with self._lock:
+            self._inline = None
+            deposed = self._generation != mine
+        if ended - began > SLOW:
+            connection.load.slow(ended)
+        return not deposed
+
+    def _hand(self, connection: Connection) -> None:
+        """Give ``run()`` to a pool thread; refuse it when the queue is full."""
+        connection.running = True
+        if connection.conversation or not self._poller.edge:
+            self._unwatch(connection)
+        if not self._pool.submit(self._work, connection):
+            connection.running = False
+            connection.refuse()
+            self.notify(connection)
+
+    def _work(self, connection: Connection) -> bool:
+        """A pool thread's job: run, then go on until there is something to wait for."""
+        began, used = monotonic(), thread_time()
+        connection.run()
+        took, used = monotonic() - began, thread_time() - used
+        if took > SLOW and used < took / 2:
+            connection.load.blocked(began + took)
+        self._after_run(connection)
+        return True
+
+    def _after_run(self, connection: Connection) -> None:
+        try:
+            while True:
+                step = connection.advance()
+                if step == RUN:
+                    connection.run()
+                    continue
+                with self._lock:
+                    if connection.again:
+                        connection.again = False
+                        continue
+                    if step != DONE:
+                        self._park(connection, step)
+                        connection.running = False
+                        return
+                self._forget(connection)
+                return
+        except Exception as error:
+            self._crashed(connection, error)
+
+    def _crashed(self, connection: Connection, error: Exception) -> None:
+        """A bug in a connection's own code: it costs that connection, and is reported."""
+        connection.cut()
+        self._forget(connection)
+        self._serving.failed(connection, error)
+
+    # -- parking
+
+    def _settle(self, connection: Connection, step: int) -> None:
+        if step == DONE:
+            self._forget(connection)
+        elif connection.transport.interest(step) != connection.watched:
+            with self._lock:
+                self._park(connection, step)
+
+    def _park(self, connection: Connection, step: int) -> None:
+        """Watch for what the connection waits for. Call with the lock held."""
+        descriptor = connection.transport.fileno()
+        if descriptor < 0:
+            if connection.transport.closed or connection.transport.ready(step):
+                self.notify(connection)  # nobody else will say so
+            return
+        wanted = connection.transport.interest(step)
+        if wanted != connection.watched:
+            self._poller.watch(descriptor, wanted, connection.watched)
+            connection.watched = wanted
+            connection.descriptor = descriptor
+            self._table[descriptor] = connection
+
+    def _unwatch(self, connection: Connection) -> None:
+        if connection.watched:
+            self._poller.watch(connection.descriptor, 0, connection.watched)
+            connection.watched = 0
+            if self._table.get(connection.descriptor) is connection:
+                del self._table[connection.descriptor]
+
+    def _forget(self, connection: Connection) -> None:
+        with self._lock:
+            # The descriptor is closed already, and may be another connection's by now.
+            if self._table.get(connection.descriptor) is connection:
+                del self._table[connection.descriptor]
+        connection.transport.waiters.discard(connection)
+        if connection in self._all:
+            self._all.discard(connection)
+            self._serving.disconnected(connection)
+        if self._draining and not self._all:
+            self._over.set()
+
+    # -- accepting
+
+    def _listen(self, listener: Listening) -> None:
+        descriptor = listener.fileno()
+        if descriptor < 0:
+            listener.waiters.add(_Bell(self, listener))
+            self.notify(listener)
+        else:
+            self._listening[descriptor] = listener
+            self._poller.watch(descriptor, READ, 0, level=True)
+
+    def _accept(self, listener: Listening) -> None:
+        for _ in range(ACCEPT_BATCH):
+            if listener.closed:
+                return
+            if len(self._all) >= self._serving.limits.connections:
+                self._pause(listener)
+                return
+            try:
+                transport = listener.accept()
+            except OSError as error:
+                self._serving.accept_failed(listener, error)
+                self._pause(listener)
+                return
+            if transport is None:
+                return
+            connection = self._serving.connected(transport)
+            if connection is not None:
+                self._begin(connection)
+        if listener.fileno() < 0:
+            self.notify(listener)
+
+    def _begin(self, connection: Connection) -> None:
+        self._all.add(connection)
+        connection.notify = self.notify
+        connection.transport.waiters.add(connection)
+        if connection.conversation or connection.transport.fileno() < 0:
+            self._woken.append(connection)
+        else:
+            self._settle(connection, WAIT_READ)
+
+    def _pause(self, listener: Listening) -> None:
+        descriptor = listener.fileno()
+        if descriptor >= 0 and self._listening.pop(descriptor, None) is not None:
+            self._poller.watch(descriptor, 0, READ)
+        until = monotonic() + ACCEPT_PAUSE
+        self._paused.append((until, listener))
+        self._next_sweep = min(self._next_sweep, until)
+
+    # -- time
+
+    def _sweep(self, now: float) -> None:
+        """Deadlines of parked connections. A look at each costs less than keeping them in order."""
+        self._next_sweep = now + self._tick
+        for connection in tuple(self._all):
+            if connection.deadline <= now and not connection.running:
+                connection.expire()
+                self._woken.append(connection)
+        paused, self._paused = self._paused, []
+        for until, listener in paused:
+            if until <= now and not listener.closed:
+                self._listen(listener)
+            elif not listener.closed:
+                self._paused.append((until, listener))
+                self._next_sweep = min(self._next_sweep, until)
+
+    def _drain(self) -> None:
+        for listener in self._serving.listeners:
+            if not listener.closed:
+                self._accept(listener)  # who came before the end is still served
+                self._listening.pop(listener.fileno(), None)
+                listener.close()
+        self._paused.clear()
+        self._draining = True
+        for connection in tuple(self._all):
+            connection.drain(self._quiet_until)
+            self._woken.append(connection)
+        self._next_sweep = 0.0
+        if not self._all:
+            self._over.set()
+
+    # -- the watchdog
+
+    def _watch(self) -> None:
+        seen = resting = 0
+        while not self._finished:
+            if resting > _RESTFUL:
+                self._watchdog.clear()
+                self._watching = False
+                self._watchdog.wait()
+                self._watching, resting = True, 0
+            sleep(TICK)
+            number = self._inline_number
+            resting = resting + 1 if number == seen and self._inline is None else 0
+            if number == seen and self._inline is not None:
+                self._depose(number)
+            seen = number
+
+    def _depose(self, number: int) -> None:
+        """The leader has been inside one request for a whole tick: let another thread lead."""
+        with self._lock:
+            connection = self._inline
+            if connection is None or self._inline_number != number or self._finished:
+                return
+            connection.running = True
+            connection.load.blocked(monotonic())
+            self._inline = None
+            self._generation += 1
+            self.promotions += 1
+            mine = self._generation
+        self._pool.adopt()
+        self._pool.beyond(self._lead, mine)
+
+
+def _sweep_interval(limits: Limits) -> float:
+    """How often to look at deadlines: a quarter of the shortest, within 0.02 and 1 second."""
+    times = [value for field in fields(limits) if isinstance(value := getattr(limits, field.name), float)]
+    return min(max(min(times) / 4, 0.02), 1.0)

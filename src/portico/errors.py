@@ -1,0 +1,186 @@
+"""Everything that Portico raises, in one tree.
+
+::
+
+    PorticoError                      whatever went wrong in the network stack
+    ├── AddressError                  (ValueError) an address that cannot be read; says which part
+    ├── ConfigError                   (ValueError) a setting, target or option that cannot work
+    ├── ResolveError                  (OSError) a name without an address
+    ├── ConnectError                  (ConnectionError) nobody answered; .failures lists every attempt
+    ├── BindError                     (OSError) an address that cannot be listened on
+    ├── TLSError                      the secure channel could not be made or was broken
+    │   └── CertificateError          the peer's certificate was refused
+    ├── Timeout                       (TimeoutError) a deadline passed; .doing says what was waited for
+    ├── ConnectionLost                (ConnectionError) the peer went away
+    │   ├── EndOfStream               (EOFError) the bytes ended early; .partial holds what came
+    │   └── Truncated                 TLS ended without its closing alert: the end cannot be trusted
+    ├── StreamClosed                  this side closed the stream (maybe in another thread)
+    ├── StreamBusy                    a second reader, or a second writer, on one stream
+    ├── ProtocolError                 the peer broke the protocol; .status is the answer it gets
+    ├── LocalProtocolError            our own side tried an illegal move (a bug in the caller)
+    ├── LimitExceeded                 more than a limit allows; .limit names it, .status is the answer
+    ├── HTTPError                     an HTTP answer that says no; .response
+    ├── AuthenticationError           who is there could not be proved
+    └── RemoteError                   code on the other side raised; .traceback
+
+    Cancelled                         (BaseException) apart: the wait was called off from outside
+
+Each message says what was attempted, with which peer, and where it helps, what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+__all__ = [
+    "AddressError",
+    "AuthenticationError",
+    "BindError",
+    "Cancelled",
+    "CertificateError",
+    "ConfigError",
+    "ConnectError",
+    "ConnectionLost",
+    "EndOfStream",
+    "HTTPError",
+    "LimitExceeded",
+    "LocalProtocolError",
+    "PorticoError",
+    "ProtocolError",
+    "RemoteError",
+    "ResolveError",
+    "StreamBusy",
+    "StreamClosed",
+    "TLSError",
+    "Timeout",
+    "Truncated",
+]
+
+
+class PorticoError(Exception):
+    """Root of everything that Portico raises on its own account."""
+
+
+class AddressError(PorticoError, ValueError):
+    """An address that cannot be read; the message names the part that is wrong."""
+
+
+class ConfigError(PorticoError, ValueError):
+    """A setting, target or option that cannot work; the message says what to change."""
+
+
+class ResolveError(PorticoError, OSError):
+    """A name for which no address was found."""
+
+
+class ConnectError(PorticoError, ConnectionError):
+    """No address of the peer could be reached.
+
+    ``failures`` lists each attempt as ``(address text, reason)`` in the order they were made.
+    """
+
+    def __init__(self, message: str, failures: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+
+
+class BindError(PorticoError, OSError):
+    """An address that cannot be listened on (in use, not ours, not permitted)."""
+
+
+class TLSError(PorticoError):
+    """The secure channel could not be made, or broke."""
+
+
+class CertificateError(TLSError):
+    """The peer's certificate was refused; the message says why."""
+
+
+class Timeout(PorticoError, TimeoutError):
+    """A deadline passed.
+
+    ``doing`` says what was being waited for; ``sent`` is set when a write was cut: so many of
+    its bytes had been handed over.
+    """
+
+    def __init__(self, doing: str, *, seconds: float | None = None, sent: int | None = None) -> None:
+        within = "" if seconds is None else f" after {seconds:g} s"
+        went = "" if sent is None else f" ({sent} bytes had gone out)"
+        super().__init__(f"timed out{within} while {doing}{went}")
+        self.doing = doing
+        self.seconds = seconds
+        self.sent = sent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.doing, seconds=self.seconds, sent=self.sent), ()
+
+
+class ConnectionLost(PorticoError, ConnectionError):
+    """The peer went away in the middle."""
+
+
+class EndOfStream(ConnectionLost, EOFError):
+    """The bytes ended before what was asked for was complete; ``partial`` holds what came."""
+
+    def __init__(self, message: str, partial: bytes = b"") -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+class Truncated(ConnectionLost):
+    """A TLS stream ended without ``close_notify``: somebody may have cut it (RFC 8446, 6.1)."""
+
+
+class StreamClosed(PorticoError):
+    """The stream was closed on this side, perhaps by another thread."""
+
+
+class StreamBusy(PorticoError):
+    """One reader and one writer may use a stream at a time; this was a second."""
+
+
+class ProtocolError(PorticoError):
+    """The peer broke the protocol. ``status`` is the answer a server should give."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class LocalProtocolError(PorticoError):
+    """Our own side tried a move that the protocol does not allow at this point."""
+
+
+class LimitExceeded(PorticoError):
+    """More than a limit allows. ``limit`` is the field of ``Limits``; ``status`` the answer."""
+
+    def __init__(self, message: str, limit: str = "", status: int = 400) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.status = status
+
+
+class HTTPError(PorticoError):
+    """An HTTP answer that says no; ``response`` is that answer."""
+
+    def __init__(self, message: str, response: object = None) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class AuthenticationError(PorticoError):
+    """A peer did not prove who it is, or refused our proof."""
+
+
+class RemoteError(PorticoError):
+    """Code on the other side raised; ``traceback`` is its text, when it was sent."""
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+class Cancelled(BaseException):
+    """The wait was called off from outside. Not an ``Exception``, so that it is not swallowed."""

@@ -1,0 +1,68 @@
+"""Request bodies: gathered before the gateway runs, or read from the connection while it does."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from portico.http.server import HTTPConnection
+
+__all__ = ["Spool", "StreamedBody"]
+
+
+class Spool:
+    """Gathers a body: in memory up to ``most`` bytes, beyond that in an unnamed temporary file."""
+
+    __slots__ = ("_file", "_most", "_parts", "size")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._parts: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        """Append a piece."""
+        self.size += len(data)
+        if self._file is not None:
+            self._file.write(data)
+            return
+        self._parts.append(data)
+        if self.size > self._most:
+            self._file = tempfile.TemporaryFile(prefix="portico-body-")  # noqa: SIM115 (closed by the taker)
+            self._file.writelines(self._parts)
+            self._parts.clear()
+
+    def file(self) -> IO[bytes]:
+        """The whole body, from its beginning; the caller closes it."""
+        if self._file is None:
+            return io.BytesIO(b"".join(self._parts))
+        self._file.seek(0)
+        return self._file
+
+    def close(self) -> None:
+        """Drop what was gathered."""
+        self._parts.clear()
+        if self._file is not None:
+            self._file.close()
+
+
+class StreamedBody(io.RawIOBase):
+    """A body that is read from the connection as the gateway asks for it. Ends where the body ends."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self._connection = connection
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if not self._rest:
+            self._rest = memoryview(self._connection.next_piece())
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size

@@ -1,0 +1,244 @@
+"""One request and its answer, as a gateway sees them.
+
+A gateway is what an HTTP server mounts: static files, CGI, WSGI, a handler. It is called with an
+``Exchange``, reads ``exchange.body``, and answers by ``respond`` in one piece or by ``start``, ``write``,
+``send_file`` and ``finish``. It may run in any thread and may block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from urllib.parse import unquote_to_bytes
+
+from portico.address import Address
+from portico.engines.contract import Load
+from portico.errors import LocalProtocolError
+from portico.http.messages import RequestHead
+from portico.http.pages import REASONS, error_page
+from portico.limits import Limits
+from portico.sockets.transport import Bytes
+
+if TYPE_CHECKING:
+    from portico.http.server import HTTPConnection
+
+__all__ = ["Exchange", "Gateway", "Mount", "Route", "authority_of", "split_target"]
+
+Headers = list[tuple[str, str]]
+
+
+class Gateway(Protocol):
+    """Something that answers requests. ``name`` is for the log."""
+
+    name: str
+
+    def streams(self, request: RequestHead) -> bool:
+        """Whether to be called before the body has arrived; else it is complete when called."""
+        ...
+
+    def __call__(self, exchange: Exchange) -> None: ...
+
+
+class Mount:
+    """A gateway at its place: ``prefix`` without trailing slash (``""`` is the root)."""
+
+    __slots__ = ("gateway", "load", "prefix")
+
+    def __init__(self, gateway: Gateway, prefix: str = "") -> None:
+        self.gateway = gateway
+        self.prefix = prefix
+        self.load = Load()
+
+    def __repr__(self) -> str:
+        return f"<Mount {self.prefix or '/'} {self.gateway.name}>"
+
+
+class Route(Protocol):
+    """Finds who answers a request, by its host and path; ``None``: nobody does."""
+
+    def __call__(self, exchange: Exchange) -> Mount | None: ...
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """``(path, query)`` of a request target, both as sent; the path of an absolute-form is that of its
+    origin-form (RFC 9112, 3.2)."""
+    path, _, query = target.partition("?")
+    if not path.startswith("/"):
+        _, scheme_end, rest = path.partition("://")
+        if scheme_end:
+            path = "/" + rest.partition("/")[2]
+    return path, query
+
+
+class Exchange:
+    """A request, and the way to answer it.
+
+    ``path``: decoded, one latin-1 character a byte (as WSGI has it); ``raw_path`` and ``query`` as sent.
+    ``mount``: the prefix the gateway is mounted under, ``path_info`` (``raw_path_info``) what follows.
+    ``body``: a binary file; ``body_length`` its bytes, ``None`` when it is chunked and still arriving.
+    """
+
+    __slots__ = (
+        "_connection",
+        "body",
+        "body_length",
+        "method",
+        "mount",
+        "path",
+        "query",
+        "raw_path",
+        "request",
+        "sent",
+        "started",
+        "status",
+        "target",
+    )
+
+    def __init__(self, connection: HTTPConnection, request: RequestHead) -> None:
+        self._connection = connection
+        self.request = request
+        self.method = request.method
+        self.target = target = request.target
+        if target[0] == "/" and "?" not in target:
+            self.raw_path, self.query = target, ""
+        else:
+            self.raw_path, self.query = split_target(target)
+        raw = self.raw_path
+        self.path = unquote_to_bytes(raw).decode("latin-1") if "%" in raw else raw
+        self.mount = ""
+        self.body: Any = None
+        self.body_length: int | None = 0
+        self.started = False
+        self.status = 0
+        self.sent = 0
+
+    # -- the request
+
+    @property
+    def headers(self) -> Headers:
+        """The fields: lower-case names, latin-1 values, in the order received."""
+        return self.request.headers
+
+    def header(self, name: str) -> str | None:
+        """All values of a field, joined by commas; ``None`` without one."""
+        return self.request.get(name)
+
+    @property
+    def path_info(self) -> str:
+        """The decoded path below the mount."""
+        return self.path[len(self.mount) :]
+
+    @property
+    def raw_path_info(self) -> str:
+        """The undecoded path below the mount."""
+        mount, raw = self.mount, self.raw_path
+        if "%" not in raw:
+            return raw[len(mount) :]
+        # What the mount is made of may have been escaped: count it off in decoded characters.
+        index = 0
+        for _ in mount:
+            index += 3 if raw[index] == "%" else 1
+        return raw[index:]
+
+    @property
+    def scheme(self) -> str:
+        """``http``, or ``https`` under TLS."""
+        return "https" if self.tls is not None else "http"
+
+    @property
+    def host(self) -> str:
+        """The authority that was asked for (``Host``, or that of the target); may be empty."""
+        return authority_of(self.request)
+
+    @property
+    def peer(self) -> Address | None:
+        """Who asks."""
+        return self._connection.transport.peer
+
+    @property
+    def local(self) -> Address | None:
+        """Where it was asked."""
+        return self._connection.transport.local
+
+    @property
+    def tls(self) -> Any:
+        """The facts of the secure channel, or ``None``."""
+        return self._connection.transport.tls
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds in force."""
+        return self._connection.limits
+
+    @property
+    def connection(self) -> HTTPConnection:
+        """The connection, for what lasts longer than one request."""
+        return self._connection
+
+    # -- the answer
+
+    def respond(self, status: int, headers: Headers, body: bytes = b"", reason: str = "") -> None:
+        """Answer in one piece; ``Content-Length`` is added.
+
+        Raises ``LocalProtocolError`` when an answer was begun, or a header cannot be sent.
+        """
+        self._begin(status)
+        self._connection.answer_whole(status, reason or REASONS.get(status, ""), headers, body)
+        self.started = True
+        self.sent = len(body)
+
+    def start(self, status: int, headers: Headers, reason: str = "") -> None:
+        """Begin an answer whose body follows; a ``Content-Length`` among the headers is kept to.
+
+        Without one it is sent in chunks, or until close to HTTP/1.0 clients. Nothing leaves before the
+        first ``write``, ``send_file`` or ``finish``. Raises ``LocalProtocolError``.
+        """
+        self._begin(status)
+        self._connection.answer_head(status, reason or REASONS.get(status, ""), headers)
+        self.started = True
+
+    def write(self, data: Bytes) -> None:
+        """Send a part of the body; waits while the reader is too slow. Raises ``ConnectionLost``,
+        ``LocalProtocolError`` for more than ``Content-Length``."""
+        self._connection.answer_data(data)
+        self.sent += len(data)
+
+    def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        """Send part of an open regular file without copying; it is closed afterwards, come what may."""
+        try:
+            self._connection.answer_file(file, offset, count)
+        except BaseException:
+            file.close()
+            raise
+        self.sent += count
+
+    def finish(self) -> None:
+        """End the answer. Raises ``LocalProtocolError`` when less than ``Content-Length`` was sent."""
+        self._connection.answer_end()
+
+    def respond_error(self, status: int, detail: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Answer with the standard error page; ``detail`` is plain text for people."""
+        page_headers, page = error_page(status, detail)
+        self.respond(status, [*page_headers, *headers], page)
+
+    def _begin(self, status: int) -> None:
+        if self.started:
+            raise LocalProtocolError("this request has been answered already")
+        if not 200 <= status <= 999:
+            raise LocalProtocolError(f"{status} is not the status of a final answer")
+        self.status = status
+
+
+def authority_of(request: RequestHead) -> str:
+    """The authority a request is for (RFC 9112, 3.3); ``""`` when it names none."""
+    target = request.target
+    if target[0] != "/":
+        _, scheme_end, rest = target.partition("://")
+        if scheme_end:
+            return rest.partition("/")[0].partition("?")[0]
+        if request.method == "CONNECT":
+            return target
+    for name, value in request.headers:
+        if name == "host":
+            return value
+    return ""

@@ -1,0 +1,64 @@
+"""Reason phrases, the ``Date`` field and the standard error page."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from html import escape
+from http import HTTPStatus
+from time import time
+
+__all__ = ["REASONS", "SERVER_LINE", "date_line", "error_page", "server_lines"]
+
+REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
+REASONS.update({413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"})
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{status} {reason}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 12vh auto 0; max-width: 34rem; padding: 0 1.5rem;
+       color: #222; background: #fff }}
+h1 {{ font-size: 1.6rem; margin: 0 0 .5rem }} h1 b {{ color: #8a2432; margin-right: .6rem }}
+@media (prefers-color-scheme: dark) {{ body {{ color: #ddd; background: #181818 }} h1 b {{ color: #e8808f }} }}
+</style></head>
+<body><h1><b>{status}</b>{reason}</h1><p>{detail}</p></body></html>
+"""
+
+
+SERVER_LINE = "Server: portico\r\n"
+
+
+class _Clock:
+    """Header lines that change once a second."""
+
+    def __init__(self) -> None:
+        self._made = (0, "", "")
+
+    def lines(self) -> tuple[int, str, str]:
+        second = int(time())
+        made = self._made
+        if made[0] != second:
+            date = f"Date: {formatdate(second, usegmt=True)}\r\n"
+            # One assignment, so that another thread sees the old lines or the new ones, never a mixture.
+            made = self._made = (second, date, date + SERVER_LINE)
+        return made
+
+
+_CLOCK = _Clock()
+
+
+def date_line() -> str:
+    """The ``Date`` field of now with its line end (RFC 9110, 6.6.1)."""
+    return _CLOCK.lines()[1]
+
+
+def server_lines() -> str:
+    """The ``Date`` and ``Server`` fields of now, each with its line end."""
+    return _CLOCK.lines()[2]
+
+
+def error_page(status: int, detail: str = "") -> tuple[list[tuple[str, str]], bytes]:
+    """Headers and body of an error answer. ``detail`` is plain text and gets escaped."""
+    reason = REASONS.get(status, "Error")
+    body = _PAGE.format(status=status, reason=escape(reason), detail=escape(detail)).encode()
+    return [("Content-Type", "text/html; charset=utf-8"), ("X-Content-Type-Options", "nosniff")], body

@@ -1,0 +1,96 @@
+"""Every bound of the network stack in one frozen value, each default with its reason.
+
+A ``Limits`` travels as an argument, never as a global: two servers in one process may differ.
+``Limits().but(body=1 << 20)`` gives a changed copy. Sizes are bytes, times are seconds; ``None``
+means unbounded where the type allows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from portico.errors import ConfigError
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds in force. Raises ``ConfigError`` for a value that is not a positive number."""
+
+    # Streams
+    line: int = 65536
+    """Longest line that ``read_line`` takes: no sane text protocol has longer ones."""
+    read_all: int = 64 << 20
+    """What ``read_all`` gathers: a reader that wants more should stream."""
+
+    # HTTP, sizes
+    request_line: int = 8192
+    """RFC 9112, 3: recipients should take at least 8000 octets."""
+    headers: int = 100
+    """Number of header fields; browsers send about twenty."""
+    header_bytes: int = 65536
+    """The whole head. Large cookies stay below 16 KiB; what is larger is an attack or a bug."""
+    body: int | None = 1 << 30
+    """A request's body, after chunked coding is undone."""
+    body_memory: int = 1 << 18
+    """A body larger than this is kept in a temporary file while it arrives."""
+    chunk_extension_bytes: int = 4096
+    """All chunk extensions of one body together: they are legal and useless."""
+    response_memory: int = 1 << 20
+    """So much of a streamed answer may wait for a slow reader before its producer has to wait."""
+    pipelined: int = 100
+    """Requests answered from one read before others get their turn."""
+
+    # HTTP and TLS, times
+    handshake: float = 10.0
+    """A TLS handshake takes two round trips; ten seconds is generous on a bad mobile link."""
+    head: float = 15.0
+    """From the first byte of a head to its blank line."""
+    idle: float = 60.0
+    """A kept-alive connection without a request; browsers reuse within a minute or not at all."""
+    body_rate: int = 500
+    """Least bytes a second of an arriving body, averaged, after ``body_grace``."""
+    body_grace: float = 20.0
+    """Seconds a body may take before its rate is judged."""
+    write_stall: float = 30.0
+    """An answer of which the peer takes nothing for so long is given up."""
+    linger: float = 2.0
+    """After an early error answer: so long is input still swallowed, lest a reset eat the answer."""
+    request: float | None = None
+    """A whole request, from its first byte to the answer's last; off by default."""
+
+    # Servers
+    connections: int = 20000
+    """Open connections of one server; beyond it, accepting pauses."""
+    backlog: int = 2048
+    """Connections that the kernel may hold before they are accepted."""
+    queue: int = 1024
+    """Requests that wait for a free thread; beyond it they are refused (503)."""
+    drain_quiet: float = 5.0
+    """While draining: an idle kept connection gets so long for one more request."""
+
+    # Programs
+    cgi_seconds: float = 60.0
+    """A CGI program that runs longer is killed."""
+    cgi_output: int = 1 << 30
+    """What a CGI program may write."""
+    cgi_header_bytes: int = 65536
+    """The header part of a CGI program's answer."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None and "None" in str(field.type):
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+                raise ConfigError(f"limit {field.name}={value!r}: expected a number above zero")
+
+    def but(self, **changes: Any) -> Limits:
+        """A copy with some limits changed. Raises ``ConfigError`` for a name that is no limit."""
+        known = {field.name for field in fields(self)}
+        for name in changes:
+            if name not in known:
+                raise ConfigError(f"no limit is called {name!r}; there are: {', '.join(sorted(known))}")
+        return replace(self, **changes)

@@ -1,0 +1,349 @@
+"""Serving: a handler, some addresses, an engine.
+
+``serve(handler, "tcp://:9000")`` blocks until a signal; ``Server(handler, …)`` is the same as a context
+manager, in any thread, for embedding and tests. What a handler is depends on the wire: for streams a
+function of a ``Stream`` or a class with ``handle()``; other wires register themselves by ``register_wire``.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+from collections.abc import Callable
+from time import monotonic
+from types import FrameType, TracebackType
+from typing import Any
+
+from portico.address import Address
+from portico.address.schemes import SCHEMES
+from portico.engines import Engine, door, make_engine
+from portico.engines.contract import Connection, Listening
+from portico.engines.conversation import Conversation
+from portico.errors import ConfigError, ConnectionLost, PorticoError, TLSError
+from portico.limits import Limits
+from portico.sockets.listen import inherited, listen
+from portico.sockets.stream import Stream
+from portico.sockets.tls import ServerTLS
+from portico.sockets.transport import Transport, Waiter
+
+__all__ = ["Handler", "Server", "Wire", "register_wire", "serve"]
+
+log = logging.getLogger("portico.server")
+
+Connector = Callable[[Transport], Connection]
+Wire = Callable[[Any, "Server"], Connector]
+"""From a handler and its server to what makes a connection of an accepted transport."""
+
+_WIRES: dict[str, Wire] = {}
+_CLAIMS: list[tuple[Callable[[Any], bool], str]] = []
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_LOG_PAUSE = 5.0  # seconds between two lines about the same trouble
+
+
+def register_wire(name: str, wire: Wire, claims: Callable[[Any], bool] = lambda handler: False) -> None:
+    """Make a protocol available: ``name`` is an address's ``wire``; ``claims(handler)`` says whether a
+    handler speaks it also on plain stream addresses (``tcp unix memory fd``)."""
+    _WIRES[name] = wire
+    _CLAIMS.append((claims, name))
+
+
+class Handler:
+    """A conversation as a class (row R1): subclass, and write ``handle``.
+
+    A new instance for each connection; ``stream``, ``peer`` and ``server`` are set before ``setup()``.
+    ``finish()`` is called whenever ``setup()`` succeeded.
+    """
+
+    stream: Stream
+    peer: Address | None
+    server: Server
+
+    def setup(self) -> None:
+        """Before ``handle``."""
+
+    def handle(self) -> None:
+        """The conversation."""
+
+    def finish(self) -> None:
+        """After ``handle``, also when it raised."""
+
+
+class Server:
+    """Serves ``handler`` on ``addresses`` until ``stop()``; also a context manager.
+
+    ``engine``: ``inline``, ``threads``, ``threads:N`` or an ``Engine``. ``limits``: see ``Limits``.
+    ``tls``: a ``ServerTLS`` for the addresses that are secure (``tls https``). ``grace``: seconds that
+    ``stop()`` leaves to what is going on. ``wire``: what the bytes look like on plain stream addresses;
+    found out from the handler when not given. Raises ``ConfigError``, ``AddressError``; ``start()``
+    raises ``BindError``.
+    """
+
+    def __init__(
+        self,
+        handler: Any,
+        *addresses: Any,
+        engine: str | Engine = "threads",
+        limits: Limits | None = None,
+        tls: ServerTLS | None = None,
+        grace: float = 10.0,
+        wire: str | None = None,
+    ) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
+        self.tls = tls
+        self.grace = grace
+        self.accepted = 0
+        self.access: Callable[..., None] | None = None  # called after each answer by wires that have such
+        self.listeners: list[Listening] = []
+        self.addresses: list[Address] = []
+        self.cut: list[str] = []
+        self._engine = make_engine(engine)
+        self._asked = [Address.parse(address) for address in addresses] or inherited()
+        self._wire = wire or _claimed_wire(handler)
+        self._connectors: dict[str, Connector] = {}
+        self._started = False
+        self._stopped = False
+        self._waiting: set[Waiter] = set()
+        self._last_log = 0.0
+        self._check()
+
+    @property
+    def conversations(self) -> bool:
+        """Whether connections are conversations (raw streams), not requests."""
+        return all(self._wire_of(address) == "stream" for address in self._asked)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return self._engine.connections
+
+    def start(self) -> Server:
+        """Bind every address and begin to serve; returns at once. Raises ``BindError``."""
+        if self._started:
+            raise ConfigError("this server was started before; make a new one")
+        self._started = True
+        try:
+            for address in self._asked:
+                for listener in listen(address, self.limits.backlog):
+                    self.listeners.append(listener)
+                    self.addresses.append(listener.address)
+        except BaseException:
+            for listener in self.listeners:
+                listener.close()
+            raise
+        self._engine.start(self)
+        return self
+
+    def stop(self, grace: float | None = None, quiet: float = 0.0) -> list[str]:
+        """Stop: no new connections; what is going on gets ``grace`` seconds (default: the server's).
+
+        Idle kept connections get ``quiet`` seconds for one more request. What had to be cut is returned
+        and kept in ``cut``. From any thread, more than once: a later call with less grace shortens it.
+        """
+        if self._started:
+            self.cut += self._engine.stop(self.grace if grace is None else grace, quiet)
+        self._stopped = True
+        for waiter in tuple(self._waiting):
+            waiter.wake()
+        return self.cut
+
+    def wait(self) -> None:
+        """Block until the server has been stopped."""
+        self.wait_or(lambda: False)
+
+    def wait_or(self, condition: Callable[[], bool], wakers: Callable[[Waiter], object] = id) -> bool:
+        """Block until stopped (``True``), or until a wake of the calling thread finds ``condition`` true.
+
+        ``wakers`` is given the waiter to wake.
+        """
+        me = door.waiter()
+        self._waiting.add(me)
+        wakers(me)
+        try:
+            while not self._stopped and not condition():
+                door.park(me, "serving")
+        finally:
+            self._waiting.discard(me)
+        return self._stopped
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(0.0 if error is not None else None)
+
+    def __repr__(self) -> str:
+        where = ", ".join(map(str, self.addresses or self._asked))
+        state = "stopped" if self._stopped else "serving" if self._started else "new"
+        return f"<Server {where}: {state}, {self.connections} connections>"
+
+    # -- what the engine calls
+
+    def connected(self, transport: Transport) -> Connection | None:
+        """Make a connection of an accepted transport."""
+        self.accepted += 1
+        local = transport.local
+        scheme = local.scheme if local is not None else "tcp"
+        if scheme in ("tls", "https") and self.tls is not None:
+            transport = self.tls.wrap(transport)
+        connector = self._connectors.get(scheme)
+        if connector is None:
+            connector = self._connectors[scheme] = _WIRES[self._wire_name(scheme)](self.handler, self)
+        return connector(transport)
+
+    def disconnected(self, connection: Connection) -> None:
+        """A connection is over."""
+
+    def accept_failed(self, listener: Listening, error: OSError) -> None:
+        """Accepting rests for a moment; said once in a while, not each time."""
+        now = monotonic()
+        if now - self._last_log >= _LOG_PAUSE:
+            self._last_log = now
+            advice = "; raise the limit (ulimit -n)" if error.errno in _OUT_OF_RESOURCES else ""
+            log.warning("cannot accept on %s: %s%s", listener.address, error.strerror, advice)
+
+    def failed(self, connection: Connection, error: BaseException) -> None:
+        """A bug in connection code, caught by the engine."""
+        log.error("%s was cut by an internal error", connection.describe(), exc_info=error)
+
+    # -- inside
+
+    def _check(self) -> None:
+        if not self._asked:
+            raise ConfigError("a server needs an address to listen on, such as tcp://127.0.0.1:8000")
+        for address in self._asked:
+            name = self._wire_of(address)
+            if name not in _WIRES:
+                raise ConfigError(f"{address}: no server speaks {name!r}; there are: {', '.join(_WIRES)}")
+            if address.secure and self.tls is None:
+                raise ConfigError(f"{address} needs a certificate: pass tls=ServerTLS(certificate=…, key=…)")
+        if self.conversations and not callable(self.handler):
+            raise ConfigError(f"the handler {self.handler!r} is not callable")
+
+    def _wire_of(self, address: Address) -> str:
+        return self._wire_name(address.scheme)
+
+    def _wire_name(self, scheme: str) -> str:
+        wire = SCHEMES[scheme].wire
+        return self._wire if wire == "stream" else wire
+
+
+def serve(
+    handler: Any,
+    *addresses: Any,
+    engine: str | Engine = "threads",
+    limits: Limits | None = None,
+    tls: ServerTLS | None = None,
+    grace: float = 10.0,
+    wire: str | None = None,
+    ready: Callable[[Server], None] | None = None,
+) -> list[str]:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once. Blocks.
+
+    Arguments as for ``Server``; ``ready(server)`` is called once it listens. What was cut after
+    ``grace`` seconds is logged and returned. In another thread than the main one signals are not touched.
+    """
+    server = Server(handler, *addresses, engine=engine, limits=limits, tls=tls, grace=grace, wire=wire)
+    with _Signals() as signals:
+        server.start()
+        try:
+            if ready is not None:
+                ready(server)
+            signals.wait(server)
+        finally:
+            server.stop(0.0)
+    for what in server.cut:
+        log.warning("cut %s", what)
+    return server.cut
+
+
+class _Signals:
+    """SIGTERM and SIGINT while serving: the first drains, the second stops now.
+
+    A handler only counts and wakes: it may run in the middle of anything, so it takes no lock.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._waiter: Waiter | None = None
+        self._before: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> _Signals:
+        for number in self.SIGNALS:
+            try:
+                self._before.append((number, signal.signal(number, self._received)))
+            except ValueError:
+                break  # not the main thread: signals are somebody else's
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before:
+            signal.signal(number, handler)
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._waiter is not None:
+            self._waiter.wake()
+
+    def _remember(self, waiter: Waiter) -> None:
+        self._waiter = waiter
+
+    def wait(self, server: Server) -> None:
+        """Until stopped from elsewhere, or drained after a signal, or told twice."""
+        if server.wait_or(lambda: self._count > 0, self._remember):
+            return
+        log.info(
+            "stopping: up to %g s for %d connections; a second signal stops now", server.grace, server.connections
+        )
+        draining = door.spawn(server.stop, server.grace, server.limits.drain_quiet, name="drain")
+        if not server.wait_or(lambda: self._count > 1, self._remember):
+            server.stop(0.0)
+        draining.join()
+
+
+def _claimed_wire(handler: Any) -> str:
+    """The wire that a handler speaks on plain stream addresses; raw streams when nobody claims it."""
+    for claims, name in _CLAIMS:
+        if claims(handler):
+            return name
+    return "stream"
+
+
+def _stream_wire(handler: Any, server: Server) -> Connector:
+    converse = _converse_by_class(handler, server) if isinstance(handler, type) else handler
+
+    def report(doing: str, peer: object, error: BaseException) -> None:
+        if doing == "handshake" or isinstance(error, (TLSError, ConnectionLost)):
+            log.info("%s with %s: %s", doing, peer, error)
+        else:
+            log.error("the handler of the connection from %s failed: %r", peer, error, exc_info=error)
+
+    return lambda transport: Conversation(transport, converse, server.limits, report)
+
+
+def _converse_by_class(kind: type, server: Server) -> Callable[[Stream], None]:
+    if not callable(getattr(kind, "handle", None)):
+        raise ConfigError(f"the handler class {kind.__name__} has no method handle()")
+
+    def converse(stream: Stream) -> None:
+        handler = kind()
+        handler.stream, handler.peer, handler.server = stream, stream.peer, server
+        getattr(handler, "setup", _nothing)()
+        try:
+            handler.handle()
+        finally:
+            getattr(handler, "finish", _nothing)()
+
+    return converse
+
+
+def _nothing() -> None:
+    pass
+
+
+register_wire("stream", _stream_wire)

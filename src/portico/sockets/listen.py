@@ -1,0 +1,274 @@
+"""Listening: from an address to sockets that can be accepted from.
+
+One address may need several sockets (a name with an IPv4 and an IPv6 address); an empty host is every
+interface, by one dual-stack socket where the system has IPv6. Port 0 picks one port for all of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable, Sequence
+
+from portico.address import Address
+from portico.engines.contract import Listening
+from portico.errors import BindError, ConfigError
+from portico.sockets import memory
+from portico.sockets.names import resolve
+from portico.sockets.transport import SocketTransport, Transport, socket_file
+
+__all__ = ["SocketListener", "inherited", "listen"]
+
+_DEFAULT_MODE = 0o600
+"""A Unix socket is for its owner until told otherwise (row S10)."""
+_FIRST_INHERITED = 3  # sd_listen_fds(3)
+_PORT_TRIES = 16
+
+
+class SocketListener(Listening):
+    """A listening stream socket, TCP or Unix. ``address`` has the real port. Owns the socket."""
+
+    __slots__ = ("_descriptor", "_scheme", "_unlink", "sock")
+
+    def __init__(self, sock: socket.socket, address: Address, unlink: tuple[str, int] | None = None) -> None:
+        super().__init__()
+        sock.setblocking(False)
+        self.sock = sock
+        self.address = address
+        self._scheme = address.scheme
+        self._descriptor = sock.fileno()
+        self._unlink = unlink
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def accept(self) -> Transport | None:
+        while True:
+            try:
+                sock, name = self.sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return None
+            except OSError as error:
+                if error.errno in _GONE_BEFORE_ACCEPT:
+                    continue
+                raise
+            return SocketTransport(sock, Address.of_socket(self._scheme, name), self.address)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.wake()
+        self._descriptor = -1
+        self.sock.close()
+        if self._unlink is not None:
+            _unlink_same(*self._unlink)
+
+    def __repr__(self) -> str:
+        return f"<SocketListener {self.address}{' closed' if self.closed else ''}>"
+
+
+# accept(2): errors of the connection, not of the listener; the next one may be well.
+_GONE_BEFORE_ACCEPT = frozenset(
+    getattr(errno, name)
+    for name in "ECONNABORTED EPROTO ENETDOWN ENOPROTOOPT EHOSTDOWN ENONET EHOSTUNREACH ENETUNREACH".split()
+    if hasattr(errno, name)
+)
+
+
+def listen(address: Address, backlog: int) -> list[Listening]:
+    """Listeners for an address (``tcp tls http https unix memory fd``).
+
+    Raises ``BindError`` saying what to do, ``ConfigError`` for an address that cannot be listened on.
+    """
+    transport = address.transport
+    if transport == "memory":
+        return [memory.listen(address)]
+    if transport == "fd":
+        return [_adopt(address)]
+    if transport == "unix":
+        return [_listen_unix(address, backlog)]
+    if transport in ("tcp", "tls"):
+        return _listen_tcp(address, backlog)
+    raise ConfigError(f"{address}: a stream server cannot listen on {transport} addresses")
+
+
+def inherited() -> list[Address]:
+    """The sockets passed by a service manager (``LISTEN_FDS``, ``LISTEN_PID``), as ``fd:`` addresses."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = os.environ.get("LISTEN_FDS", "")
+    if not count.isdigit():
+        raise ConfigError(f"LISTEN_FDS={count!r}: expected the number of inherited sockets")
+    return [Address.parse(f"fd://{_FIRST_INHERITED + index}") for index in range(int(count))]
+
+
+def _listen_tcp(address: Address, backlog: int) -> list[Listening]:
+    for _ in range(_PORT_TRIES):
+        sockets = _bind_all(address, backlog)
+        if sockets is not None:
+            return [SocketListener(sock, _named(address, sock)) for sock in sockets]
+    raise BindError(f"cannot listen on {address}: no port was free on all of its addresses")
+
+
+def _bind_all(address: Address, backlog: int) -> list[socket.socket] | None:
+    """A socket for each of the name's addresses, on one port. ``None``: the picked port was not free."""
+    sockets: list[socket.socket] = []
+    port = address.port
+    try:
+        for family, name in _places(address):
+            try:
+                sock = _bound(family, (name[0], port, *name[2:]), backlog)
+            except OSError as error:
+                if sockets and address.port == 0 and error.errno == errno.EADDRINUSE:
+                    _close_all(sockets)
+                    return None
+                raise BindError(f"cannot listen on {address}: {_advice(error, address)}") from error
+            sockets.append(sock)
+            port = sock.getsockname()[1]
+    except BaseException:
+        _close_all(sockets)
+        raise
+    return sockets
+
+
+def _places(address: Address) -> Sequence[tuple[int, tuple[str, int, *tuple[int, ...]]]]:
+    if not address.host:
+        if socket.has_dualstack_ipv6():
+            return [(socket.AF_INET6, ("::", 0, 0, 0))]
+        return [(socket.AF_INET, ("0.0.0.0", 0))]
+    return [(found.family, found.sockaddr) for found in resolve(address.host, 0)]
+
+
+def _bound(family: int, name: tuple[object, ...], backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit it: answers leave at once.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if name[0] == "::" else 1)
+        sock.bind(name)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _close_all(sockets: Sequence[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+def _named(address: Address, sock: socket.socket) -> Address:
+    """The address as given, with the port that it really got (and the numeric host for each family)."""
+    name = sock.getsockname()
+    if not address.host or address.is_ip:
+        return address.with_port(name[1])
+    return Address.of_socket(address.scheme, name)
+
+
+def _advice(error: OSError, address: Address) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "the address is in use; stop the program that has it, or choose another port (0 picks one)"
+    if error.errno == errno.EACCES:
+        return "not permitted; ports below 1024 need privileges, choose a higher one"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address"
+    return error.strerror or str(error)
+
+
+# -- Unix sockets
+
+
+def _listen_unix(address: Address, backlog: int) -> Listening:
+    path = socket_file(address)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        unlink = None
+        if path.startswith("\0"):
+            sock.bind(path)
+        else:
+            _remove_stale(path, address)
+            unlink = _bind_private(sock, path, address)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise BindError(f"cannot listen on {address}: {_unix_advice(error, path)}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return SocketListener(sock, address, unlink)
+
+
+def _bind_private(sock: socket.socket, path: str, address: Address) -> tuple[str, int]:
+    """Bind so that the file never has, not for a moment, more permissions than it shall have."""
+    before = os.umask(0o177)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+    os.chmod(path, address.mode if address.mode is not None else _DEFAULT_MODE)
+    return path, os.lstat(path).st_ino
+
+
+def _remove_stale(path: str, address: Address) -> None:
+    """Remove a socket file that nobody listens on any more; refuse to touch anything else."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise BindError(f"cannot listen on {address}: the path exists and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            _unlink_same(path, found.st_ino)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EINPROGRESS):
+                raise
+    raise BindError(f"cannot listen on {address}: another program is listening there")
+
+
+def _unlink_same(path: str, inode: int) -> None:
+    """Unlink our own file, not one that a successor has put in its place."""
+    try:
+        if os.lstat(path).st_ino == inode:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _unix_advice(error: OSError, path: str) -> str:
+    if error.errno == errno.ENOENT:
+        return f"the folder {os.path.dirname(path) or '.'} does not exist"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"not permitted to write in {os.path.dirname(path) or '.'}"
+    return error.strerror or str(error)
+
+
+# -- inherited descriptors
+
+
+def _adopt(address: Address) -> Listening:
+    """A listener over an inherited descriptor, which must be a listening stream socket."""
+    number = address.fd
+    try:
+        sock = socket.socket(fileno=os.dup(number))
+    except OSError as error:
+        raise BindError(f"cannot listen on {address}: no socket was passed under this number") from error
+    try:
+        listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        if sock.type != socket.SOCK_STREAM or not listening:
+            raise BindError(f"cannot listen on {address}: it is not a listening stream socket")
+        scheme = "unix" if sock.family == socket.AF_UNIX else "tcp"
+        return SocketListener(sock, Address.of_socket(scheme, sock.getsockname()))
+    except BaseException:
+        sock.close()
+        raise

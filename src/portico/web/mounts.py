@@ -1,0 +1,61 @@
+"""Which gateway answers which path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote_to_bytes
+
+from portico.errors import ConfigError
+from portico.http.exchange import Exchange, Gateway, Mount
+
+__all__ = ["Mounts", "read_prefix"]
+
+
+class Mounts:
+    """Gateways by path prefix; the longest that fits answers.
+
+    A prefix fits whole segments: ``/app`` answers ``/app`` and ``/app/x``, not ``/apple``. Paths are
+    compared as decoded, exactly as they came: ``/app/../x`` is below ``/app``, for the gateway to refuse.
+    """
+
+    def __init__(self, mounts: Iterable[tuple[str, Gateway]]) -> None:
+        self._mounts: dict[str, Mount] = {}
+        for prefix, gateway in mounts:
+            mount = Mount(gateway, read_prefix(prefix))
+            if mount.prefix in self._mounts:
+                raise ConfigError(f"two targets are mounted at {mount.prefix or '/'}: give one another path")
+            self._mounts[mount.prefix] = mount
+        if not self._mounts:
+            raise ConfigError("nothing is mounted: name at least one target")
+        self._ordered = sorted(self._mounts.values(), key=lambda mount: -len(mount.prefix))
+        self._single = self._mounts.get("") if len(self._mounts) == 1 else None
+
+    def __iter__(self) -> Iterator[Mount]:
+        return iter(self._mounts.values())
+
+    def find(self, exchange: Exchange) -> Mount | None:
+        """The mount for a request, or ``None``."""
+        if self._single is not None:
+            return self._single
+        path = exchange.path
+        for mount in self._ordered:
+            prefix = mount.prefix
+            if path.startswith(prefix) and (len(path) == len(prefix) or not prefix or path[len(prefix)] == "/"):
+                return mount
+        return None
+
+    def __repr__(self) -> str:
+        return "<Mounts " + ", ".join(mount.prefix or "/" for mount in self._ordered) + ">"
+
+
+def read_prefix(text: str) -> str:
+    """A mount's path, as written by a user, in its decoded form. Raises ``ConfigError``."""
+    if not text.startswith("/"):
+        raise ConfigError(f"the mount {text!r} must begin with a slash, as in /app")
+    if "?" in text or "#" in text or any(ord(char) < 0x21 or ord(char) == 0x7F for char in text):
+        raise ConfigError(f"the mount {text!r} must be a plain path, as in /app; escape other characters with %")
+    segments = text.strip("/").split("/")
+    if any(segment in (".", "..") for segment in segments) or ("" in segments and text.strip("/")):
+        raise ConfigError(f"the mount {text!r} has an empty segment or dots")
+    decoded = unquote_to_bytes(text.rstrip("/")).decode("latin-1")
+    return decoded

@@ -1,0 +1,290 @@
+"""WSGI applications (PEP 3333) as a gateway.
+
+The body is complete when the application is called (in memory, or in a temporary file), unless the
+gateway was made with ``stream=True`` or the client waits to be asked for it (``Expect``); either way
+``wsgi.input`` ends where the body ends (``wsgi.input_terminated``).
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from portico.address import Address
+from portico.errors import LocalProtocolError
+from portico.http.exchange import Exchange
+from portico.http.messages import RequestHead
+
+__all__ = ["WSGI", "FileWrapper"]
+
+log = logging.getLogger("portico.wsgi")
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
+
+_STATUS = re.compile(r"([1-9][0-9][0-9])(?: (.*))?", re.ASCII)
+_HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-connection transfer-encoding te trailer upgrade".split()  # RFC 9110, 7.6.1
+)
+# The body has been taken out of its chunks; and HTTP_PROXY must never be a client's choice (httpoxy).
+_NOT_PASSED = frozenset({"transfer-encoding", "proxy", "content-length", "content-type"})
+
+
+class WSGI:
+    """Serves ``app(environ, start_response)``.
+
+    ``stream``: call it before the body has arrived. ``environ``: more entries for the environment.
+    """
+
+    def __init__(
+        self, app: Application, *, name: str = "", stream: bool = False, environ: Mapping[str, Any] | None = None
+    ) -> None:
+        self.app = app
+        self.name = f"wsgi:{name or getattr(app, '__name__', type(app).__name__)}"
+        self._stream = stream
+        self._extra = dict(environ or {})
+
+    def streams(self, request: RequestHead) -> bool:
+        return self._stream
+
+    def __call__(self, exchange: Exchange) -> None:
+        answer = _Answer(exchange)
+        result = self.app(self._environ(exchange), answer.start_response)
+        try:
+            if type(result) is list and len(result) == 1 and not answer.begun and exchange.method != "HEAD":
+                answer.whole(result[0])
+            elif isinstance(result, FileWrapper) and answer.file(result):
+                pass
+            else:
+                for data in result:
+                    answer.block(data)
+                answer.end()
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+
+    def _environ(self, exchange: Exchange) -> Environ:
+        request, scratch = exchange.request, exchange.connection.scratch
+        template: Environ | None = scratch.get(self) if request.repeated else None
+        if template is None:
+            base: Environ = scratch.get(_Base)
+            if base is None:
+                base = scratch[_Base] = _base_environ(exchange)
+            template = base | self._extra if self._extra else base.copy()
+            _add_headers(template, request.headers)
+            scratch[self] = template
+        environ = template.copy()
+        environ["REQUEST_METHOD"] = exchange.method
+        environ["SERVER_PROTOCOL"] = request.version
+        environ["REQUEST_URI"] = exchange.target
+        environ["SCRIPT_NAME"] = exchange.mount
+        environ["PATH_INFO"] = exchange.path_info
+        environ["QUERY_STRING"] = exchange.query
+        environ["wsgi.input"] = exchange.body
+        if exchange.body_length:
+            environ["CONTENT_LENGTH"] = str(exchange.body_length)
+        elif exchange.body_length is None:
+            environ.pop("CONTENT_LENGTH", None)
+        return environ
+
+
+class _Base:
+    """The key under which a connection keeps the entries that are the same for all its requests."""
+
+
+def _base_environ(exchange: Exchange) -> Environ:
+    peer, local = exchange.peer, exchange.local
+    secure = exchange.tls is not None
+    environ: Environ = {
+        "SERVER_NAME": (local.host if local is not None else "") or "localhost",
+        "SERVER_PORT": _port(local) or ("443" if secure else "80"),
+        "SERVER_SOFTWARE": "portico",
+        "REMOTE_ADDR": peer.host if peer is not None else "",
+        "REMOTE_PORT": _port(peer),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": exchange.scheme,
+        "wsgi.errors": ERRORS,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": FileWrapper,
+    }
+    if secure:
+        environ["HTTPS"] = "on"
+    return environ
+
+
+def _port(address: Address | None) -> str:
+    return "" if address is None or address.port is None else str(address.port)
+
+
+def _add_headers(environ: Environ, headers: list[tuple[str, str]]) -> None:
+    for name, value in headers:
+        if name in _NOT_PASSED or "_" in name:  # "_" and "-" become the same: one could pose as the other
+            if name == "content-type":
+                environ["CONTENT_TYPE"] = value
+            elif name == "content-length":
+                environ["CONTENT_LENGTH"] = value
+            continue
+        key = "HTTP_" + name.upper().replace("-", "_")
+        if key in environ:
+            value = f"{environ[key]}{'; ' if name == 'cookie' else ','}{value}"
+        environ[key] = value
+
+
+class _Answer:
+    """The application's side of one answer: ``start_response`` and ``write``."""
+
+    __slots__ = ("_exchange", "_headers", "_reason", "_status", "begun")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._status = 0
+        self._reason = ""
+        self._headers: list[tuple[str, str]] = []
+        self.begun = False
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        if exc_info is not None:
+            try:
+                if self.begun:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # a traceback holds frames, and they hold it
+        elif self._status:
+            raise LocalProtocolError("start_response() was called twice; a second call needs exc_info")
+        match = _STATUS.fullmatch(status)
+        if match is None:
+            raise LocalProtocolError(f"start_response(): {status!r} is not a status such as '200 OK'")
+        self._status, self._reason = int(match[1]), match[2] or ""
+        self._headers = [pair for pair in headers if pair[0].lower() not in _HOP_BY_HOP]
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """PEP 3333's imperative way to send."""
+        self._begin()
+        if data:
+            self._exchange.write(data)
+
+    def block(self, data: bytes) -> None:
+        """One item of the application's iterable."""
+        if not data:
+            return
+        if not isinstance(data, bytes):
+            raise LocalProtocolError(f"the application must yield bytes, not {type(data).__name__}")
+        self._begin()
+        self._exchange.write(data)
+
+    def whole(self, data: bytes) -> None:
+        """The only item of a list: its length is known, so head and body leave together."""
+        if not isinstance(data, bytes):
+            raise LocalProtocolError(f"the application must yield bytes, not {type(data).__name__}")
+        self._check()
+        if self._status < 200 or self._status in (204, 304):
+            self.block(data)
+            self.end()
+            return
+        self.begun = True
+        self._exchange.respond(self._status, self._headers, data, self._reason)
+
+    def file(self, wrapper: FileWrapper) -> bool:
+        """Send what a ``FileWrapper`` holds without copying. ``False``: it is no regular file."""
+        span = wrapper.span()
+        if span is None:
+            return False
+        file, offset, count = span
+        self._check()
+        length = [value for name, value in self._headers if name.lower() == "content-length"]
+        if length and length[0].isdigit():
+            count = min(count, int(length[0]))
+        elif not length:
+            self._headers.append(("Content-Length", str(count)))
+        try:
+            self._begin()
+        except BaseException:
+            file.close()
+            raise
+        self._exchange.send_file(file, offset, count)
+        self._exchange.finish()
+        return True
+
+    def end(self) -> None:
+        """The iterable is exhausted."""
+        if self.begun:
+            self._exchange.finish()
+            return
+        self._check()
+        self.begun = True
+        declared = any(name.lower() == "content-length" for name, _ in self._headers)
+        if declared or self._exchange.method == "HEAD" or self._status in (204, 304):
+            self._exchange.start(self._status, self._headers, self._reason)
+            self._exchange.finish()
+        else:
+            self._exchange.respond(self._status, self._headers, b"", self._reason)
+
+    def _begin(self) -> None:
+        self._check()
+        if not self.begun:
+            self.begun = True
+            self._exchange.start(self._status, self._headers, self._reason)
+
+    def _check(self) -> None:
+        if not self._status:
+            raise LocalProtocolError("the application sent a body before it called start_response()")
+
+
+class FileWrapper:
+    """``wsgi.file_wrapper``: an open file as a body; a regular one is sent without copying."""
+
+    def __init__(self, file: Any, block_size: int = 65536) -> None:
+        self._file = file
+        self._block_size = block_size
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := self._file.read(self._block_size):
+            yield data
+
+    def close(self) -> None:
+        """Close the file, where it can be closed."""
+        close = getattr(self._file, "close", None)
+        if close is not None:
+            close()
+
+    def span(self) -> tuple[io.FileIO, int, int] | None:
+        """A descriptor of our own, the present position and what follows it; ``None``: not a file."""
+        try:
+            descriptor, offset = self._file.fileno(), self._file.tell()
+            facts = os.fstat(descriptor)
+        except (AttributeError, OSError, ValueError):
+            return None
+        if not stat.S_ISREG(facts.st_mode) or not isinstance(offset, int) or isinstance(self._file, io.TextIOBase):
+            return None
+        # The application closes its file when it has answered; ours lives until all of it has left.
+        return io.FileIO(os.dup(descriptor)), offset, max(facts.st_size - offset, 0)
+
+
+class _Errors(io.TextIOBase):
+    """``wsgi.errors``: complete lines go to the log ``portico.wsgi``."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            if line.strip():
+                log.error("%s", line)
+        return len(text)
+
+
+ERRORS = _Errors()

@@ -1,0 +1,73 @@
+"""What every test shares: hypothesis profiles, the leak check, the list of peers that were missing."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.peers import SKIPPED
+
+# No deadlines: on a shared machine they measure the neighbours.
+settings.register_profile("default", deadline=None, max_examples=60)
+settings.register_profile(
+    "fuzz", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("default")
+
+GRACE = 5.0
+"""Seconds that threads and children get to end after a test; what ends at once costs nothing."""
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """The test must leave no descriptor, thread or child process that it did not find."""
+    before = _held()
+    yield
+    until = time.monotonic() + GRACE
+    while (left := _held() - before) and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)
+    assert not left, f"left open by the test: {', '.join(sorted(left))}"
+
+
+def _held() -> set[str]:
+    return _descriptors() | _threads() | _children()
+
+
+def _descriptors() -> set[str]:
+    """Number and target of every open descriptor, so that a reused number is noticed."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(f"descriptor {entry.name} -> {os.readlink(entry)}")
+        except FileNotFoundError:
+            continue  # the one that lists the folder
+    return found
+
+
+def _threads() -> set[str]:
+    return {f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate()}
+
+
+def _children() -> set[str]:
+    return {f"child process {child.pid}" for child in psutil.Process().children()}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name and count what was missing: a green run without peers proves less."""
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ())]
+    missing = Counter(reason.split(SKIPPED, 1)[1] for reason in reasons if SKIPPED in reason)
+    if not missing:
+        return
+    terminalreporter.section("peers missing (PORTICO_REQUIRE_PEERS=1 makes these failures)")
+    for name, count in sorted(missing.items()):
+        terminalreporter.line(f"{name}: {count} test{'s' if count > 1 else ''} skipped")

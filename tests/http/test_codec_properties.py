@@ -1,0 +1,271 @@
+"""Properties of the codec: fragmentation, memos and garbage change nothing that they must not."""
+
+from __future__ import annotations
+
+import re
+import string
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portico.errors import LocalProtocolError
+from portico.http import heads
+from portico.http.codec import Codec
+from portico.http.messages import END, NEED_DATA, PAUSED, End, RequestHead, ResponseHead
+from portico.http.states import Role
+from portico.limits import Limits
+from tests.http.dialogue import REFUSALS, client, converse, events, server
+
+few = settings(max_examples=60, deadline=None)
+
+tokens = st.text(string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~", min_size=1, max_size=12)
+values = st.text(st.characters(max_codepoint=255), max_size=20).map(
+    lambda text: re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", text).strip(" \t")
+)
+RESERVED = heads.FRAMING_FIELDS | {"keep-alive", "te", "trailer", "content-encoding", "content-range"}
+fields = st.lists(st.tuples(tokens.filter(lambda name: name.lower() not in RESERVED), values), max_size=6)
+paths = st.text(string.ascii_letters + string.digits + "/%?=&;:@", max_size=12).map("/".__add__)
+methods = st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "X-METHOD"])
+bodies = st.lists(st.binary(min_size=1, max_size=30), max_size=4)
+
+messages = st.fixed_dictionaries(
+    {
+        "method": methods,
+        "target": paths,
+        "request": fields,
+        "sent": bodies,
+        "counted": st.booleans(),
+        "trailers": fields,
+        "status": st.sampled_from([200, 201, 204, 301, 304, 404, 500]),
+        "response": fields,
+        "answer": bodies,
+        "answer_counted": st.booleans(),
+    }
+)
+
+
+def lowered(given_fields):
+    return [(name.lower(), value) for name, value in given_fields]
+
+
+def request_bytes(codec: Codec, message) -> bytes:
+    sent = message["sent"]
+    length = sum(map(len, sent)) if message["counted"] else None
+    out = [
+        codec.send_request(
+            message["method"], message["target"], [("Host", "h"), *message["request"]], body_length=length
+        )
+    ]
+    if length != 0:
+        for piece in sent:
+            out += codec.send_data(piece)
+    out.append(codec.send_end(() if message["counted"] else message["trailers"]))
+    return b"".join(out)
+
+
+def response_bytes(codec: Codec, message) -> bytes:
+    empty = message["status"] in (204, 304)
+    answer = [] if empty else message["answer"]
+    length = sum(map(len, answer)) if message["answer_counted"] else None
+    out = [codec.send_response(message["status"], "R", message["response"], body_length=length)]
+    for piece in answer:
+        out += codec.send_data(piece)
+    return b"".join([*out, codec.send_end()])
+
+
+def cut(raw: bytes, places: list[int]) -> list[bytes]:
+    edges = sorted({0, len(raw), *(place % (len(raw) + 1) for place in places)})
+    return [raw[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+
+
+def drain(codec: Codec, fed: list[bytes]) -> list[object]:
+    """Feed pieces; every event of the one message in them, its body joined."""
+    found: list[object] = []
+    body = b""
+    for piece in fed:
+        codec.feed(piece)
+        for event in events(codec):
+            if isinstance(event, bytes):
+                body += event
+            else:
+                found.append(event)
+    return [*found, body]
+
+
+@few
+@given(st.lists(messages, min_size=1, max_size=3), st.lists(st.integers(0, 5000), max_size=12))
+def test_client_and_server_agree_about_any_conversation_however_it_is_cut(conversation, places):
+    near, far = client(), server()
+    for message in conversation:
+        head, end, body = drain(far, cut(request_bytes(near, message), places))
+        assert isinstance(head, RequestHead)
+        assert (head.method, head.target) == (message["method"], message["target"])
+        assert [one for one in head.headers if one[0] not in heads.FRAMING_FIELDS] == lowered(
+            message["request"]
+        )
+        assert body == b"".join(message["sent"])
+        assert isinstance(end, End)
+        assert list(end.trailers) == ([] if message["counted"] else lowered(message["trailers"]))
+
+        head, end, body = drain(near, cut(response_bytes(far, message), places))
+        assert isinstance(head, ResponseHead)
+        assert head.status == message["status"]
+        assert [one for one in head.headers if one[0] not in heads.FRAMING_FIELDS] == lowered(
+            message["response"]
+        )
+        bodiless = message["status"] in (204, 304) or message["method"] == "HEAD"
+        assert body == (b"" if bodiless else b"".join(message["answer"]))
+        assert end is END
+        near.start_next_cycle()
+        far.start_next_cycle()
+    assert near.next_event() is NEED_DATA
+    assert far.next_event() is NEED_DATA
+
+
+@few
+@given(messages, st.binary(max_size=40))
+def test_a_whole_response_is_what_the_steps_would_send(message, body):
+    request = request_bytes(client(), {**message, "method": "GET"})
+    whole, steps = server(), server()
+    for codec in (whole, steps):
+        codec.feed(request)
+        events(codec)
+    answer = whole.respond(200, "OK", message["response"], body)
+    head = steps.send_response(200, "OK", message["response"], body_length=len(body))
+    assert answer == b"".join([head, *steps.send_data(body), steps.send_end()])
+    assert repr(whole) == repr(steps)
+
+
+@few
+@given(st.lists(messages, min_size=1, max_size=4), st.lists(st.integers(0, 5000), max_size=12))
+def test_pipelined_requests_are_the_same_however_they_are_cut(conversation, places):
+    raw = b"".join(request_bytes(client(), message) for message in conversation)
+    whole = converse([raw])
+    assert converse(cut(raw, places)) == whole
+    assert len(whole.accepted) == len(conversation)
+
+
+# Pieces of requests, good and bad, that make interesting heads when put together.
+SHARDS = [
+    b"GET / HTTP/1.1\r\n", b"GET /a HTTP/1.0\r\n", b"POST http://h/ HTTP/1.1\r\n", b"CONNECT h:1 HTTP/1.1\r\n",
+    b"OPTIONS * HTTP/1.1\r\n", b"GET / HTTP/2.0\r\n", b"Host: h\r\n", b"Host: a b\r\n", b"Content-Length: 3\r\n",
+    b"Content-Length: 0\r\n", b"Content-Length: x\r\n", b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n",
+    b"Connection: close\r\n", b"Connection: keep-alive, upgrade\r\n", b"Upgrade: x\r\n", b"Expect: 100-continue\r\n",
+    b"Accept: */*\r\n", b"Accept : */*\r\n", b" folded\r\n", b"User-Agent: x\r\n", b"Cookie: a=b\r\n", b"X: \x00\r\n",
+    b"\r\n", b"abc", b"3\r\nabc\r\n", b"0\r\n\r\n", b"0\r\n", b";x=y\r\n", b"\n", b"\r", b" ", b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 100 Go\r\n\r\n", b"HTTP/1.0 304 \r\n", b"FFFFFFFFFFFFFFFF\r\n", b"\xff", b":",
+]  # fmt: skip
+shards = st.lists(st.one_of(st.sampled_from(SHARDS), st.binary(max_size=3)), max_size=14).map(b"".join)
+valid = b"GET / HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(list(Role)),
+    st.one_of(shards, st.binary(max_size=60)),
+    st.lists(st.integers(0, 500), max_size=6),
+)
+def test_garbage_meets_only_the_documented_errors(role, raw, places):
+    codec = Codec(role, Limits().but(request_line=60, header_bytes=200, headers=5, body=50))
+    if role is Role.CLIENT:
+        codec.send_request("GET", "/", [("Host", "h")], body_length=0)
+    try:
+        for piece in [*cut(raw, places), b""]:
+            codec.feed(piece)
+            for _ in range(200):
+                event = codec.next_event()
+                if event is PAUSED:
+                    answer_and_go_on(codec)
+                elif event is NEED_DATA:
+                    break
+    except REFUSALS:
+        assert not codec.keep_alive
+
+
+def answer_and_go_on(codec: Codec) -> None:
+    """What a caller may try at a pause; that it is refused is fine."""
+    try:
+        if codec.role is Role.SERVER:
+            codec.respond(200, "OK", [], b"")
+        codec.start_next_cycle()
+    except LocalProtocolError:
+        pass
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.just(valid), shards.map(lambda raw: b"GET / HTTP/1.1\r\nHost: h\r\n" + raw), shards),
+        max_size=5,
+    )
+)
+def test_memos_change_no_verdict(requests):
+    for fed in (requests, [b"".join(requests)]):
+        feed = [one for one in fed if one]
+        assert converse(feed, memo=True) == converse(feed, memo=False)
+
+
+@few
+@given(st.lists(st.tuples(st.sampled_from(["GET", "POST", "CONNECT", "OPTIONS"]), st.sampled_from(["/", "*", "h:1", "http://g/", "a"]),
+                          st.sampled_from(["1.0", "1.1", "1.2", "2.0"]), st.sampled_from(["", "Content-Length: 1\r\n", "Connection: close\r\n", "Connection: keep-alive\r\n", "Upgrade: x\r\nConnection: upgrade\r\n"])), max_size=6))  # fmt: skip
+def test_a_repeated_header_block_under_another_request_line_is_judged_anew(requests):
+    # The same block means other things in another version or after another method.
+    remembering, forgetting = server(), server(memo=False)
+    for method, target, version, extra in requests:
+        raw = f"{method} {target} HTTP/{version}\r\nHost: h\r\n{extra}\r\n{'x' if 'Length' in extra else ''}".encode()
+        if judged(remembering, raw) != judged(forgetting, raw):
+            raise AssertionError(raw)
+        if not forgetting.keep_alive:
+            break
+        remembering.start_next_cycle()
+        forgetting.start_next_cycle()
+
+
+def judged(codec: Codec, raw: bytes) -> object:
+    codec.feed(raw)
+    try:
+        head, *rest = events(codec)
+    except REFUSALS as error:
+        return str(error), getattr(error, "status", None)
+    codec.respond(200, "OK", [], b"")
+    facts = (head.body_length, head.keep_alive, head.expects_continue, head.upgrade)
+    return head.method, head.target, head.version, head.headers, head.raw, facts, [str(one) for one in rest]
+
+
+def test_a_repeated_head_is_another_object_with_its_own_headers():
+    codec = server()
+    first = second = None
+    for _ in range(2):
+        codec.feed(valid)
+        first, second = second, codec.next_event()
+        codec.respond(200, "OK", [], b"")
+        codec.start_next_cycle()
+    assert (first.repeated, second.repeated) == (False, True)
+    first.headers.append(("x", "y"))
+    second.headers.clear()
+    codec.feed(valid)
+    assert codec.next_event().headers == [("host", "h"), ("accept", "*/*")]
+
+
+def test_only_lines_without_secrets_are_kept_and_not_many():
+    secrets = b"Cookie: a=1\r\nAuthorization: b\r\nProxy-Authorization: c\r\nX-Api-Key: d\r\n"
+    kept = heads._lines
+    for number in range(3000):
+        codec = server()
+        unique = b"User-Agent: %d\r\nAccept: %s\r\n" % (number, b"x" * 300)
+        codec.feed(b"GET / HTTP/1.1\r\nHost: h\r\nAccept-Language: en\r\n" + secrets + unique + b"\r\n")
+        codec.next_event()
+        assert len(kept) <= 1024
+    assert kept
+    assert all(len(line) <= 256 for line in kept)
+    assert {name for name, _ in kept.values()} <= heads.STABLE_FIELDS
+    assert (
+        not {"cookie", "authorization", "proxy-authorization", "set-cookie", "referer"} & heads.STABLE_FIELDS
+    )
+
+
+def test_names_that_are_remembered_are_bounded():
+    for number in range(2000):
+        heads.parse_fields(b"X-%d: a\r\n%s: b\r\n\r\n" % (number, b"y" * 200), 10)
+    assert len(heads._names) <= 1024
+    assert max(map(len, heads._names)) <= 64

@@ -1,0 +1,92 @@
+"""The proof that CGI is whole: git's own clients and ``git http-backend``, through a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from portico.server import Server
+from portico.web.cgi import CGI
+from tests.peers import need
+
+PUSHED = 5_000_000
+ENGINES = ("threads",)
+
+
+@pytest.fixture
+def git(tmp_path):
+    """Run git, apart from this user's configuration; returns what it printed."""
+    program = need("git")
+    environ = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(tmp_path),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        **{
+            f"GIT_{who}_{what}": "tester@example.org"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        },
+    }
+
+    def run(*arguments, folder=tmp_path):
+        done = subprocess.run(
+            [program, *arguments], cwd=folder, env=environ, capture_output=True, timeout=50, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    return run
+
+
+@pytest.fixture
+def repository(git, tmp_path):
+    """A bare repository with one commit, open for pushes, and a working copy of it."""
+    git("init", "--quiet", "--initial-branch=main", "work")
+    (tmp_path / "work" / "readme").write_text("hello\n")
+    git("add", "readme", folder=tmp_path / "work")
+    git("commit", "--quiet", "--message=first", folder=tmp_path / "work")
+    git("clone", "--quiet", "--bare", "work", "site/project.git")
+    git("config", "http.receivepack", "true", folder=tmp_path / "site" / "project.git")
+    return tmp_path / "site" / "project.git"
+
+
+@pytest.fixture(params=ENGINES)
+def url(request, repository, tmp_path):
+    need("git")
+    environ = {
+        "GIT_PROJECT_ROOT": str(repository.parent),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "HOME": str(tmp_path),
+    }
+    backend = CGI(need("git-http-backend"), environ=environ)
+    with Server(backend, "http://127.0.0.1:0", engine=request.param) as server:
+        yield f"http://127.0.0.1:{server.addresses[0].port}/project.git"
+
+
+def test_clone_and_a_push_of_five_megabytes_in_chunks(git, url, repository, tmp_path):
+    git("clone", "--quiet", url, "copy")
+    copy = tmp_path / "copy"
+    assert (copy / "readme").read_text() == "hello\n"
+    (copy / "large").write_bytes(os.urandom(PUSHED))  # random, so that packing does not make it small
+    git("add", "large", folder=copy)
+    git("commit", "--quiet", "--message=large", folder=copy)
+    # Above this size git sends its pack in chunks, with no Content-Length.
+    git("-c", "http.postBuffer=65536", "push", "--quiet", "origin", "main", folder=copy)
+    assert git("rev-parse", "main", folder=repository) == git("rev-parse", "main", folder=copy)
+    git("fsck", "--full", folder=repository)
+
+
+def test_a_push_of_known_length_is_streamed(git, url, repository, tmp_path):
+    git("clone", "--quiet", url, "copy")
+    copy = tmp_path / "copy"
+    (copy / "large").write_bytes(os.urandom(PUSHED))
+    git("add", "large", folder=copy)
+    git("commit", "--quiet", "--message=large", folder=copy)
+    git("-c", f"http.postBuffer={4 * PUSHED}", "push", "--quiet", "origin", "main", folder=copy)
+    assert git("rev-parse", "main", folder=repository) == git("rev-parse", "main", folder=copy)
+    git("clone", "--quiet", url, "again")
+    assert (tmp_path / "again" / "large").read_bytes() == (copy / "large").read_bytes()

@@ -1,0 +1,134 @@
+"""CGI through a real server and real clients: what only shows on the wire."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from portico.engines import door
+from portico.server import Server
+from portico.web.cgi import CGI
+from tests.peers import need
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+door.waiter()  # this thread's own, made at its first wait and kept: not a leak of the test that comes first
+
+PROGRAMS = {
+    "hello": "printf 'Content-Type: text/plain\\n\\nhello'",
+    "count": "printf 'Content-Type: text/plain\\n\\n'; echo $CONTENT_LENGTH; wc -c",
+    "early": "printf 'Status: 403\\nContent-Type: text/plain\\n\\nno'",
+    "head": "printf 'Content-Type: text/plain\\n\\n'; while [ ! -e go ]; do sleep 0.02; done; printf late",
+    "stream": "echo $$ > pid; printf 'Content-Type: text/plain\\n\\n'; while echo line; do sleep 0.02; done",
+    "hang": "echo $$ > pid; sleep 600",
+    "half": "printf 'Content-Type: text/plain\\n\\nhalf'; sleep 600",
+    "short": "printf 'Content-Type: text/plain\\nContent-Length: 10\\n\\nhalf'",
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, body in PROGRAMS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def port(folder):
+    with Server(CGI(folder, seconds=3), "http://127.0.0.1:0") as server:
+        yield server.addresses[0].port
+
+
+@pytest.fixture
+def client(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    yield connection
+    connection.close()
+
+
+def fetch(client, path, method="GET", **options):
+    client.request(method, path, **options)
+    response = client.getresponse()
+    return response.status, response.read()
+
+
+def eventually(condition):
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_one_connection_serves_many_programs(client):
+    for _ in range(3):
+        assert fetch(client, "/hello") == (200, b"hello")
+        assert fetch(client, "/hello", "HEAD") == (200, b"")
+        assert fetch(client, "/count", "POST", body=b"12345") == (200, b"5\n5\n")
+        assert fetch(client, "/none") == (404, fetch(client, "/none")[1])
+
+
+@pytest.mark.parametrize("size", [10, 65_536, 1_000_000])
+@pytest.mark.parametrize("framing", ["Content-Length", "Transfer-Encoding"])
+@pytest.mark.parametrize("expect", ["Expect:", "Expect: 100-continue"])
+def test_curl_uploads_in_every_way(port, tmp_path, size, framing, expect):
+    (tmp_path / "upload").write_bytes(os.urandom(size))
+    header = "Transfer-Encoding: chunked" if framing == "Transfer-Encoding" else "X-None: 1"
+    command = [need("curl"), "-sS", "-X", "POST", "-H", header, "-H", expect, "--max-time", "20"]
+    command += ["--data-binary", f"@{tmp_path}/upload", f"http://127.0.0.1:{port}/count"]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert (done.stdout.split(), done.stderr) == ([str(size).encode()] * 2, b"")
+
+
+def test_an_answer_before_the_end_of_a_large_body_arrives(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + bytes(200_000))
+        assert client.recv(12) == b"HTTP/1.1 403"
+
+
+def test_the_head_arrives_before_the_first_byte_of_the_body(client, folder):
+    client.request("GET", "/head")
+    response = client.getresponse()  # the program waits for what comes next
+    (folder / "go").touch()
+    assert response.read() == b"late"
+
+
+def test_a_client_that_leaves_ends_a_program_that_writes(port, folder):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"line" in client.recv(65536) + client.recv(65536)
+    number = int((folder / "pid").read_text())
+    eventually(lambda: not psutil.pid_exists(number))
+
+
+def test_a_program_that_hangs_is_a_504_and_gone(client, folder):
+    assert fetch(client, "/hang")[0] == 504
+    number = int((folder / "pid").read_text())
+    eventually(lambda: not psutil.pid_exists(number))
+
+
+@pytest.mark.parametrize("path", ["/half", "/short"])
+def test_an_answer_that_is_not_whole_is_seen_not_to_be(client, path):
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        fetch(client, path)
+
+
+def test_many_clients_at_once_leave_nothing_behind(port):
+    script = (
+        "import sys, threading, urllib.request as u\n"
+        "def run():\n"
+        "    for _ in range(10): assert u.urlopen(sys.argv[1]).read() == b'hello'\n"
+        "threads = [threading.Thread(target=run) for _ in range(8)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]; print('done')\n"
+    )
+    command = [sys.executable, "-c", script, f"http://127.0.0.1:{port}/hello"]
+    done = subprocess.run(command, capture_output=True, timeout=50, check=False)
+    assert done.stdout == b"done\n", done.stderr.decode()
+    assert not psutil.Process().children()
