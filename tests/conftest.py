@@ -14,6 +14,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from portico.engines import door
 from tests.peers import SKIPPED
 
 # No deadlines: on a shared machine they measure the neighbours.
@@ -30,6 +31,7 @@ GRACE = 5.0
 @pytest.fixture
 def no_leaks() -> Iterator[None]:
     """The test must leave no descriptor, thread or child process that it did not find."""
+    door.waiter()  # the main thread keeps its waiter, once it has one
     before = _held()
     yield
     until = time.monotonic() + GRACE

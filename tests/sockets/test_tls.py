@@ -355,6 +355,20 @@ def test_a_closed_channel_says_so():
     server.close()
 
 
+def test_closing_wakes_who_waits():
+    client, server = connected("unix")
+    rung = []
+
+    class Bell:
+        def wake(self):
+            rung.append(client.closed)
+
+    client.waiters.add(Bell())
+    client.close()
+    assert rung[0] is True
+    server.close()
+
+
 def test_closing_before_or_during_the_handshake_is_quiet():
     client, server = channel(lowers("memory"), trusting(), ServerTLS(issued("peer.test")), "peer.test")
     client.handshake()
@@ -490,6 +504,11 @@ def test_truststore_serves_where_openssl_finds_nothing(monkeypatch, tmp_path):
     assert refused(client, ServerTLS(issued("peer.test"))) == (None, None)
     ours, _ = refused(client, ServerTLS(issued("other.test")))
     assert isinstance(ours, CertificateError)
+
+
+def test_the_default_settings_are_made_once():
+    assert ClientTLS.default() is ClientTLS.default()
+    assert repr(ClientTLS.default()) == "<ClientTLS trust=system>"
 
 
 def test_no_verification_is_a_choice_that_shows():

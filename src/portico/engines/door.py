@@ -203,6 +203,8 @@ class ThreadWaiter:
         ready = poller.poll(_milliseconds(until))
         if not ready:
             return []
+        if len(ready) == 1 and ready[0][0] != self._reading:
+            return ready
         others = [pair for pair in ready if pair[0] != self._reading]
         if len(others) != len(ready):
             self.clear()
@@ -239,7 +241,23 @@ class ThreadDoor(Door):
         self._mine = threading.local()
 
     def wait(self, transport: Waitable, events: int, doing: str) -> int:
-        return self.wait_any(((transport, events),), doing)[0]
+        # As wait_any, for the one transport of almost every wait: half the time.
+        _refuse_asyncio(doing)
+        me, until = self.waiter(), expiry()
+        transport.waiters.add(me)
+        try:
+            if me.cancelled:
+                me.clear()
+            if transport.closed:
+                return 0
+            if ready := _ready(transport, events):
+                return ready
+            found = me.poll(_descriptors(((transport, events),)), until)
+            if found == [] and until <= monotonic():
+                raise expired(doing)
+            return _ready_of(found or (), transport, events)
+        finally:
+            transport.waiters.discard(me)
 
     def wait_any(self, wanted: Sequence[tuple[Waitable, int]], doing: str) -> list[int]:
         _refuse_asyncio(doing)

@@ -51,7 +51,7 @@ def connect(
     """
     where = Address.parse(address)
     transport = _reach(where, local, options or {}, resolve)
-    settings = ClientTLS() if tls is True or (not tls and where.secure) else tls or None
+    settings = ClientTLS.default() if tls is True or (not tls and where.secure) else tls or None
     if settings is None:
         return Stream(transport)
     stream = Stream(transport)
@@ -161,7 +161,7 @@ def _connect_tcp(
 ) -> Transport:
     if not where.host:
         raise ConnectError(f"cannot connect to {where}: name a host")
-    if where.port == 0:
+    if not where.port:
         raise ConnectError(f"cannot connect to {where}: name a port")
     places = names.resolve(where.host, where.port, resolver=resolver)
     race = _Attempts(where, local, options)

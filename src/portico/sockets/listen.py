@@ -116,7 +116,7 @@ def _listen_tcp(address: Address, backlog: int) -> list[Listening]:
 def _bind_all(address: Address, backlog: int) -> list[socket.socket] | None:
     """A socket for each of the name's addresses, on one port. ``None``: the picked port was not free."""
     sockets: list[socket.socket] = []
-    port = address.port
+    port = address.port or 0
     try:
         for family, name in _places(address):
             try:

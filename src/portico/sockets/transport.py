@@ -20,7 +20,17 @@ from typing import Any, Protocol
 from portico.address import Address
 from portico.errors import ConnectionLost, PorticoError
 
-__all__ = ["READ", "WRITE", "Bytes", "SocketTransport", "Transport", "Waitable", "Waiter", "lost", "socket_file"]
+__all__ = [
+    "READ",
+    "WRITE",
+    "Bytes",
+    "SocketTransport",
+    "Transport",
+    "Waitable",
+    "Waiter",
+    "lost",
+    "socket_file",
+]
 
 READ = 1
 """Wanted or ready: reading. The value of ``POLLIN``."""
@@ -30,6 +40,7 @@ WRITE = 4
 Bytes = bytes | bytearray | memoryview
 
 _LINGER_ABORT = struct.pack("ii", 1, 0)
+_GATHER = 65536
 _IOV_MAX = min(os.sysconf("SC_IOV_MAX") if hasattr(os, "sysconf") else 16, 1024)
 
 
@@ -112,7 +123,14 @@ class Transport(Waitable):
 
     def send_parts(self, parts: Sequence[Bytes]) -> int:
         """As ``send``, gathered from several buffers."""
-        return self.send(b"".join(parts))
+        # No more than is likely to fit: joining all of a long list at each call would be quadratic.
+        some, size = [], 0
+        for part in parts:
+            some.append(memoryview(part).cast("B")[: _GATHER - size])
+            size += len(some[-1])
+            if size >= _GATHER:
+                break
+        return self.send(b"".join(some))
 
     def send_file(self, descriptor: int, offset: int, count: int) -> int | None:
         """Zero-copy from a regular file: bytes sent, 0 for would block, -1 when the file has ended
@@ -150,7 +168,9 @@ class SocketTransport(Transport):
 
     __slots__ = ("_fd", "short_read_drains", "sock")
 
-    def __init__(self, sock: socket.socket, peer: Address | None = None, local: Address | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, peer: Address | None = None, local: Address | None = None
+    ) -> None:
         super().__init__(peer, local)
         sock.setblocking(False)
         self.sock = sock
