@@ -30,6 +30,7 @@ from portico.sockets.transport import Transport, Waiter
 __all__ = ["Handler", "Server", "Wire", "register_wire", "serve"]
 
 log = logging.getLogger("portico.server")
+drain_log = logging.getLogger("portico.drain")
 
 Connector = Callable[[Transport], Connection]
 Wire = Callable[[Any, "Server"], Connector]
@@ -142,7 +143,8 @@ class Server:
         and kept in ``cut``. From any thread, more than once: a later call with less grace shortens it.
         """
         if self._started:
-            self.cut += self._engine.stop(self.grace if grace is None else grace, quiet)
+            cut = self._engine.stop(self.grace if grace is None else grace, quiet)
+            self.cut += [what for what in cut if what not in self.cut]
         self._stopped = True
         for waiter in tuple(self._waiting):
             waiter.wake()
@@ -166,6 +168,25 @@ class Server:
         finally:
             self._waiting.discard(me)
         return self._stopped
+
+    def run(self, ready: Callable[[Server], None] | None = None) -> list[str]:
+        """Start, and serve until SIGTERM or SIGINT, then drain; a second signal stops at once. Blocks.
+
+        ``ready(server)`` is called once it listens. What was cut after ``grace`` seconds is logged and
+        returned. In another thread than the main one signals are not touched. Raises as ``start`` does.
+        """
+        with _Signals() as signals:
+            self.start()
+            try:
+                if ready is not None:
+                    ready(self)
+                signals.wait(self)
+            finally:
+                if not self._stopped:
+                    self.stop(0.0)
+        for what in self.cut:
+            drain_log.warning("cut %s", what)
+        return self.cut
 
     def __enter__(self) -> Server:
         return self.start()
@@ -241,23 +262,9 @@ def serve(
     wire: str | None = None,
     ready: Callable[[Server], None] | None = None,
 ) -> list[str]:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once. Blocks.
-
-    Arguments as for ``Server``; ``ready(server)`` is called once it listens. What was cut after
-    ``grace`` seconds is logged and returned. In another thread than the main one signals are not touched.
-    """
+    """Serve until SIGTERM or SIGINT: ``Server(…).run(ready)``. Blocks; returns what had to be cut."""
     server = Server(handler, *addresses, engine=engine, limits=limits, tls=tls, grace=grace, wire=wire)
-    with _Signals() as signals:
-        server.start()
-        try:
-            if ready is not None:
-                ready(server)
-            signals.wait(server)
-        finally:
-            server.stop(0.0)
-    for what in server.cut:
-        log.warning("cut %s", what)
-    return server.cut
+    return server.run(ready)
 
 
 class _Signals:
@@ -297,12 +304,15 @@ class _Signals:
         """Until stopped from elsewhere, or drained after a signal, or told twice."""
         if server.wait_or(lambda: self._count > 0, self._remember):
             return
-        log.info(
-            "stopping: up to %g s for %d connections; a second signal stops now", server.grace, server.connections
-        )
+        if server.connections:
+            drain_log.info(
+                "stopping: waiting up to %g s for %d connection%s; a second signal stops now",
+                server.grace, server.connections, "" if server.connections == 1 else "s",
+            )  # fmt: skip
         draining = door.spawn(server.stop, server.grace, server.limits.drain_quiet, name="drain")
         if not server.wait_or(lambda: self._count > 1, self._remember):
             server.stop(0.0)
+            return  # the drain may wait for code that does not come back
         draining.join()
 
 

@@ -270,7 +270,7 @@ def test_close_does_not_wait_for_a_reader_in_another_thread(pair: Pair, mode: st
     waiting(near)
     with timeout(5):
         file.close()
-    with timeout(5), pytest.raises(StreamClosed, match="the file .* was closed"):
+    with timeout(5), pytest.raises(StreamClosed, match=r"the file .* was closed"):
         task.join()
     assert not near.closed
     assert near.try_read() is None

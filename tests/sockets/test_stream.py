@@ -10,7 +10,7 @@ import struct
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -18,6 +18,7 @@ from portico.deadline import timeout
 from portico.engines import door
 from portico.errors import (
     Cancelled,
+    ConfigError,
     ConnectionLost,
     EndOfStream,
     LimitExceeded,
@@ -53,7 +54,7 @@ class Counting(bytearray):
         self.cost += len(self) - start
         return super().find(what, start, *rest)
 
-    def __iadd__(self, data: Any) -> Counting:  # type: ignore[override, misc]
+    def __iadd__(self, data: Any) -> Self:  # type: ignore[override, misc]
         self.cost += len(data)
         return super().__iadd__(data)  # type: ignore[return-value]
 
@@ -341,6 +342,11 @@ def test_detach_refuses_to_lose_bytes() -> None:
         near.close()
         with pytest.raises(StreamClosed):
             near.detach()
+
+
+def test_a_socket_of_another_kind_is_no_stream() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock, pytest.raises(ConfigError, match="not SOCK_DGRAM"):
+        Stream.from_socket(sock)
 
 
 def test_detach_needs_a_socket() -> None:

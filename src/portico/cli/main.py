@@ -19,6 +19,7 @@ from portico.errors import PorticoError
 __all__ = ["COMMANDS", "cli", "main", "run"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("portico.cli.serve", "Folders, WSGI applications, CGI programs and handlers, at addresses."),
     "lookup": ("portico.cli.lookup", "Names to addresses and back, services to ports and back."),
 }
 """Each command's module, where it has the command's name, and what it does in one line."""

@@ -36,31 +36,30 @@ RUN = 8
 class Load:
     """How one kind of work (a mount, a handler) has behaved of late: does it hold its thread?
 
-    A guess for the engine, never a fact it depends on. ``slow`` and ``quick`` tell what was seen,
-    ``blocks(now)`` what to expect; times are ``time.monotonic`` seconds.
+    A guess for the engine, never a fact it depends on. ``until``: so long its requests are expected to
+    block. Times are ``time.monotonic`` seconds.
     """
 
-    __slots__ = ("_blocks_until", "_last_slow")
+    __slots__ = ("_last_slow", "until")
 
     MEMORY = 2.0  # seconds for which a block is expected to happen again
+    HABIT = 0.25  # seconds within which two slow requests are a habit; one may be the machine's noise
 
     def __init__(self) -> None:
-        self._blocks_until = 0.0
+        self.until = 0.0
         self._last_slow = 0.0
 
-    def blocks(self, now: float) -> bool:
-        return now < self._blocks_until
-
     def slow(self, now: float) -> None:
-        """A request took long. Twice within a short time is a habit, once may be the machine's noise."""
-        if now - self._last_slow < 0.25:
-            self._blocks_until = now + self.MEMORY
+        """A request held the leader's thread for longer than a cheap one does."""
+        if now - self._last_slow < self.HABIT:
+            self.until = now + self.MEMORY
         self._last_slow = now
 
-    def blocked(self, now: float) -> None:
-        """A request held its thread for so long that others had to be rescued."""
-        self._last_slow = now
-        self._blocks_until = now + self.MEMORY
+    def rescued(self, now: float, waiting: bool) -> None:
+        """A request held its thread for so long that others had to be rescued; ``waiting``: asleep."""
+        if waiting:
+            self.until = now + self.MEMORY
+        self.slow(now)
 
 
 class Connection(ABC):

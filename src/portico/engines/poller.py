@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import selectors
+import threading
 from typing import Protocol
 
 from portico.sockets.transport import READ, WRITE
@@ -42,6 +43,7 @@ class EpollPoller:
     edge = True
 
     def __init__(self) -> None:
+        self._guard = threading.Lock()  # a late waker must not write into a number that is in use again
         self._epoll = select.epoll()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._waker, select.EPOLLIN | select.EPOLLET)
@@ -63,11 +65,15 @@ class EpollPoller:
         return found
 
     def wake(self) -> None:
-        os.eventfd_write(self._waker, 1)
+        with self._guard:
+            if self._waker >= 0:
+                os.eventfd_write(self._waker, 1)
 
     def close(self) -> None:
-        self._epoll.close()
-        os.close(self._waker)
+        with self._guard:
+            self._epoll.close()
+            os.close(self._waker)
+            self._waker = -1
 
 
 class SelectPoller:
@@ -76,6 +82,7 @@ class SelectPoller:
     edge = False
 
     def __init__(self) -> None:
+        self._guard = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
@@ -103,15 +110,19 @@ class SelectPoller:
         return found
 
     def wake(self) -> None:
-        try:
-            os.write(self._writing, b"\0")
-        except BlockingIOError:
-            pass  # full of wakes already
+        with self._guard:
+            if self._writing >= 0:
+                try:
+                    os.write(self._writing, b"\0")
+                except BlockingIOError:
+                    pass  # full of wakes already
 
     def close(self) -> None:
-        self._selector.close()
-        os.close(self._reading)
-        os.close(self._writing)
+        with self._guard:
+            self._selector.close()
+            os.close(self._reading)
+            os.close(self._writing)
+            self._writing = -1
 
 
 def make_poller() -> Poller:

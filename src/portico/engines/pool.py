@@ -67,6 +67,11 @@ class Pool:
         with self._lock:
             self.busy += 1
 
+    def release(self) -> None:
+        """An adopted job has left the bound again."""
+        with self._lock:
+            self.busy -= 1
+
     def close(self) -> None:
         """Let idle threads go now, and busy ones when they are done."""
         with self._lock:

@@ -9,9 +9,9 @@ as fast as a single-threaded loop. What may hold a thread goes to another:
 * a request that blocks by surprise: the watchdog sees the leader inside one request for longer than a
   tick and makes another thread the leader. The deposed one finishes its request as a pool thread.
 
-Leadership is a number: whoever carries the newest is the leader. It changes only under the lock, and a
-leader looks at it after each ``run()``; undelivered events are in one queue that its successor goes on
-with. While a thread is inside a connection (``running``), the leader only leaves word (``again``).
+Leadership is a term: whoever holds the newest is the leader. What the leader is running lies in its term,
+and is taken out either by the leader, when it is done, or by the watchdog; undelivered events are in one
+queue that its successor goes on with. While a thread is inside a connection (``running``), the leader only leaves word (``again``).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import threading
 from collections import deque
 from dataclasses import fields
 from math import inf
-from time import monotonic, sleep, thread_time
+from time import monotonic, sleep
 
 from portico.engines.contract import DONE, RUN, WAIT_READ, Connection, Engine, Listening, Serving
+from portico.engines.observe import is_waiting, voluntary_switches
 from portico.engines.poller import HANGUP, make_poller
 from portico.engines.pool import Pool
 from portico.errors import ConfigError
@@ -56,6 +57,20 @@ class _Bell:
         self._engine.notify(self._listener)
 
 
+class _Term:
+    """One thread's time as the leader.
+
+    ``inside`` holds the connection that the leader is running. Taking it out is one atomic step, done by
+    the leader when the request has ended, or by the watchdog when it deposes: whoever gets it has won.
+    """
+
+    __slots__ = ("inside", "native_id")
+
+    def __init__(self) -> None:
+        self.inside: list[Connection] = []
+        self.native_id = 0
+
+
 class Threads(Engine):
     """A leader, a watchdog, and up to ``size`` threads inside user code."""
 
@@ -73,9 +88,10 @@ class Threads(Engine):
         self._batch: deque[tuple[int, int]] = deque()
         self._woken: deque[Connection | Listening] = deque()
         self._polling = False
-        self._generation = 0
-        self._inline: Connection | None = None
-        self._inline_number = 0
+        self._term = _Term()
+        self._requests = 0  # how many the leaders have run
+        self._switches = 0
+        self._leaderless = False
         self._watchdog = threading.Event()
         self._watching = False
         self._stopping = False
@@ -101,10 +117,12 @@ class Threads(Engine):
             self._pool = Pool(self._wanted or REQUEST_THREADS, serving.limits.queue)
         for listener in serving.listeners:
             self._listen(listener)
-        self._pool.beyond(self._lead, 0)
+        self._pool.beyond(self._lead, self._term)
         threading.Thread(target=self._watch, name="portico watchdog", daemon=True).start()
 
     def stop(self, grace: float, quiet: float) -> list[str]:
+        if self._finished:
+            return []
         with self._lock:
             self._quiet_until = min(self._quiet_until, monotonic() + min(quiet, grace))
             self._stopping = True
@@ -124,6 +142,7 @@ class Threads(Engine):
         """Send every thread home; one that is stuck in user code follows when that returns."""
         with self._lock:
             first, self._finished = not self._finished, True
+        self._over.set()  # a call of stop() with more grace need not wait any longer
         self._pool.close()
         self._watchdog.set()
         self._poller.wake()
@@ -132,11 +151,12 @@ class Threads(Engine):
 
     # -- the leader
 
-    def _lead(self, mine: int) -> bool:
+    def _lead(self, term: _Term) -> bool:
         """Lead until deposed (``True``: this thread has become one of the pool's) or finished."""
+        term.native_id = threading.get_native_id()
         while True:
             while self._woken or self._batch:
-                if not self._deliver(mine):
+                if not self._deliver(term):
                     return True
             if self._finished:
                 self._led.set()
@@ -158,6 +178,7 @@ class Threads(Engine):
         finally:
             self._polling = False
         self._batch.extend(events)
+        self._switches = voluntary_switches()
 
     def notify(self, item: Connection | Listening) -> None:
         """From any thread: look at this again."""
@@ -165,7 +186,7 @@ class Threads(Engine):
         if self._polling:
             self._poller.wake()
 
-    def _deliver(self, mine: int) -> bool:
+    def _deliver(self, term: _Term) -> bool:
         """Handle one event. ``False``: deposed while doing so."""
         if self._woken:
             item = self._woken.popleft()
@@ -186,10 +207,11 @@ class Threads(Engine):
         if connection.running and self._leave_word(connection):
             return True
         try:
-            return self._advance(connection, mine)
+            return self._advance(connection, term)
         except Exception as error:
             self._crashed(connection, error)
-            return self._generation == mine
+            term.inside.clear()
+            return self._term is term
 
     def _leave_word(self, connection: Connection) -> bool:
         with self._lock:
@@ -199,34 +221,56 @@ class Threads(Engine):
                     self._unwatch(connection)
             return connection.running
 
-    def _advance(self, connection: Connection, mine: int) -> bool:
+    def _advance(self, connection: Connection, term: _Term) -> bool:
         step = connection.advance()
         while step == RUN:
-            if connection.conversation or self._pool.busy >= self._pool.size or connection.load.blocks(monotonic()):
+            began = monotonic()
+            if connection.conversation or self._pool.busy >= self._pool.size or began < connection.load.until:
                 self._hand(connection)
                 return True
-            if not self._run_inline(connection, mine):
+            if not self._run_inline(connection, term, began):
                 self._after_run(connection)
-                return False
+                return self._resume(term)
             step = connection.advance()
         self._settle(connection, step)
         return True
 
-    def _run_inline(self, connection: Connection, mine: int) -> bool:
+    def _run_inline(self, connection: Connection, term: _Term, began: float) -> bool:
         """Run a request on the leader's own thread. ``False``: deposed meanwhile."""
-        self._inline_number += 1
-        self._inline = connection
+        self._requests += 1
+        term.inside.append(connection)
         if not self._watching:
             self._watchdog.set()
-        began = monotonic()
         connection.run()
+        try:
+            term.inside.pop()
+        except IndexError:
+            return False
         ended = monotonic()
-        with self._lock:
-            self._inline = None
-            deposed = self._generation != mine
         if ended - began > SLOW:
-            connection.load.slow(ended)
-        return not deposed
+            self._judge(connection, ended)
+        return True
+
+    def _resume(self, term: _Term) -> bool:
+        """A deposed leader leads on when there was no thread to take over. ``False``: there was."""
+        with self._lock:  # the watchdog may still be about it
+            if not self._leaderless:
+                return False
+            self._leaderless = False
+            self._term = term
+        self._pool.release()
+        return True
+
+    def _judge(self, connection: Connection, now: float) -> None:
+        """A request took long on the leader's thread: did it wait, or was it only not given the processor?
+
+        Waiting gives the processor up, which the system counts; being pushed off it does not. While pool
+        threads are busy the wait may have been for the interpreter, and says nothing.
+        """
+        switches = voluntary_switches()
+        if switches != self._switches and not self._pool.busy:
+            connection.load.slow(now)
+        self._switches = switches
 
     def _hand(self, connection: Connection) -> None:
         """Give ``run()`` to a pool thread; refuse it when the queue is full."""
@@ -240,11 +284,7 @@ class Threads(Engine):
 
     def _work(self, connection: Connection) -> bool:
         """A pool thread's job: run, then go on until there is something to wait for."""
-        began, used = monotonic(), thread_time()
         connection.run()
-        took, used = monotonic() - began, thread_time() - used
-        if took > SLOW and used < took / 2:
-            connection.load.blocked(began + took)
         self._after_run(connection)
         return True
 
@@ -408,26 +448,29 @@ class Threads(Engine):
                 self._watchdog.wait()
                 self._watching, resting = True, 0
             sleep(TICK)
-            number = self._inline_number
-            resting = resting + 1 if number == seen and self._inline is None else 0
-            if number == seen and self._inline is not None:
+            number, inside = self._requests, bool(self._term.inside)
+            resting = 0 if inside or number != seen else resting + 1
+            if inside and number == seen:
                 self._depose(number)
             seen = number
 
     def _depose(self, number: int) -> None:
         """The leader has been inside one request for a whole tick: let another thread lead."""
         with self._lock:
-            connection = self._inline
-            if connection is None or self._inline_number != number or self._finished:
+            term = self._term
+            if self._requests != number or self._finished:
+                return
+            waiting = is_waiting(term.native_id)
+            try:
+                connection = term.inside.pop()
+            except IndexError:
                 return
             connection.running = True
-            connection.load.blocked(monotonic())
-            self._inline = None
-            self._generation += 1
+            connection.load.rescued(monotonic(), waiting)
             self.promotions += 1
-            mine = self._generation
-        self._pool.adopt()
-        self._pool.beyond(self._lead, mine)
+            self._pool.adopt()
+            self._term = _Term()
+            self._leaderless = not self._pool.beyond(self._lead, self._term)
 
 
 def _sweep_interval(limits: Limits) -> float:

@@ -196,7 +196,8 @@ class Codec:
         if self._ours is not _IDLE:
             return PAUSED
         inbox = self._inbox
-        head = self._parser.repeated(inbox)
+        # A head that comes in pieces is not compared from its beginning with each of them.
+        head = None if self._finder.searched else self._parser.repeated(inbox)
         if head is None:
             self._skip_empty_lines()
             length = self._finder.find(inbox)

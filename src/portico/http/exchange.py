@@ -7,6 +7,7 @@ A gateway is what an HTTP server mounts: static files, CGI, WSGI, a handler. It 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from urllib.parse import unquote_to_bytes
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "Gateway", "Mount", "Route", "authority_of", "split_target"]
 
 Headers = list[tuple[str, str]]
+
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+_BODILESS = (204, 304)
 
 
 class Gateway(Protocol):
@@ -80,6 +84,7 @@ class Exchange:
 
     __slots__ = (
         "_connection",
+        "_cycle",
         "body",
         "body_length",
         "method",
@@ -96,6 +101,7 @@ class Exchange:
 
     def __init__(self, connection: HTTPConnection, request: RequestHead) -> None:
         self._connection = connection
+        self._cycle = connection.cycle
         self.request = request
         self.method = request.method
         self.target = target = request.target
@@ -137,7 +143,7 @@ class Exchange:
         # What the mount is made of may have been escaped: count it off in decoded characters.
         index = 0
         for _ in mount:
-            index += 3 if raw[index] == "%" else 1
+            index += 3 if _ESCAPE.match(raw, index) else 1
         return raw[index:]
 
     @property
@@ -183,6 +189,8 @@ class Exchange:
         Raises ``LocalProtocolError`` when an answer was begun, or a header cannot be sent.
         """
         self._begin(status)
+        if status in _BODILESS:
+            body = b""
         self._connection.answer_whole(status, reason or REASONS.get(status, ""), headers, body)
         self.started = True
         self.sent = len(body)
@@ -199,13 +207,20 @@ class Exchange:
 
     def write(self, data: Bytes) -> None:
         """Send a part of the body; waits while the reader is too slow. Raises ``ConnectionLost``,
-        ``LocalProtocolError`` for more than ``Content-Length``."""
-        self._connection.answer_data(data)
+        ``LocalProtocolError`` for more than ``Content-Length``. A buffer may be used again afterwards."""
+        self._check_current()
+        if self.status in _BODILESS:
+            return
+        # What waits for the reader must not change.
+        self._connection.answer_data(data if type(data) is bytes else bytes(data))
         self.sent += len(data)
 
     def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
         """Send part of an open regular file without copying; it is closed afterwards, come what may."""
         try:
+            self._check_current()
+            if self.status in _BODILESS:
+                count = 0
             self._connection.answer_file(file, offset, count)
         except BaseException:
             file.close()
@@ -214,7 +229,13 @@ class Exchange:
 
     def finish(self) -> None:
         """End the answer. Raises ``LocalProtocolError`` when less than ``Content-Length`` was sent."""
+        self._check_current()
         self._connection.answer_end()
+
+    def _check_current(self) -> None:
+        """What a gateway kept for too long must not write into the answer to the next request."""
+        if self._connection.cycle != self._cycle:
+            raise LocalProtocolError("this exchange is over")
 
     def respond_error(self, status: int, detail: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """Answer with the standard error page; ``detail`` is plain text for people."""

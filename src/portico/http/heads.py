@@ -157,9 +157,9 @@ def _refuse_fields(block: bytes) -> NoReturn:
 
 
 class HeadFinder:
-    """Finds where a head ends, without ever looking at the same bytes twice."""
+    """Finds where a head ends, without ever looking at the same bytes twice; ``searched`` are so many."""
 
-    __slots__ = ("_limits", "_line_end", "_searched")
+    __slots__ = ("_limits", "_line_end", "searched")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -167,7 +167,7 @@ class HeadFinder:
 
     def reset(self) -> None:
         """Begin with another head."""
-        self._searched = 0
+        self.searched = 0
         self._line_end = -1
 
     def find(self, inbox: Inbox) -> int:
@@ -178,7 +178,7 @@ class HeadFinder:
         """
         data, start = inbox.data, inbox.at
         waiting = len(data) - start
-        begin = start + self._searched - 3 if self._searched > 3 else start
+        begin = start + self.searched - 3 if self.searched > 3 else start
         end = data.find(_BLANK_LINE, begin)
         length = end + 4 - start if end >= 0 else 0
         self._check_line(data, start, begin, waiting)
@@ -186,7 +186,7 @@ class HeadFinder:
         if length > self._limits.header_bytes or (not length and waiting >= self._limits.header_bytes):
             raise LimitExceeded(f"a head of more than {self._limits.header_bytes} bytes", "header_bytes", 431)
         if not length:
-            self._searched = waiting
+            self.searched = waiting
             if _HOPELESS.search(data, begin):
                 raise ProtocolError("a bare CR, a bare LF or a control character in a head")
         return length

@@ -13,8 +13,12 @@ __all__ = ["Outbox"]
 
 _GATHER = 64
 """Buffers handed over in one call."""
-_COPY = 1 << 18
-"""Bytes read at a time from a file where the transport has no zero copy."""
+_COPY = 1 << 16
+"""Bytes read at a time from a file where the transport has no zero copy: what TLS takes at once."""
+_SLICE = 1 << 20
+"""Bytes of a file sent in one call: a reader as fast as we are would keep us in there for all of it."""
+_CALLS = 16
+"""Calls of one ``send``, for the same reason."""
 
 
 class _Piece:
@@ -29,13 +33,18 @@ class _Piece:
 
 
 class Outbox:
-    """An ordered queue of bytes and file pieces. ``memory`` counts the bytes held, files not."""
+    """An ordered queue of bytes and file pieces.
 
-    __slots__ = ("_items", "memory")
+    ``memory`` counts the bytes held, files not; ``blocked`` says whether the last ``send`` ended because
+    the transport took no more.
+    """
+
+    __slots__ = ("_items", "blocked", "memory")
 
     def __init__(self) -> None:
         self._items: deque[Bytes | _Piece] = deque()
         self.memory = 0
+        self.blocked = False
 
     def __bool__(self) -> bool:
         return bool(self._items)
@@ -54,15 +63,20 @@ class Outbox:
             file.close()
 
     def send(self, transport: Transport) -> bool:
-        """Send what the transport takes. Whether anything moved. Raises ``ConnectionLost``."""
-        moved = False
-        while self._items:
-            first = self._items[0]
-            sent = self._send_piece(transport, first) if isinstance(first, _Piece) else self._send_bytes(transport)
-            if not sent:
+        """Send what the transport takes, within bounds. Whether anything moved. Raises ``ConnectionLost``."""
+        self.blocked = False
+        for call in range(_CALLS):
+            if not self._items:
                 break
-            moved = True
-        return moved
+            first = self._items[0]
+            if isinstance(first, _Piece):
+                sent = self._send_piece(transport, first)
+            else:
+                sent = self._send_bytes(transport)
+            if not sent:
+                self.blocked = True
+                return call > 0
+        return True
 
     def close(self) -> None:
         """Drop everything, and close the files."""
@@ -93,7 +107,7 @@ class Outbox:
             sent -= len(first)
 
     def _send_piece(self, transport: Transport, piece: _Piece) -> int:
-        sent = transport.send_file(piece.file.fileno(), piece.offset, piece.count)
+        sent = transport.send_file(piece.file.fileno(), piece.offset, min(piece.count, _SLICE))
         if sent is None:
             data = os.pread(piece.file.fileno(), min(_COPY, piece.count), piece.offset)
             sent = transport.send(data) if data else -1

@@ -10,7 +10,9 @@ from time import time
 __all__ = ["REASONS", "SERVER_LINE", "date_line", "error_page", "server_lines"]
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
-REASONS.update({413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"})
+# RFC 9110 has changed these.
+REASONS.update({413: "Content Too Large", 414: "URI Too Long"})
+REASONS.update({416: "Range Not Satisfiable", 422: "Unprocessable Content"})
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -19,7 +21,9 @@ _PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; margin: 12vh auto 0; max-width: 34rem; padding: 0 1.5rem;
        color: #222; background: #fff }}
 h1 {{ font-size: 1.6rem; margin: 0 0 .5rem }} h1 b {{ color: #8a2432; margin-right: .6rem }}
-@media (prefers-color-scheme: dark) {{ body {{ color: #ddd; background: #181818 }} h1 b {{ color: #e8808f }} }}
+@media (prefers-color-scheme: dark) {{
+  body {{ color: #ddd; background: #181818 }} h1 b {{ color: #e8808f }}
+}}
 </style></head>
 <body><h1><b>{status}</b>{reason}</h1><p>{detail}</p></body></html>
 """

@@ -52,7 +52,11 @@ _WHOLE = 65536
 """An answer up to this size is joined with its head into one buffer; copying more costs more than a call."""
 _DISCARD = 1 << 18
 """So much of an unread body is read and thrown away to keep the connection."""
+_TURN = 16
+"""So many reads of a body, before other connections get their turn."""
 _DATE, _NAMED = 1, 2
+_CLIENTS = (ConnectionLost, ProtocolError, LimitExceeded, StreamClosed, TLSError)
+"""What reading a body and sending an answer raise when it is no fault of the gateway's."""
 
 
 class _Ours(dict[str, int]):
@@ -88,9 +92,14 @@ class Service:
 
 
 class HTTPConnection(Connection):
-    """One client's connection. ``scratch`` is for gateways that keep something for its lifetime."""
+    """One client's connection.
+
+    For gateways that keep something: ``scratch`` for its lifetime; ``derived`` for what follows from a
+    header block, as long as requests repeat it byte for byte. ``cycle`` counts answers.
+    """
 
     __slots__ = (
+        "_answers",
         "_began",
         "_body_began",
         "_close_after",
@@ -98,9 +107,10 @@ class HTTPConnection(Connection):
         "_drain_until",
         "_drained",
         "_ended",
-        "_exchange",
+        "_fault",
         "_fed",
         "_in_head",
+        "_left_body",
         "_mount",
         "_outbox",
         "_over",
@@ -108,7 +118,12 @@ class HTTPConnection(Connection):
         "_spool",
         "_state",
         "_streaming",
+        "_timed",
+        "_until",
         "codec",
+        "cycle",
+        "derived",
+        "exchange",
         "limits",
         "scratch",
         "service",
@@ -120,8 +135,9 @@ class HTTPConnection(Connection):
         self.limits = service.limits
         self.codec = Codec(Role.SERVER, service.limits)
         self.scratch: dict[Any, Any] = {}
+        self.derived: dict[Any, Any] = {}
         self._outbox = Outbox()
-        self._exchange: Exchange | None = None
+        self.exchange: Exchange | None = None
         self._mount: Mount | None = None
         self._spool: Spool | None = None
         self._state: Callable[[], int | None] = self._handshake if transport.handshaking else self._head
@@ -134,8 +150,13 @@ class HTTPConnection(Connection):
         self._ended = False
         self._close_after = False
         self._drain_until = inf
-        self._body_began = 0.0
+        self._body_began = self._left_body = 0.0
         self._received = 0
+        self.cycle = 0
+        self._answers = 0  # requests answered since others had their turn
+        self._fault: PorticoError | None = None  # what the client did, or the network, while a gateway ran
+        self._timed = service.access is not None or service.limits.request is not None
+        self._until = inf  # when the present request must have been answered
         self._began = monotonic()
         self.deadline = self._began + (
             service.limits.handshake if transport.handshaking else service.limits.head
@@ -156,16 +177,21 @@ class HTTPConnection(Connection):
             return self._close()
 
     def run(self) -> None:
-        exchange, mount = self._exchange, self._mount
-        assert exchange is not None and mount is not None
+        exchange, mount = self.exchange, self._mount
+        assert exchange is not None
+        assert mount is not None
         self._state = self._leave
         try:
-            mount.gateway(exchange)
+            if self._until == inf:
+                mount.gateway(exchange)
+            else:
+                with timeout(max(self._until - monotonic(), 0.0)):
+                    mount.gateway(exchange)
             if not exchange.started:
                 raise LookupError("the gateway returned without an answer")
             if not self._ended:
                 self.answer_end()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (a thread of the engine's must outlive any handler)
             self._failed(exchange, error)
 
     def expire(self) -> None:
@@ -194,7 +220,7 @@ class HTTPConnection(Connection):
         self.transport.wake()
 
     def describe(self) -> str:
-        exchange = self._exchange
+        exchange = self.exchange
         what = "idle" if exchange is None else f"{exchange.method} {exchange.target[:200]}"
         return f"{self.transport.peer} ({what})"
 
@@ -219,20 +245,29 @@ class HTTPConnection(Connection):
                 self._fed = False
                 if not self._in_head:
                     self._in_head = True
-                    self.deadline = monotonic() + self.limits.head
+                    self._began = monotonic()
+                    self.deadline = self._began + self.limits.head
             if not self._receive():
+                self._answers = 0
                 return WAIT_READ
 
     def _request(self, head: RequestHead) -> int | None:
         """A head is complete: find who answers, and decide how the body reaches them."""
-        self._in_head = False
         self._continued = self._ended = False
-        exchange = self._exchange = Exchange(self, head)
-        if self.service.access is not None:
-            self._began = monotonic()
+        self._fault = None
+        if not head.repeated and self.derived:
+            self.derived.clear()
+        exchange = self.exchange = Exchange(self, head)
+        if self._timed:
+            self._start_clock()
+        self._in_head = False
+        if head.method == "CONNECT":
+            self._refuse(501, "There are no tunnels here.")
+            return None
         mount = self._mount = self.service.route(exchange)
         if mount is None:
-            return self._refuse(404, "Nothing is mounted here.", close=head.body_length != 0)
+            self._unmounted(head)
+            return None
         exchange.mount = mount.prefix
         self.load = mount.load
         length = head.body_length
@@ -241,29 +276,56 @@ class HTTPConnection(Connection):
             self._state = self._ready
             return RUN
         exchange.body_length = length
-        most = self.limits.body
-        if length is not None and most is not None and length > most:
-            return self._refuse(413, f"The body has {length} bytes; at most {most} are taken.")
+        return self._request_body(head, mount)
+
+    def _start_clock(self) -> None:
+        """For who wants to know or to bound how long a request takes, from its first byte."""
+        if not self._in_head:
+            self._began = monotonic()
+        if self.limits.request is not None:
+            self._until = self._began + self.limits.request
+
+    def _unmounted(self, head: RequestHead) -> None:
+        close = head.body_length != 0
+        if head.target != "*":
+            self._refuse(404, "Nothing is mounted here.", close=close)
+            return
+        # RFC 9110, 9.3.7: it asks about the server as a whole, as a ping does.
+        self._conclude(204, [("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")], b"", close)
+
+    def _request_body(self, head: RequestHead, mount: Mount) -> int | None:
+        """Let the gateway read the body as it comes, or gather it first."""
         self._body_began, self._received = monotonic(), 0
-        if head.expects_continue or mount.gateway.streams(head):
+        asks = head.expects_continue
+        # Whoever waits for a 100 may be turned away before sending a body. Not where its length is still
+        # to come: a gateway that does not stream has to be told one.
+        if mount.gateway.streams(head) or (asks and head.body_length is not None):
             self._streaming = True
+            self._drained = False
+            self._left_body = self._body_began
+            exchange = self.exchange
+            assert exchange is not None
             exchange.body = io.BufferedReader(StreamedBody(self), CHUNK)
             self._state = self._ready
             return RUN
         self._spool = Spool(self.limits.body_memory)
         self._fed = True
         self._state = self._body
+        if asks:
+            self._continue()
         return None
 
     def _body(self) -> int | None:
-        spool, exchange = self._spool, self._exchange
-        assert spool is not None and exchange is not None
+        spool, exchange = self._spool, self.exchange
+        assert spool is not None
+        assert exchange is not None
+        reads = 0
         while True:
             if self._fed:
                 event = self._next_event()
                 if isinstance(event, bytes):
-                    spool.add(event)
-                    self._received = spool.size
+                    if not self._gather(spool, event):
+                        return None
                     continue
                 if type(event) is End:
                     exchange.body, exchange.body_length = spool.file(), spool.size
@@ -276,6 +338,19 @@ class HTTPConnection(Connection):
             self.deadline = self._body_deadline()
             if not self._receive():
                 return WAIT_READ
+            reads += 1
+            if reads % _TURN == 0 and (step := self._turn_reading()):
+                return step
+
+    def _gather(self, spool: Spool, data: bytes) -> bool:
+        try:
+            spool.add(data)
+        except OSError as error:
+            log.error("%s: the body cannot be kept: %s", self.describe(), error)
+            self._refuse(503, "The server has no room for this body now.")
+            return False
+        self._received = spool.size
+        return True
 
     def _ready(self) -> int | None:
         return RUN
@@ -286,29 +361,35 @@ class HTTPConnection(Connection):
             moved = self._outbox.send(self.transport)
             if self._outbox:
                 if moved or self.deadline == inf:
-                    self.deadline = monotonic() + self.limits.write_stall
-                return WAIT_WRITE
+                    self.deadline = self._stall()
+                return WAIT_WRITE if self._outbox.blocked else self._turn(WAIT_WRITE)
         if not self.transport.flush():
-            self.deadline = monotonic() + self.limits.write_stall
+            self.deadline = self._stall()
             return WAIT_WRITE
         return self._answered()
 
+    def _stall(self) -> float:
+        """When the reader will have taken nothing for too long."""
+        return min(monotonic() + self.limits.write_stall, self._until)
+
     def _answered(self) -> int | None:
-        exchange, self._exchange = self._exchange, None
+        exchange, self.exchange = self.exchange, None
+        self.cycle += 1
         if exchange is not None:
             if exchange.body is not None:
                 exchange.body.close()
             if self.service.access is not None:
                 self.service.access(exchange, monotonic() - self._began)
-        if self._streaming and not self._close_after:
+        if self._close_after or not self.codec.keep_alive:
+            # What came after the last request is ignored, and must not cost the client its answer.
+            return self._end(unread=self._close_after or self._streaming or self.codec.buffered > 0)
+        if self._streaming:
             self._streaming = False
             self._received = 0
             self._fed = True
             self.deadline = monotonic() + self.limits.linger
             self._state = self._discard
             return None
-        if self._close_after or not self.codec.keep_alive:
-            return self._end(unread=self._close_after)
         return self._again()
 
     def _again(self) -> int | None:
@@ -316,8 +397,25 @@ class HTTPConnection(Connection):
         self.codec.start_next_cycle()
         self._fed = self.codec.buffered > 0
         self._state = self._head
+        self._until = inf
         self.deadline = min(monotonic() + self.limits.idle, self._drain_until)
+        self._answers += 1
+        if self._answers < self.limits.pipelined:
+            return None
+        self._answers = 0
+        return self._turn(WAIT_WRITE)
+
+    def _turn(self, step: int) -> int | None:
+        """Let other connections go first. A change of what is watched makes the poller look here again,
+        after them; ``None``: none can be made, so go on."""
+        for wanted in (step, WAIT_READ | WAIT_WRITE):
+            if self.transport.interest(wanted) != self.watched:
+                return wanted
         return None
+
+    def _turn_reading(self) -> int | None:
+        # Under TLS more may be there that the kernel does not know of; to write is nearly always possible.
+        return self._turn(WAIT_READ if self.transport.tls is None else WAIT_WRITE)
 
     def _discard(self) -> int | None:
         """The gateway may have left some of the body unread: a little is read for it."""
@@ -348,13 +446,13 @@ class HTTPConnection(Connection):
         return None
 
     def _linger(self) -> int | None:
-        for _ in range(64):
+        for _ in range(_TURN):
             data = self.transport.recv(CHUNK)
             if data is None:
                 return WAIT_READ
-            if not data:
+            if not data or self.deadline <= monotonic():
                 return self._close()
-        return self._close()
+        return self._turn_reading()
 
     # -- pieces of states
 
@@ -382,41 +480,52 @@ class HTTPConnection(Connection):
 
     def _body_deadline(self) -> float:
         """When the body will have been slower than the least rate, should nothing more come."""
-        return self._body_began + self.limits.body_grace + self._received / self.limits.body_rate
+        until = self._body_began + self.limits.body_grace + self._received / self.limits.body_rate
+        return min(until, self._until)
 
     def _refuse(
         self, status: int, detail: str, headers: list[tuple[str, str]] | None = None, *, close: bool = True
     ) -> None:
-        """Answer without calling anybody."""
+        """Answer with an error page, without calling anybody."""
         if self._spool is not None:
             self._spool.close()
             self._spool = None
-        self._close_after = close
         fields, page = error_page(status, detail)
-        if self._exchange is not None:
-            self._exchange.status, self._exchange.started = status, True
-        self.answer_whole(status, REASONS.get(status, ""), fields + (headers or []), page)
+        self._conclude(status, fields + (headers or []), page, close)
+
+    def _conclude(self, status: int, headers: list[tuple[str, str]], body: bytes, close: bool) -> None:
+        self._close_after = close
+        if self.exchange is not None:
+            self.exchange.status, self.exchange.started = status, True
+        self.answer_whole(status, REASONS.get(status, ""), headers, body)
         self.deadline = inf
         self._state = self._leave
 
     def _failed(self, exchange: Exchange, error: BaseException) -> None:
-        """A gateway raised. The client gets a 500 while that is possible, else sees the answer cut."""
-        if isinstance(error, (ConnectionLost, StreamClosed)) and not isinstance(error, EndOfStream):
-            log.debug("%s: %s", self.describe(), error)
+        """A gateway raised. The client gets an error page while that is possible, else sees a cut."""
+        fault, self._fault = self._fault, None
+        if fault is None or not _stems_from(error, fault):
+            log.error("%s: %s failed", self.describe(), self._mount, exc_info=error)
+            status, detail = 500, "The program behind this address failed; see the server's log."
+            if isinstance(error, Timeout) and self._until <= monotonic():
+                status, detail = 503, "The request took too long."
+        elif isinstance(fault, (ProtocolError, LimitExceeded)):
+            log.info("%s: %s", self.describe(), fault)
+            status, detail = fault.status, str(fault)
+        elif isinstance(fault, EndOfStream):
+            log.info("%s: %s", self.describe(), fault)
+            status, detail = 400, str(fault)
+        else:
+            log.debug("%s: %s", self.describe(), fault)
             self.transport.closed = True
             return
-        status = 500
-        if isinstance(error, (ProtocolError, LimitExceeded)):
-            status = error.status
-            log.info("%s: %s", self.describe(), error)
-        else:
-            log.error("%s: %s failed", self.describe(), self._mount, exc_info=error)
+        if self._ended:
+            return  # the answer is complete: it may leave
         if exchange.started:
             self._outbox.close()
             self.transport.abort()
             self.transport.closed = True
             return
-        detail = str(error) if status != 500 else "The program behind this address failed; see the server's log."
         try:
             self._refuse(status, detail, close=self._streaming)
         except PorticoError as second:
@@ -430,8 +539,8 @@ class HTTPConnection(Connection):
             self._outbox.close()
             if self._spool is not None:
                 self._spool.close()
-            if self._exchange is not None and self._exchange.body is not None:
-                self._exchange.body.close()
+            if self.exchange is not None and self.exchange.body is not None:
+                self.exchange.body.close()
             self.transport.close()
         return DONE
 
@@ -450,7 +559,7 @@ class HTTPConnection(Connection):
 
     def answer_head(self, status: int, reason: str, headers: list[tuple[str, str]]) -> None:
         """Begin an answer; the head waits for the first part of the body."""
-        ready = [(name, value) for name, _, value in map(_parted, self._ready_lines(headers).split("\r\n")[:-1])]
+        ready = [_parted(line) for line in self._ready_lines(headers).split("\r\n")[:-1]]
         self._outbox.add(self.codec.send_response(status, reason, [*headers, *ready], body_length=None))
 
     def answer_data(self, data: Bytes) -> None:
@@ -478,15 +587,24 @@ class HTTPConnection(Connection):
 
     def next_piece(self) -> bytes:
         """The next part of a streamed body, blocking; ``b""`` at its end. Raises what the peer did."""
+        # The gateway's own time is not the client's slowness.
+        self._body_began += monotonic() - self._left_body
+        try:
+            return self._read_piece()
+        except _CLIENTS as error:
+            self._fault = error
+            raise
+        finally:
+            self._left_body = monotonic()
+
+    def _read_piece(self) -> bytes:
         while True:
             event = self.codec.next_event()
             if isinstance(event, bytes):
                 self._received += len(event)
                 return event
-            if type(event) is End:
-                self._streaming = False
-                return b""
             if event is not NEED_DATA:
+                self._streaming = self._streaming and type(event) is not End
                 return b""
             self._continue()
             data = self.transport.recv(CHUNK)
@@ -497,7 +615,7 @@ class HTTPConnection(Connection):
 
     def _continue(self) -> None:
         """Ask for the body, when the client waits to be asked (RFC 9110, 10.1.1)."""
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is None or self._continued or exchange.started or not exchange.request.expects_continue:
             return
         self._continued = True
@@ -520,21 +638,29 @@ class HTTPConnection(Connection):
         return self._close_after or self._drain_until != inf
 
     def _send(self, data: bytes) -> None:
+        try:
+            if self._outbox:
+                self._outbox.add(data)
+                self._outbox.send(self.transport)
+            elif data:
+                sent = self.transport.send(data)
+                if sent < len(data):
+                    self._outbox.add(memoryview(data)[sent:])
+        except _CLIENTS as error:
+            self._fault = error
+            raise
         if self._outbox:
-            self._outbox.add(data)
-            self._outbox.send(self.transport)
-        elif data:
-            sent = self.transport.send(data)
-            if sent < len(data):
-                self._outbox.add(memoryview(data)[sent:])
-        if self._outbox:
-            self.deadline = monotonic() + self.limits.write_stall
+            self.deadline = self._stall()
 
     def _push(self) -> None:
-        self._outbox.send(self.transport)
-        while self._outbox.memory > self.limits.response_memory:
-            self._block(WRITE, monotonic() + self.limits.write_stall, "waiting for the reader to take the answer:")
+        try:
             self._outbox.send(self.transport)
+            while self._outbox.memory > self.limits.response_memory:
+                self._block(WRITE, self._stall(), "waiting for the reader to take the answer:")
+                self._outbox.send(self.transport)
+        except _CLIENTS as error:
+            self._fault = error
+            raise
 
     def _block(self, events: int, until: float, doing: str) -> None:
         """Wait inside ``run``, where that is allowed; the gateway's own deadlines count too."""
@@ -548,11 +674,20 @@ class HTTPConnection(Connection):
             check(doing)
             if events == READ:
                 raise ProtocolError("the body of the request arrives too slowly", 408) from None
-            raise ConnectionLost(f"{whom} took nothing of the answer for {self.limits.write_stall:g} s") from None
+            stall = self.limits.write_stall
+            raise ConnectionLost(f"{whom} took nothing of the answer for {stall:g} s") from None
 
 
-def _parted(line: str) -> tuple[str, str, str]:
-    return line.partition(": ")
+def _stems_from(error: BaseException | None, fault: BaseException) -> bool:
+    """Whether ``error`` is ``fault``, or was raised while that was being handled."""
+    while error is not None and error is not fault:
+        error = error.__cause__ or error.__context__
+    return error is fault
+
+
+def _parted(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(": ")
+    return name, value
 
 
 def _length(headers: list[tuple[str, str]], body: bytes) -> list[tuple[str, str]]:

@@ -97,7 +97,12 @@ class Stream:
 
     @classmethod
     def from_socket(cls, sock: socket.socket) -> Stream:
-        """A stream over a connected stream socket, which it owns from now on."""
+        """A stream over a connected stream socket, which it owns from now on.
+
+        Raises ``ConfigError`` for a socket of another kind.
+        """
+        if sock.type != socket.SOCK_STREAM:
+            raise ConfigError(f"from_socket(): expected a stream socket, not {sock.type.name}")
         scheme = "unix" if sock.family == socket.AF_UNIX else "tcp"
         try:
             peer: Address | None = Address.of_socket(scheme, sock.getpeername())

@@ -45,11 +45,11 @@ def close_wakes_a_writer(near: Stream, far: Stream) -> None:
 @stream_check
 def close_wakes_both(near: Stream, far: Stream) -> None:
     """A reader and a writer at once."""
-    tasks = [door.spawn(near.read), door.spawn(near.write, FLOOD)]
+    reader, writer = door.spawn(near.read), door.spawn(near.write, FLOOD)
     inside(near, 2)
     near.close()
-    for task in tasks:
-        raises(StreamClosed, task.join)
+    raises(StreamClosed, reader.join)
+    raises(StreamClosed, writer.join)
 
 
 @stream_check

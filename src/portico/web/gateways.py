@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import Any
 
 from portico.errors import ConfigError
@@ -17,7 +18,9 @@ __all__ = ["as_gateway", "is_gateway", "route_to"]
 
 def is_gateway(handler: Any) -> bool:
     """Whether ``handler`` is a gateway already, or a set of mounts."""
-    return isinstance(handler, Mounts) or (callable(handler) and callable(getattr(handler, "streams", None)))
+    if isinstance(handler, (Mounts, type)):
+        return isinstance(handler, Mounts)
+    return callable(handler) and callable(getattr(handler, "streams", None))
 
 
 def as_gateway(handler: Any, name: str = "") -> Gateway:
@@ -41,10 +44,14 @@ def as_gateway(handler: Any, name: str = "") -> Gateway:
 def kind_of(handler: Any) -> str:
     """``wsgi``, ``asgi``, ``handler`` (a function of a stream, or a class with ``handle``) or ``""``."""
     if isinstance(handler, type):
-        return "handler" if callable(getattr(handler, "handle", None)) else ""
+        if callable(getattr(handler, "handle", None)):
+            return "handler"
+        # PEP 3333's own example of a class: its instances are the answers.
+        return "wsgi" if hasattr(handler, "__iter__") and _required(handler) == 2 else ""
     if not callable(handler):
         return ""
-    call = handler if inspect.isroutine(handler) else getattr(handler, "__call__", handler)  # noqa: B004
+    plain = inspect.isroutine(handler) or isinstance(handler, partial)
+    call = handler if plain else getattr(handler, "__call__", handler)  # noqa: B004
     if inspect.iscoroutinefunction(call):
         return "asgi"
     required = _required(call)
@@ -56,13 +63,19 @@ def kind_of(handler: Any) -> str:
 def _required(call: Any) -> int | None:
     """How many positional arguments a callable wants; ``None`` where it cannot be told."""
     try:
-        parameters = inspect.signature(call).parameters.values()
+        # What a wrapper takes, not what it wraps: werkzeug's applications wrap a function of a request.
+        parameters = inspect.signature(call, follow_wrapped=False).parameters.values()
     except (TypeError, ValueError):
         return None
     if any(each.kind is each.VAR_POSITIONAL for each in parameters):
         return None
-    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
-    return len([each for each in positional if each.default is each.empty])
+    return len(
+        [
+            each
+            for each in parameters
+            if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) and each.default is each.empty
+        ]
+    )
 
 
 def route_to(handler: Any) -> Route:

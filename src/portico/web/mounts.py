@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from urllib.parse import unquote_to_bytes
 
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange, Gateway, Mount
+from portico.http.messages import RequestHead
 
 __all__ = ["Mounts", "read_prefix"]
+
+_OF_BODY = frozenset(
+    {"content-length", "content-type", "content-encoding", "transfer-encoding", "trailer", "expect"}
+)
 
 
 class Mounts:
@@ -40,9 +46,28 @@ class Mounts:
         path = exchange.path
         for mount in self._ordered:
             prefix = mount.prefix
-            if path.startswith(prefix) and (len(path) == len(prefix) or not prefix or path[len(prefix)] == "/"):
+            if not prefix or path == prefix or path.startswith(prefix + "/"):
                 return mount
         return None
+
+    def redispatch(self, exchange: Exchange, target: str) -> None:
+        """Answer a request, not answered so far, as a GET of ``target`` would be: a path, perhaps a query.
+
+        The body goes, and what describes it; conditions and ranges stay (RFC 3875, 6.2.2).
+        """
+        asked = exchange.request
+        fields = [(name, value) for name, value in asked.headers if name not in _OF_BODY]
+        inner = Exchange(exchange.connection, RequestHead("GET", target, asked.version, fields))
+        inner.body = BytesIO()
+        mount = self.find(inner)
+        try:
+            if mount is None:
+                inner.respond_error(404, "Nothing is mounted here.")
+            else:
+                inner.mount = mount.prefix
+                mount.gateway(inner)
+        finally:
+            exchange.started, exchange.status, exchange.sent = inner.started, inner.status, inner.sent
 
     def __repr__(self) -> str:
         return "<Mounts " + ", ".join(mount.prefix or "/" for mount in self._ordered) + ">"
@@ -53,9 +78,9 @@ def read_prefix(text: str) -> str:
     if not text.startswith("/"):
         raise ConfigError(f"the mount {text!r} must begin with a slash, as in /app")
     if "?" in text or "#" in text or any(ord(char) < 0x21 or ord(char) == 0x7F for char in text):
-        raise ConfigError(f"the mount {text!r} must be a plain path, as in /app; escape other characters with %")
-    segments = text.strip("/").split("/")
-    if any(segment in (".", "..") for segment in segments) or ("" in segments and text.strip("/")):
+        raise ConfigError(f"the mount {text!r} must be a plain path, as in /app; use % for other characters")
+    decoded = unquote_to_bytes(text).decode("latin-1")
+    segments = decoded.strip("/").split("/")
+    if any(segment in (".", "..") for segment in segments) or ("" in segments and decoded.strip("/")):
         raise ConfigError(f"the mount {text!r} has an empty segment or dots")
-    decoded = unquote_to_bytes(text.rstrip("/")).decode("latin-1")
-    return decoded
+    return decoded.rstrip("/")

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
@@ -44,7 +45,12 @@ class WSGI:
     """
 
     def __init__(
-        self, app: Application, *, name: str = "", stream: bool = False, environ: Mapping[str, Any] | None = None
+        self,
+        app: Application,
+        *,
+        name: str = "",
+        stream: bool = False,
+        environ: Mapping[str, Any] | None = None,
     ) -> None:
         self.app = app
         self.name = f"wsgi:{name or getattr(app, '__name__', type(app).__name__)}"
@@ -58,7 +64,7 @@ class WSGI:
         answer = _Answer(exchange)
         result = self.app(self._environ(exchange), answer.start_response)
         try:
-            if type(result) is list and len(result) == 1 and not answer.begun and exchange.method != "HEAD":
+            if type(result) is list and len(result) == 1 and not answer.begun:
                 answer.whole(result[0])
             elif isinstance(result, FileWrapper) and answer.file(result):
                 pass
@@ -72,28 +78,41 @@ class WSGI:
                 close()
 
     def _environ(self, exchange: Exchange) -> Environ:
-        request, scratch = exchange.request, exchange.connection.scratch
-        template: Environ | None = scratch.get(self) if request.repeated else None
+        request, connection = exchange.request, exchange.connection
+        template: Environ | None = connection.derived.get(self) if request.repeated else None
         if template is None:
-            base: Environ = scratch.get(_Base)
-            if base is None:
-                base = scratch[_Base] = _base_environ(exchange)
-            template = base | self._extra if self._extra else base.copy()
-            _add_headers(template, request.headers)
-            scratch[self] = template
+            template = self._template(exchange)
+            # What answers in another's place has headers of its own, which no next request repeats.
+            if connection.exchange is exchange:
+                connection.derived[self] = template
         environ = template.copy()
         environ["REQUEST_METHOD"] = exchange.method
         environ["SERVER_PROTOCOL"] = request.version
         environ["REQUEST_URI"] = exchange.target
         environ["SCRIPT_NAME"] = exchange.mount
-        environ["PATH_INFO"] = exchange.path_info
+        environ["PATH_INFO"] = path = exchange.path_info
         environ["QUERY_STRING"] = exchange.query
         environ["wsgi.input"] = exchange.body
         if exchange.body_length:
             environ["CONTENT_LENGTH"] = str(exchange.body_length)
         elif exchange.body_length is None:
             environ.pop("CONTENT_LENGTH", None)
+        if exchange.target[0] != "/":
+            # RFC 9112, 3.2.2: the authority of an absolute-form target counts, not Host; "*" is no path.
+            environ["HTTP_HOST"] = exchange.host
+            environ["PATH_INFO"] = "" if path == "*" else path
         return environ
+
+    def _template(self, exchange: Exchange) -> Environ:
+        """All that requests with the same header block have in common on this connection."""
+        scratch = exchange.connection.scratch
+        base: Environ | None = scratch.get(_Base)
+        if base is None:
+            base = scratch[_Base] = _base_environ(exchange)
+        template = base.copy()
+        _add_headers(template, exchange.request.headers)
+        template.update(self._extra)
+        return template
 
 
 class _Base:
@@ -137,8 +156,9 @@ def _add_headers(environ: Environ, headers: list[tuple[str, str]]) -> None:
             continue
         key = "HTTP_" + name.upper().replace("-", "_")
         if key in environ:
-            value = f"{environ[key]}{'; ' if name == 'cookie' else ','}{value}"
-        environ[key] = value
+            environ[key] += ("; " if name == "cookie" else ",") + value
+        else:
+            environ[key] = value
 
 
 class _Answer:
@@ -168,31 +188,36 @@ class _Answer:
         if match is None:
             raise LocalProtocolError(f"start_response(): {status!r} is not a status such as '200 OK'")
         self._status, self._reason = int(match[1]), match[2] or ""
-        self._headers = [pair for pair in headers if pair[0].lower() not in _HOP_BY_HOP]
+        self._headers = []
+        for name, value in headers:
+            if not isinstance(value, str):
+                raise LocalProtocolError(f"start_response(): {name!r} must be a str, not {value!r}")
+            if name.lower() not in _HOP_BY_HOP:
+                self._headers.append((name, value))
         return self.write
 
     def write(self, data: bytes) -> None:
         """PEP 3333's imperative way to send."""
+        if not isinstance(data, bytes):
+            raise _not_bytes(data)
         self._begin()
         if data:
             self._exchange.write(data)
 
     def block(self, data: bytes) -> None:
         """One item of the application's iterable."""
-        if not data:
-            return
         if not isinstance(data, bytes):
-            raise LocalProtocolError(f"the application must yield bytes, not {type(data).__name__}")
-        self._begin()
-        self._exchange.write(data)
+            raise _not_bytes(data)
+        if data:
+            self._begin()
+            self._exchange.write(data)
 
     def whole(self, data: bytes) -> None:
         """The only item of a list: its length is known, so head and body leave together."""
         if not isinstance(data, bytes):
-            raise LocalProtocolError(f"the application must yield bytes, not {type(data).__name__}")
+            raise _not_bytes(data)
         self._check()
-        if self._status < 200 or self._status in (204, 304):
-            self.block(data)
+        if not data:  # to HEAD, and where there is no content, this says nothing about a length
             self.end()
             return
         self.begun = True
@@ -226,12 +251,7 @@ class _Answer:
             return
         self._check()
         self.begun = True
-        declared = any(name.lower() == "content-length" for name, _ in self._headers)
-        if declared or self._exchange.method == "HEAD" or self._status in (204, 304):
-            self._exchange.start(self._status, self._headers, self._reason)
-            self._exchange.finish()
-        else:
-            self._exchange.respond(self._status, self._headers, b"", self._reason)
+        self._exchange.respond(self._status, self._headers, b"", self._reason)
 
     def _begin(self) -> None:
         self._check()
@@ -242,6 +262,10 @@ class _Answer:
     def _check(self) -> None:
         if not self._status:
             raise LocalProtocolError("the application sent a body before it called start_response()")
+
+
+def _not_bytes(data: object) -> LocalProtocolError:
+    return LocalProtocolError(f"the application must send bytes, not {type(data).__name__}")
 
 
 class FileWrapper:
@@ -263,12 +287,21 @@ class FileWrapper:
 
     def span(self) -> tuple[io.FileIO, int, int] | None:
         """A descriptor of our own, the present position and what follows it; ``None``: not a file."""
-        try:
-            descriptor, offset = self._file.fileno(), self._file.tell()
-            facts = os.fstat(descriptor)
-        except (AttributeError, OSError, ValueError):
+        file = self._file
+        if isinstance(file, tempfile._TemporaryFileWrapper):
+            file = file.file
+        # Others may have a descriptor and yet read something else than what it holds, as GzipFile does.
+        if type(file) not in (io.BufferedReader, io.BufferedRandom, io.FileIO):
             return None
-        if not stat.S_ISREG(facts.st_mode) or not isinstance(offset, int) or isinstance(self._file, io.TextIOBase):
+        if type(getattr(file, "raw", file)) is not io.FileIO:
+            return None
+        try:
+            descriptor, offset = file.fileno(), file.tell()
+            file.flush()
+            facts = os.fstat(descriptor)
+        except (OSError, ValueError):
+            return None
+        if not stat.S_ISREG(facts.st_mode):
             return None
         # The application closes its file when it has answered; ours lives until all of it has left.
         return io.FileIO(os.dup(descriptor)), offset, max(facts.st_size - offset, 0)

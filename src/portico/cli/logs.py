@@ -1,0 +1,68 @@
+"""What a command that runs for long writes on stderr: the library's log, and a line for each request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import localtime, strftime, struct_time
+
+from portico.cli.manners import one_line
+from portico.http.exchange import Exchange
+
+__all__ = ["common_line", "log_access", "logging_to_stderr"]
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+# Not by strftime: a program that is served may have set another language.
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+access = logging.getLogger("portico.access")
+
+
+class _Lines(logging.Formatter):
+    """``12:30:59 warning portico.server: message``; what a peer put into it stays in its line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        when = self.formatTime(record, "%H:%M:%S")
+        return f"{when} {record.levelname.lower()} {record.name}: {one_line(record.message)}"
+
+
+@contextmanager
+def logging_to_stderr(verbosity: int) -> Iterator[None]:
+    """Show the loggers below ``portico``: warnings, with 1 also information, with 2 everything.
+
+    Only these, and only inside: a program that is served sets up its own logging as it always does.
+    """
+    library = logging.getLogger("portico")
+    lines, plain = logging.StreamHandler(), logging.StreamHandler()
+    lines.setFormatter(_Lines())
+    library.addHandler(lines)
+    access.addHandler(plain)
+    library.propagate = access.propagate = False
+    library.setLevel(_LEVELS[min(verbosity, 2)])
+    access.setLevel(logging.INFO)
+    # How the end goes is what somebody waits for who has asked for it.
+    logging.getLogger("portico.drain").setLevel(min(logging.INFO, library.level))
+    try:
+        yield
+    finally:
+        library.removeHandler(lines)
+        access.removeHandler(plain)
+        library.propagate = access.propagate = True
+
+
+def log_access(exchange: Exchange, seconds: float) -> None:
+    """A server's ``access`` hook: a line to the logger ``portico.access``."""
+    access.info("%s", common_line(exchange, localtime()))
+
+
+def common_line(exchange: Exchange, when: struct_time) -> str:
+    """The Common Log Format, as Apache, nginx and the readers of their logs have it."""
+    peer = exchange.peer
+    host = (peer.host if peer is not None else "") or "-"
+    date = f"{when.tm_mday:02}/{_MONTHS[when.tm_mon - 1]}/{strftime('%Y:%H:%M:%S %z', when)}"
+    # A method is a token and a target has no blanks; a quote would end the field early.
+    asked = f"{exchange.method} {exchange.target} {exchange.request.version}".replace("\\", "\\\\")
+    asked = one_line(asked.replace('"', '\\"'))
+    sent = 0 if exchange.method == "HEAD" else exchange.sent
+    return f'{host} - - [{date}] "{asked}" {exchange.status} {sent or "-"}'

@@ -1,0 +1,172 @@
+"""``portico serve``: folders, applications, programs and handlers, at addresses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from json import dumps
+
+import click
+
+from portico.address import Address
+from portico.cli.logs import log_access, logging_to_stderr
+from portico.cli.manners import Command, json_option
+from portico.cli.serve_options import read_addresses, read_limits, read_tls
+from portico.cli.targets import Folders, Served, make_served
+from portico.errors import ConfigError
+from portico.server import Server
+from portico.web.mounts import Mounts
+
+__all__ = ["serve"]
+
+_OVER = {"tcp": "http", "tls": "https"}
+"""What a client calls HTTP over plain streams."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The options, named as on the command line."""
+
+    at: Sequence[str]
+    engine: str
+    cert: str | None
+    key: str | None
+    tls: str | None
+    grace: float
+    limit: Sequence[str]
+    listing: bool
+    hidden: bool
+    spa: bool
+    access_log: bool
+    verbose: int
+    json: bool
+
+
+@click.command(cls=Command)
+@click.argument("target", nargs=-1, metavar="[[MOUNT=]TARGET]...")
+@click.option(
+    "--at",
+    "-b",
+    "at",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Where to listen, more than once if wanted: http://127.0.0.1:8000 (the default), https://:8443, "
+    "unix:/run/app.sock, fd://3. Port 0 picks a free one. Without --at, sockets passed by a service manager "
+    "(LISTEN_FDS) are used.",
+)
+@click.option(
+    "--engine", default="threads", show_default=True, metavar="SPEC", help="threads, threads:N or inline."
+)
+@click.option("--cert", metavar="FILE", help="Certificate chain (PEM) for https and tls addresses.")
+@click.option("--key", metavar="FILE", help="Its private key, where it is not in the same file.")
+@click.option("--tls", type=click.Choice(["self-signed"]), help="A certificate for development instead.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 1e6),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="At the end, seconds for what is going on.",
+)
+@click.option("--limit", multiple=True, metavar="NAME=VALUE", help="A limit, such as body=1000000 or idle=5.")
+@click.option(
+    "--listing/--no-listing", default=True, show_default=True, help="Show folders without index.html."
+)
+@click.option("--hidden", is_flag=True, help="Serve names that begin with a dot, too.")
+@click.option(
+    "--spa", is_flag=True, help="A single-page application: index.html stands in for what is not there."
+)
+@click.option("--access-log", is_flag=True, help="A line on stderr for each request (Common Log Format).")
+@click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv everything.")
+@json_option()
+def serve(target: Sequence[str], **options: object) -> None:
+    """Serve folders, applications and programs until SIGTERM or Ctrl-C; the current folder without a TARGET.
+
+    \b
+    A TARGET is
+      a folder                  static files
+      module:name               a WSGI application, or a function of a stream;
+                                also module:make() for one that a function makes
+      static:DIR  cgi:DIR|FILE  wsgi:module:name  handler:module:name
+
+    MOUNT is the path it answers at, such as /app; / without one. The mount ends at the first = (a folder
+    that exists as /srv/a=b is taken as such). Write ./ in front of a folder whose name has a colon.
+
+    \b
+      portico serve site /app=wsgi:shop:app /cgi-bin=cgi:scripts
+      portico serve site --at https://:8443 --tls self-signed
+
+    The first signal lets running requests finish, within --grace seconds; a second one stops at once.
+    """
+    asked = _Asked(**options)  # type: ignore[arg-type]
+    with logging_to_stderr(asked.verbose):
+        server, served = _make_server(target, asked)
+        server.run(lambda ready: _announce(ready, served, asked.json))
+
+
+def _make_server(targets: Sequence[str], asked: _Asked) -> tuple[Server, Served]:
+    _check_folder()
+    limits = read_limits(asked.limit)
+    folders = Folders(asked.listing, asked.hidden, "index.html" if asked.spa else None)
+    served = make_served(targets, folders)
+    addresses = read_addresses(asked.at, served.wire)
+    tls = read_tls(addresses, asked.cert, asked.key, asked.tls)
+    server = Server(
+        served.handler,
+        *addresses,
+        engine=asked.engine,
+        limits=limits,
+        tls=tls,
+        grace=asked.grace,
+        wire=served.wire,
+    )
+    if asked.access_log:
+        server.access = log_access
+    return server, served
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigError("the current folder does not exist any more; cd to another one") from error
+
+
+# -- what a start says
+
+
+def _announce(server: Server, served: Served, json: bool) -> None:
+    """One line for each address with its real port, or one JSON object, out at once."""
+    if json:
+        click.echo(dumps(_facts(server, served)))
+        return
+    proof = "" if server.tls is None else server.tls.fingerprint
+    for address in server.addresses:
+        notes = ["every interface"] if _everywhere(address) else []
+        notes += [f"certificate SHA-256 {proof}"] if address.secure else []
+        more = f" ({', '.join(notes)})" if notes else ""
+        click.echo(f"portico serving {_shown(address, served.wire)}{more}")
+
+
+def _facts(server: Server, served: Served) -> dict[str, object]:
+    mounts = served.handler if isinstance(served.handler, Mounts) else ()
+    return {
+        "pid": os.getpid(),
+        "addresses": [_shown(address, served.wire) for address in server.addresses],
+        "mounts": {each.prefix or "/": each.gateway.name for each in mounts},
+        "fingerprint": None if server.tls is None else server.tls.fingerprint,
+    }
+
+
+def _everywhere(address: Address) -> bool:
+    return address.port is not None and address.host in ("", "0.0.0.0", "::")
+
+
+def _shown(address: Address, wire: str) -> str:
+    """As a client can use it, always with the port: a listener on every interface is at localhost too."""
+    if address.port is None:
+        return str(address)
+    scheme = _OVER.get(address.scheme, address.scheme) if wire == "http" else address.scheme
+    host = f"[{address.host}]" if ":" in address.host else address.host or "localhost"
+    return f"{scheme}://{host}:{address.port}"
