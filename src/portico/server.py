@@ -13,14 +13,14 @@ import signal
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Self
 
 from portico.address import Address
 from portico.address.schemes import SCHEMES
 from portico.engines import Engine, door, make_engine
 from portico.engines.contract import Connection, Listening
 from portico.engines.conversation import Conversation
-from portico.errors import ConfigError, ConnectionLost, PorticoError, TLSError
+from portico.errors import ConfigError, ConnectionLost, TLSError
 from portico.limits import Limits
 from portico.sockets.listen import inherited, listen
 from portico.sockets.stream import Stream
@@ -188,8 +188,9 @@ class Server:
             drain_log.warning("cut %s", what)
         return self.cut
 
-    def __enter__(self) -> Server:
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -280,7 +281,7 @@ class _Signals:
         self._waiter: Waiter | None = None
         self._before: list[tuple[int, Any]] = []
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> Self:
         for number in self.SIGNALS:
             try:
                 self._before.append((number, signal.signal(number, self._received)))

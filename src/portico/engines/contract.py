@@ -17,9 +17,9 @@ advances again. ``run()`` never raises: what user code raises is dealt with insi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 from portico.address import Address
 from portico.limits import Limits
@@ -88,7 +88,7 @@ class Connection(ABC):
         self.again = False
         self.watched = 0  # what the engine's poller watches ``descriptor`` for
         self.descriptor = -1
-        self.notify: Notify | None = None
+        self.notify: Callable[[Any], None] | None = None
 
     def wake(self) -> None:
         """The transport's readiness changed without the kernel knowing."""
@@ -124,10 +124,6 @@ class Connection(ABC):
         """What is going on, for the log: the peer and the request."""
 
 
-class Notify(Protocol):
-    def __call__(self, connection: Connection) -> None: ...
-
-
 class Listening(Waitable, ABC):
     """A listener: ``accept()`` never waits. ``None``: nobody there. Raises ``OSError``."""
 
@@ -146,8 +142,14 @@ class Serving(Protocol):
     """What an engine needs of a server."""
 
     limits: Limits
-    conversations: bool  # whether connections are conversations
-    listeners: Sequence[Listening]
+
+    @property
+    def conversations(self) -> bool:
+        """Whether connections are conversations, not requests."""
+        ...
+
+    @property
+    def listeners(self) -> Sequence[Listening]: ...
 
     def connected(self, transport: Transport) -> Connection | None:
         """A new connection, or ``None`` when it was turned away."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from portico.deadline import check
 from portico.engines import door
@@ -82,7 +82,7 @@ class Lock:
             else:
                 self._held = False
 
-    def __enter__(self) -> Lock:
+    def __enter__(self) -> Self:
         self.acquire()
         return self
 

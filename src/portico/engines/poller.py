@@ -93,7 +93,8 @@ class SelectPoller:
         if not events:
             self._selector.unregister(descriptor)
             return
-        mask = (selectors.EVENT_READ if events & READ else 0) | (selectors.EVENT_WRITE if events & WRITE else 0)
+        mask = selectors.EVENT_READ if events & READ else 0
+        mask |= selectors.EVENT_WRITE if events & WRITE else 0
         if known:
             self._selector.modify(descriptor, mask)
         else:
@@ -105,7 +106,8 @@ class SelectPoller:
             if key.fd == self._reading:
                 os.read(self._reading, 4096)
                 continue
-            events = (READ if mask & selectors.EVENT_READ else 0) | (WRITE if mask & selectors.EVENT_WRITE else 0)
+            events = READ if mask & selectors.EVENT_READ else 0
+            events |= WRITE if mask & selectors.EVENT_WRITE else 0
             found.append((key.fd, events | HANGUP))
         return found
 

@@ -11,7 +11,8 @@ as fast as a single-threaded loop. What may hold a thread goes to another:
 
 Leadership is a term: whoever holds the newest is the leader. What the leader is running lies in its term,
 and is taken out either by the leader, when it is done, or by the watchdog; undelivered events are in one
-queue that its successor goes on with. While a thread is inside a connection (``running``), the leader only leaves word (``again``).
+queue that its successor goes on with. While a thread is inside a connection (``running``), the leader only
+leaves word (``again``).
 """
 
 from __future__ import annotations
@@ -208,7 +209,7 @@ class Threads(Engine):
             return True
         try:
             return self._advance(connection, term)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a leader must outlive any bug)
             self._crashed(connection, error)
             term.inside.clear()
             return self._term is term
@@ -305,7 +306,7 @@ class Threads(Engine):
                         return
                 self._forget(connection)
                 return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (as above)
             self._crashed(connection, error)
 
     def _crashed(self, connection: Connection, error: Exception) -> None:

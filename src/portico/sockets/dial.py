@@ -36,7 +36,7 @@ def connect(
     tls: TLSSettings | bool | None = None,
     server_name: str | None = None,
     local: tuple[str, int] | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[Any, Any] | None = None,
     resolve: names.Resolver | None = None,
 ) -> Stream:
     """Connect and return the stream; ``with`` closes it.
@@ -64,7 +64,7 @@ def connect(
 
 
 def _reach(
-    where: Address, local: tuple[str, int] | None, options: Mapping[str, Any], resolver: names.Resolver | None
+    where: Address, local: tuple[str, int] | None, options: Mapping[Any, Any], resolver: names.Resolver | None
 ) -> Transport:
     kind = where.transport
     if kind == "memory":
@@ -84,7 +84,7 @@ def _reach(
 class _Attempts:
     """The race: attempts under way, and what became of those that failed."""
 
-    def __init__(self, where: Address, local: tuple[str, int] | None, options: Mapping[str, Any]) -> None:
+    def __init__(self, where: Address, local: tuple[str, int] | None, options: Mapping[Any, Any]) -> None:
         self._where = where
         self._local = local
         self._options = options
@@ -157,7 +157,7 @@ class _Attempts:
 
 
 def _connect_tcp(
-    where: Address, local: tuple[str, int] | None, options: Mapping[str, Any], resolver: names.Resolver | None
+    where: Address, local: tuple[str, int] | None, options: Mapping[Any, Any], resolver: names.Resolver | None
 ) -> Transport:
     if not where.host:
         raise ConnectError(f"cannot connect to {where}: name a host")
@@ -223,7 +223,7 @@ def _nobody(where: Address, failures: Sequence[tuple[str, str]]) -> ConnectError
 # -- Unix sockets and inherited descriptors
 
 
-def _connect_unix(where: Address, options: Mapping[str, Any]) -> Transport:
+def _connect_unix(where: Address, options: Mapping[Any, Any]) -> Transport:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     transport = SocketTransport(sock, where, Address.of_socket("unix", ""))
     try:
@@ -253,7 +253,7 @@ def _connect_when_free(sock: socket.socket, where: Address) -> None:
 
 
 def _adopt(where: Address) -> Transport:
-    number = where.fd
+    number = where.fd or 0
     try:
         sock = socket.socket(fileno=os.dup(number))
     except OSError as error:

@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from portico.address import Address
 from portico.engines.contract import Listening
@@ -258,7 +258,7 @@ def _unix_advice(error: OSError, path: str) -> str:
 
 def _adopt(address: Address) -> Listening:
     """A listener over an inherited descriptor, which must be a listening stream socket."""
-    number = address.fd
+    number = address.fd or 0
     try:
         sock = socket.socket(fileno=os.dup(number))
     except OSError as error:

@@ -88,9 +88,9 @@ class Transport(Waitable):
     ``peer`` and ``local`` are the addresses of the ends, ``tls`` the facts of a secure channel.
     """
 
-    __slots__ = ("local", "peer", "tls")
+    __slots__ = ("local", "peer", "short_read_drains", "tls")
 
-    short_read_drains = False
+    short_read_drains: bool
     """Whether a read that returned less than asked for proves that nothing more is there now."""
     handshaking = False
     """Whether ``handshake()`` has to be driven before bytes can flow."""
@@ -100,6 +100,7 @@ class Transport(Waitable):
         self.peer = peer
         self.local = local
         self.tls: Any = None
+        self.short_read_drains = False
 
     def handshake(self) -> int:
         """Go on with the handshake. 0: done; else what to wait for (``READ``, ``WRITE``)."""
@@ -166,7 +167,7 @@ def lost(error: OSError, doing: str, peer: Address | None) -> PorticoError:
 class SocketTransport(Transport):
     """A connected stream socket, TCP or Unix, made non-blocking. Owns the socket."""
 
-    __slots__ = ("_fd", "short_read_drains", "sock")
+    __slots__ = ("_fd", "sock")
 
     def __init__(
         self, sock: socket.socket, peer: Address | None = None, local: Address | None = None
