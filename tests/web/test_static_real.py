@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from portico.server import Server
 from portico.web.static import Static
-from tests.peers import need
+from tests.peers import need, need_module
 
 BIG = 30 << 20
 NAMES = [
@@ -35,6 +36,10 @@ NAMES = [
 ]
 
 
+# wget follows what pages link to, and templates link to what is not there.
+PAGES = shutil.ignore_patterns("__pycache__", "*.html", "*.css", "*.xsl", "*.svg")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Odd names, an empty file, one of 30 MB; all contents differ."""
@@ -46,6 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "empty.txt").write_bytes(b"")
     (root / "empty folder").mkdir()
     (root / "big.bin").write_bytes(random.Random(1).randbytes(BIG))
+    django = Path(need_module("django").__file__ or "").parent
+    shutil.copytree(django, root / "a real tree", ignore=PAGES)
     return root
 
 
@@ -94,7 +101,8 @@ def test_wget_mirrors_the_folder_byte_for_byte(folder: Path, port: int, tmp_path
 
 
 def test_curl_fetches_every_file_byte_for_byte(folder: Path, port: int, tmp_path: Path) -> None:
-    for name, digest in digests(folder).items():
+    some = [item for item in digests(folder).items() if not item[0].startswith(b"a real tree/")]
+    for name, digest in some:
         target = tmp_path / "out"
         done = fetch(port, "/" + quote_from_bytes(name), "--fail", "--output", str(target))
         assert done.returncode == 0, (name, done.stderr)
