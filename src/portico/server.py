@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 from collections.abc import Callable
 from time import monotonic
@@ -17,15 +18,17 @@ from typing import Any, Self
 
 from portico.address import Address
 from portico.address.schemes import SCHEMES
+from portico.deadline import expiry
 from portico.engines import Engine, door, make_engine
 from portico.engines.contract import Connection, Listening
 from portico.engines.conversation import Conversation
 from portico.errors import ConfigError, ConnectionLost, TLSError
 from portico.limits import Limits
 from portico.sockets.listen import inherited, listen
+from portico.sockets.pipe import PipeTransport
 from portico.sockets.stream import Stream
 from portico.sockets.tls import ServerTLS
-from portico.sockets.transport import Transport, Waiter
+from portico.sockets.transport import READ, Transport, Waitable, Waiter
 
 __all__ = ["Handler", "Server", "Wire", "register_wire", "serve"]
 
@@ -103,6 +106,7 @@ class Server:
         self._asked = [Address.parse(address) for address in addresses] or inherited()
         self._wire = wire or _claimed_wire(handler)
         self._connectors: dict[str, Connector] = {}
+        self._used = False
         self._started = False
         self._stopped = False
         self._waiting: set[Waiter] = set()
@@ -121,31 +125,39 @@ class Server:
 
     def start(self) -> Server:
         """Bind every address and begin to serve; returns at once. Raises ``BindError``."""
-        if self._started:
-            raise ConfigError("this server was started before; make a new one")
-        self._started = True
+        if self._used:
+            raise ConfigError("this server was started or stopped before; make a new one")
+        self._used = True
+        for address in self._asked:
+            self._connector(address.scheme)  # a handler that cannot work is refused now
         try:
             for address in self._asked:
                 for listener in listen(address, self.limits.backlog):
                     self.listeners.append(listener)
                     self.addresses.append(listener.address)
+            self._engine.start(self)
         except BaseException:
             for listener in self.listeners:
                 listener.close()
             raise
-        self._engine.start(self)
+        self._started = True
         return self
 
     def stop(self, grace: float | None = None, quiet: float = 0.0) -> list[str]:
         """Stop: no new connections; what is going on gets ``grace`` seconds (default: the server's).
 
         Idle kept connections get ``quiet`` seconds for one more request. What had to be cut is returned
-        and kept in ``cut``. From any thread, more than once: a later call with less grace shortens it.
+        and kept in ``cut``. From any thread, more than once: a later call with less grace shortens it. A
+        deadline in force shortens it too. Called by a handler it returns at once, and goes on beside it.
         """
+        if self._started and self._engine.inside:
+            door.spawn(self.stop, grace, quiet, name="stop")  # to wait here would be to wait for ourselves
+            return self.cut
         if self._started:
-            cut = self._engine.stop(self.grace if grace is None else grace, quiet)
+            seconds = min(self.grace if grace is None else grace, expiry() - monotonic())
+            cut = self._engine.stop(max(seconds, 0.0), quiet)
             self.cut += [what for what in cut if what not in self.cut]
-        self._stopped = True
+        self._used = self._stopped = True
         for waiter in tuple(self._waiting):
             waiter.wake()
         return self.cut
@@ -154,17 +166,16 @@ class Server:
         """Block until the server has been stopped."""
         self.wait_or(lambda: False)
 
-    def wait_or(self, condition: Callable[[], bool], wakers: Callable[[Waiter], object] = id) -> bool:
-        """Block until stopped (``True``), or until a wake of the calling thread finds ``condition`` true.
-
-        ``wakers`` is given the waiter to wake.
-        """
+    def wait_or(self, condition: Callable[[], bool], bell: Waitable | None = None) -> bool:
+        """Block until stopped (``True``), or until ``condition`` is true; asked when ``bell`` is readable."""
         me = door.waiter()
         self._waiting.add(me)
-        wakers(me)
         try:
             while not self._stopped and not condition():
-                door.park(me, "serving")
+                if bell is None:
+                    door.park(me, "serving")
+                else:
+                    door.wait(bell, READ, "serving")
         finally:
             self._waiting.discard(me)
         return self._stopped
@@ -209,12 +220,14 @@ class Server:
         self.accepted += 1
         local = transport.local
         scheme = local.scheme if local is not None else "tcp"
-        if scheme in ("tls", "https") and self.tls is not None:
-            transport = self.tls.wrap(transport)
-        connector = self._connectors.get(scheme)
-        if connector is None:
-            connector = self._connectors[scheme] = _WIRES[self._wire_name(scheme)](self.handler, self)
-        return connector(transport)
+        try:
+            if scheme in ("tls", "https") and self.tls is not None:
+                transport = self.tls.wrap(transport)
+            return self._connector(scheme)(transport)
+        except Exception as error:  # noqa: BLE001  (an engine must outlive what one connection meets)
+            transport.abort()
+            log.error("the connection from %s could not be served", transport.peer, exc_info=error)
+            return None
 
     def disconnected(self, connection: Connection) -> None:
         """A connection is over."""
@@ -245,6 +258,12 @@ class Server:
         if self.conversations and not callable(self.handler):
             raise ConfigError(f"the handler {self.handler!r} is not callable")
 
+    def _connector(self, scheme: str) -> Connector:
+        connector = self._connectors.get(scheme)
+        if connector is None:
+            connector = self._connectors[scheme] = _WIRES[self._wire_name(scheme)](self.handler, self)
+        return connector
+
     def _wire_of(self, address: Address) -> str:
         return self._wire_name(address.scheme)
 
@@ -271,14 +290,17 @@ def serve(
 class _Signals:
     """SIGTERM and SIGINT while serving: the first drains, the second stops now.
 
-    A handler only counts and wakes: it may run in the middle of anything, so it takes no lock.
+    A handler only counts: it may run in the middle of anything. What ends the main thread's wait is the
+    interpreter's own note in a pipe: a signal that the kernel gives to another thread, or just before the
+    main thread begins to wait, would leave it waiting, and its handler unrun.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
     def __init__(self) -> None:
         self._count = 0
-        self._waiter: Waiter | None = None
+        self._bell: PipeTransport | None = None
+        self._noter = self._noter_before = -1
         self._before: list[tuple[int, Any]] = []
 
     def __enter__(self) -> Self:
@@ -286,24 +308,33 @@ class _Signals:
             try:
                 self._before.append((number, signal.signal(number, self._received)))
             except ValueError:
-                break  # not the main thread: signals are somebody else's
+                return self  # not the main thread: signals are somebody else's
+        reading, self._noter = os.pipe()
+        self._bell = PipeTransport(reading, None, "the signals")
+        os.set_blocking(self._noter, False)
+        self._noter_before = signal.set_wakeup_fd(self._noter, warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if self._bell is not None:
+            signal.set_wakeup_fd(self._noter_before)
+            os.close(self._noter)
+            self._bell.close()
         for number, handler in self._before:
-            signal.signal(number, handler)
+            # None: somebody's who is not Python, and whom we cannot put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
-        if self._waiter is not None:
-            self._waiter.wake()
 
-    def _remember(self, waiter: Waiter) -> None:
-        self._waiter = waiter
+    def _more_than(self, count: int) -> bool:
+        if self._bell is not None:
+            self._bell.recv(64)
+        return self._count > count
 
     def wait(self, server: Server) -> None:
         """Until stopped from elsewhere, or drained after a signal, or told twice."""
-        if server.wait_or(lambda: self._count > 0, self._remember):
+        if server.wait_or(lambda: self._more_than(0), self._bell):
             return
         if server.connections:
             drain_log.info(
@@ -311,7 +342,7 @@ class _Signals:
                 server.grace, server.connections, "" if server.connections == 1 else "s",
             )  # fmt: skip
         draining = door.spawn(server.stop, server.grace, server.limits.drain_quiet, name="drain")
-        if not server.wait_or(lambda: self._count > 1, self._remember):
+        if not server.wait_or(lambda: self._more_than(1), self._bell):
             server.stop(0.0)
             return  # the drain may wait for code that does not come back
         draining.join()

@@ -60,6 +60,11 @@ class Serving:
         self.stderr = self._read_errors()
         return code
 
+    @property
+    def words(self) -> list[str]:
+        """Its stderr in lines, without what it waited for: a connection that curl left a moment ago."""
+        return [line for line in self.stderr.splitlines() if "portico.drain: stopping" not in line]
+
     def _read_errors(self) -> str:
         self._errors.seek(0)  # type: ignore[attr-defined]
         return self._errors.read().decode()  # type: ignore[attr-defined,no-any-return]

@@ -83,7 +83,7 @@ def test_folder_application_and_programs_stand_side_by_side(folder: Path) -> Non
         assert curl(f"{server.url}/app/a%20b") == "/app|/a b|http"
         assert curl(f"{server.url}/cgi-bin/hi/there") == "/cgi-bin/hi|/there\n"
         assert server.stop() == 0
-        assert server.stderr == ""
+        assert server.words == []
 
 
 def test_a_local_redirect_of_a_program_is_answered_inside(folder: Path) -> None:
@@ -292,7 +292,7 @@ def test_access_log_lines_in_common_format(folder: Path) -> None:
         curl("--head", f"{server.url}/")
         curl(f"{server.url}/none")
         assert server.stop() == 0
-    first, head, none = server.stderr.splitlines()
+    first, head, none = server.words
     when = r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
     assert re.fullmatch(rf'127\.0\.0\.1 - - {when} "GET /\?q=%22quoted\\" HTTP/1\.1" 200 17', first)
     assert re.fullmatch(rf'127\.0\.0\.1 - - {when} "HEAD / HTTP/1\.1" 200 -', head)
@@ -307,9 +307,9 @@ def test_what_a_program_logs_stays_in_its_line(folder: Path) -> None:
     with serving(folder, "cgi:scripts") as server:
         curl(f"{server.url}/loud")
         assert server.stop() == 0
-    assert re.match(r"\d\d:\d\d:\d\d warning portico\.cgi: ", server.stderr)
-    assert "\033" not in server.stderr
-    assert server.stderr.count("\n") == 1
+    (line,) = server.words
+    assert re.match(r"\d\d:\d\d:\d\d warning portico\.cgi: ", line)
+    assert "\033" not in line
 
 
 def test_limits_hold(folder: Path) -> None:
@@ -326,7 +326,7 @@ def test_the_application_sets_up_its_own_logging(folder: Path) -> None:
     )
     with serving(folder, "logs:app") as server:
         assert server.stop() == 0
-    assert server.stderr == "own words\n"
+    assert server.words == ["own words"]
 
 
 # -- the end
@@ -494,6 +494,17 @@ def test_an_address_in_use(folder: Path) -> None:
     assert f"cannot listen on {at}: the address is in use; stop the program" in said
 
 
+def test_a_name_without_an_address(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nothing(*args: object, **options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nothing)
+    assert run(["serve", str(folder / "site"), "--at", "http://nobody.example:0"]) == 2
+    assert capsys.readouterr().err.startswith("portico: cannot listen: could not resolve 'nobody.example'")
+
+
 def test_a_mistake_of_a_real_process_is_one_line(folder: Path) -> None:
     (folder / "bad.py").write_text("import nothing\n")
     reason = "ModuleNotFoundError: No module named 'nothing' (bad.py, line 1)"
@@ -509,6 +520,21 @@ def test_a_mistake_with_debug_shows_where(folder: Path) -> None:
     assert "Traceback" in done.stderr
     assert "1 / x" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("portico: cannot import bad")
+
+
+def test_a_service_without_standard_output(folder: Path) -> None:
+    command = ["sh", "-c", f'exec "{sys.executable}" -m portico serve "$@" >&-', "sh"]
+    with subprocess.Popen([*command, "site", "--at", "unix:web.sock"], cwd=folder) as process:
+        try:
+            await_file(folder / "web.sock", process)
+            page = curl(
+                "--retry", "5", "--retry-connrefused", "--unix-socket", str(folder / "web.sock"), "http://x/"
+            )
+            assert page == "<h1>the page</h1>"
+            process.terminate()
+            assert process.wait(ENOUGH) == 0
+        finally:
+            process.kill()
 
 
 def test_a_current_folder_that_is_gone(folder: Path) -> None:

@@ -71,7 +71,15 @@ def request_app(function):
 def wrapped(request):
     pass
 
+class Proxy:
+    """As flask.request is outside of a request."""
+    def __getattr__(self, name):
+        raise RuntimeError("outside of a request")
+    def __call__(self):
+        pass
+
 number = 7
+proxy = Proxy()
 site = Site()
 '''
 
@@ -216,6 +224,7 @@ def test_what_a_program_is_is_found_out(text: str, wire: str, kind: str) -> None
         ("shop_y:app", "there is no module 'shop_y'"),
         ("shop_y:app", "did you mean 'shop_t'"),
         ("shop_t.sub:app", "'shop_t' is not a package"),
+        ("shop_t:proxy", "cannot tell what shop_t:proxy is: RuntimeError: outside of a request"),
         ("shop_t:number", "shop_t:number is of type int, not callable"),
         ("wsgi:shop_t:number", "not callable"),
         ("shop_t:nothing()", "shop_t:nothing() is None, not callable"),

@@ -92,9 +92,13 @@ class Peer:
         self.sock.settimeout(SECONDS)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect(address.path if address.transport == "unix" else (address.host, address.port))
-        if data:
-            self.sock.sendall(data)
+        try:
+            self.sock.connect(address.path if address.transport == "unix" else (address.host, address.port))
+            if data:
+                self.sock.sendall(data)
+        except BaseException:
+            self.sock.close()
+            raise
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)

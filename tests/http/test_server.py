@@ -441,9 +441,10 @@ def test_a_streaming_gateway_may_answer_while_the_body_still_comes(engine):
 
     with serving(mirror, engine=engine, streams=True) as server, Client(server) as client:
         client.send(get("/", "Content-Length: 30", method="POST"))
-        assert client._head().status == 200
         for number in range(3):
             client.send(b"%d234567890" % number)
+            if not number:
+                assert client._head().status == 200
             assert client._until(b"\r\n") == b"a"
             assert client._exactly(12) == b"%d234567890\r\n" % number
         assert client._exactly(5) == b"0\r\n\r\n"

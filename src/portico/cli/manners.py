@@ -85,7 +85,8 @@ def ending_quietly() -> Iterator[None]:
     """Turn a reader that has gone into an exit without words."""
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout is not None:  # a service may be started without
+            sys.stdout.flush()
     except BrokenPipeError:
         # The interpreter flushes once more when it ends, and would complain.
         with open(os.devnull, "wb") as nowhere:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from portico.errors import ConfigError
 
-__all__ = ["is_program", "load"]
+__all__ = ["is_program", "load", "told"]
 
 _MANY = 8
 
@@ -110,7 +110,7 @@ def _imported(name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise ConfigError(_no_module(error.name, str(error), here)) from error
-        raise ConfigError(f"cannot import {name}: {_told(error)}") from error
+        raise ConfigError(f"cannot import {name}: {told(error)}") from error
 
 
 def _no_module(name: str, reason: str, here: str) -> str:
@@ -145,8 +145,11 @@ def _own_callables(module: ModuleType) -> list[str]:
 
 
 def _made_in(value: Any, module: str) -> bool:
-    if isinstance(value, type) or hasattr(value, "__qualname__"):
-        return getattr(value, "__module__", None) == module
+    try:
+        if isinstance(value, type) or hasattr(value, "__qualname__"):
+            return getattr(value, "__module__", None) == module
+    except RuntimeError:
+        return False  # a proxy, such as flask.request, whose object is not there now
     return True  # an object: somebody bound it to this name
 
 
@@ -162,13 +165,13 @@ def _called(function: Any, call: tuple[list[Any], dict[str, Any]], program: str)
     try:
         return function(*call[0], **call[1])
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{program} failed: {_told(error)}") from error
+        raise ConfigError(f"{program} failed: {told(error)}") from error
 
 
 # -- what went wrong in somebody else's code
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """An exception in one line: its kind, its words, and the line that raised it."""
     words = error.msg if isinstance(error, SyntaxError) else str(error)
     place = _place(error)

@@ -14,7 +14,7 @@ from portico.cli.logs import log_access, logging_to_stderr
 from portico.cli.manners import Command, json_option
 from portico.cli.serve_options import read_addresses, read_limits, read_tls
 from portico.cli.targets import Folders, Served, make_served
-from portico.errors import ConfigError
+from portico.errors import BindError, ConfigError, ResolveError
 from portico.server import Server
 from portico.web.mounts import Mounts
 
@@ -102,7 +102,10 @@ def serve(target: Sequence[str], **options: object) -> None:
     asked = _Asked(**options)  # type: ignore[arg-type]
     with logging_to_stderr(asked.verbose):
         server, served = _make_server(target, asked)
-        server.run(lambda ready: _announce(ready, served, asked.json))
+        try:
+            server.run(lambda ready: _announce(ready, served, asked.json))
+        except ResolveError as error:
+            raise BindError(f"cannot listen: {error}") from error
 
 
 def _make_server(targets: Sequence[str], asked: _Asked) -> tuple[Server, Served]:

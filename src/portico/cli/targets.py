@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portico.cli.programs import is_program, load
+from portico.cli.programs import is_program, load, told
 from portico.errors import ConfigError
 from portico.http.exchange import Gateway
 from portico.web.cgi import CGI
@@ -176,7 +176,12 @@ def _make(target: Target, folders: Folders) -> tuple[str, Any]:
     if target.kind == "asgi":
         raise ConfigError(_NO_ASGI.format(target.where))
     if target.kind == "program":
-        return _found_out(target.where, value)
+        try:
+            return _found_out(target.where, value)
+        except ConfigError:
+            raise
+        except Exception as error:  # an object that does not let itself be looked at: a proxy of nothing
+            raise ConfigError(f"cannot tell what {target.where} is: {told(error)}") from error
     if not callable(value):
         raise ConfigError(_not_callable(target.where, value))
     if target.kind == "handler":

@@ -92,6 +92,8 @@ class Connection(ABC):
 
     def wake(self) -> None:
         """The transport's readiness changed without the kernel knowing."""
+        if self.running and self.again:
+            return  # word was left already, and is read when whoever is inside is through
         if self.notify is not None:
             self.notify(self)
 
@@ -178,6 +180,11 @@ class Engine(ABC):
         Idle kept connections get ``quiet`` seconds for one more request. A second call with a smaller
         grace, from any thread, shortens the first.
         """
+
+    @property
+    @abstractmethod
+    def inside(self) -> bool:
+        """Whether the caller is user code that this engine runs, and would wait for itself in ``stop``."""
 
     @property
     @abstractmethod

@@ -53,7 +53,7 @@ class Conversation(Connection):
             self._handler(self._stream)
         except BaseException as error:
             # A handler cut short by the end of the server is not a fault of the handler's.
-            if not self._stream.closed:
+            if not self._over:
                 self._report("handler", self.transport.peer, error)
         finally:
             self._end()
@@ -68,8 +68,7 @@ class Conversation(Connection):
         self._over = True
 
     def drain(self, until: float) -> None:
-        if self.transport.handshaking:
-            self.deadline = min(self.deadline, until)
+        pass  # what has begun lasts as long as it lasts, within the grace
 
     def cut(self) -> None:
         self._over = True

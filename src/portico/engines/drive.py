@@ -19,15 +19,16 @@ def drive(connection: Connection, draining: Callable[[], float | None] = lambda:
 
     ``draining`` is asked before each wait: a time when the server is stopping (see ``drain``).
     """
+    told = None
     while (step := connection.advance()) != DONE:
         if step == RUN:
             connection.run()
             continue
         until = draining()
-        if until is not None:
+        if until != told and until is not None:
+            told = until
             connection.drain(until)
-            if connection.advance() == DONE:
-                return
+            continue  # what had come before is read before any deadline is looked at
         _wait(connection, step)
 
 

@@ -22,7 +22,10 @@ HANGUP = 0x2000 | 0x10 | 0x8  # EPOLLRDHUP, EPOLLHUP, EPOLLERR: a short read may
 
 
 class Poller(Protocol):
-    """``poll`` gives (descriptor, events) pairs; ``wake()`` from any thread ends it early."""
+    """``poll`` gives (descriptor, events) pairs, within so many seconds (below 0: no bound).
+
+    ``wake()`` from any thread ends it early, and does nothing after ``close()``.
+    """
 
     edge: bool
 
@@ -50,7 +53,10 @@ class EpollPoller:
 
     def watch(self, descriptor: int, events: int, known: int, *, level: bool = False) -> None:
         if not events:
-            self._epoll.unregister(descriptor)
+            try:
+                self._epoll.unregister(descriptor)
+            except OSError:
+                pass  # closed, and so taken out already
             return
         mask = events if level else events | select.EPOLLRDHUP | select.EPOLLET
         if known:
@@ -83,6 +89,7 @@ class SelectPoller:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
+        self._polling = 0  # which thread does
         self._selector = selectors.DefaultSelector()
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
@@ -90,19 +97,20 @@ class SelectPoller:
         self._selector.register(self._reading, selectors.EVENT_READ)
 
     def watch(self, descriptor: int, events: int, known: int, *, level: bool = False) -> None:
-        if not events:
+        # Not by ``known``: a closed descriptor may have been left in, and its number be another's by now.
+        if descriptor in self._selector.get_map():
             self._selector.unregister(descriptor)
-            return
-        mask = selectors.EVENT_READ if events & READ else 0
-        mask |= selectors.EVENT_WRITE if events & WRITE else 0
-        if known:
-            self._selector.modify(descriptor, mask)
-        else:
+        if events:
+            mask = selectors.EVENT_READ if events & READ else 0
+            mask |= selectors.EVENT_WRITE if events & WRITE else 0
             self._selector.register(descriptor, mask)
+        if threading.get_ident() != self._polling:
+            self.wake()  # select() and poll() do not see what is changed under them
 
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         found = []
-        for key, mask in self._selector.select(seconds):
+        self._polling = threading.get_ident()
+        for key, mask in self._selector.select(None if seconds < 0 else seconds):
             if key.fd == self._reading:
                 os.read(self._reading, 4096)
                 continue

@@ -41,6 +41,12 @@ class Pool:
         self._idle: list[_Slot] = []
         self._waiting: deque[Job] = deque()
         self._closed = False
+        self._local = threading.local()
+
+    @property
+    def inside(self) -> bool:
+        """Whether the calling thread is one of this pool's."""
+        return hasattr(self._local, "slot")
 
     def submit(self, function: Callable[[Any], bool], argument: Any) -> bool:
         """Run a job, now or in its turn. ``False``: the queue is full, or no thread can be made."""
@@ -56,7 +62,11 @@ class Pool:
             return True
         with self._lock:
             self.busy -= 1
-        return False
+            # Whoever is busy comes back for it.
+            if not self.busy or len(self._waiting) >= self._queue:
+                return False
+            self._waiting.append(job)
+        return True
 
     def beyond(self, function: Callable[[Any], bool], argument: Any) -> bool:
         """Run a job now and outside the bound; the engine's own business."""
@@ -82,26 +92,24 @@ class Pool:
 
     def _begin(self, job: Job) -> bool:
         with self._lock:
-            slot = self._idle.pop() if self._idle else None
-            if slot is None:
-                self.threads += 1
-            else:
-                slot.job = job
-        if slot is not None:
+            idle = bool(self._idle)
+            slot = self._idle.pop() if idle else _Slot()
+            slot.job = job
+            self.threads += not idle
+        if idle:
             slot.bell.release()
             return True
         try:
-            threading.Thread(target=self._main, args=(job,), name="portico worker", daemon=True).start()
+            threading.Thread(target=self._main, args=(slot,), name="portico worker", daemon=True).start()
         except RuntimeError:  # the system gives no more threads
             with self._lock:
                 self.threads -= 1
             return False
         return True
 
-    def _main(self, first: Job) -> None:
-        slot = _Slot()
-        slot.job = first
-        del first  # an idle thread must not keep the connection of its last job alive
+    def _main(self, slot: _Slot) -> None:
+        self._local.slot = slot
+        # Nothing but the slot holds the job: an idle thread must not keep its last connection alive.
         while slot.job is not None:
             counted = slot.job[0](slot.job[1])
             slot.job = None

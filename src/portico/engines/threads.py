@@ -12,22 +12,24 @@ as fast as a single-threaded loop. What may hold a thread goes to another:
 Leadership is a term: whoever holds the newest is the leader. What the leader is running lies in its term,
 and is taken out either by the leader, when it is done, or by the watchdog; undelivered events are in one
 queue that its successor goes on with. While a thread is inside a connection (``running``), the leader only
-leaves word (``again``).
+leaves word (``again``). The last leader gives everything back when it leaves.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from math import inf
 from time import monotonic, sleep
 
 from portico.engines.contract import DONE, RUN, WAIT_READ, Connection, Engine, Listening, Serving
 from portico.engines.observe import is_waiting, voluntary_switches
-from portico.engines.poller import HANGUP, make_poller
+from portico.engines.poller import HANGUP, Poller, make_poller
 from portico.engines.pool import Pool
-from portico.errors import ConfigError
+from portico.errors import ConfigError, ConnectionLost, TLSError
 from portico.limits import Limits
 from portico.sockets.transport import READ
 
@@ -41,6 +43,8 @@ TICK = 0.005
 """Seconds that the leader may be inside one request before another takes over."""
 SLOW = 0.001
 """Seconds; a request that takes longer is a reason to expect the same of its kind."""
+LAST_WORDS = 1.0
+"""Seconds that what was cut gets to notice."""
 ACCEPT_BATCH = 64
 ACCEPT_PAUSE = 0.1
 """Without descriptors, accepting rests for so long: nothing spins, and service resumes."""
@@ -75,17 +79,21 @@ class _Term:
 class Threads(Engine):
     """A leader, a watchdog, and up to ``size`` threads inside user code."""
 
+    _serving: Serving
+    _poller: Poller
+    _pool: Pool
+
     def __init__(self, size: int | None = None) -> None:
         if size is not None and size < 1:
             raise ConfigError(f"engine threads:{size}: at least one thread is needed")
         self.promotions = 0
         self._wanted = size
-        self._poller = make_poller()
         self._lock = threading.Lock()
         self._all: set[Connection] = set()
         self._table: dict[int, Connection] = {}  # by descriptor: what the poller watches
         self._listening: dict[int, Listening] = {}
-        self._paused: list[tuple[float, Listening]] = []
+        self._paused: dict[Listening, float] = {}  # until when
+        self._bells: dict[Listening, _Bell] = {}
         self._batch: deque[tuple[int, int]] = deque()
         self._woken: deque[Connection | Listening] = deque()
         self._polling = False
@@ -95,16 +103,22 @@ class Threads(Engine):
         self._leaderless = False
         self._watchdog = threading.Event()
         self._watching = False
-        self._stopping = False
+        self._drain_wanted = False
         self._draining = False
         self._quiet_until = inf
         self._over = threading.Event()
+        self._cut: set[Connection] = set()
         self._finished = False
+        self._retired = False
         self._led = threading.Event()
 
     @property
     def connections(self) -> int:
         return len(self._all)
+
+    @property
+    def inside(self) -> bool:
+        return self._pool.inside
 
     # -- beginning and end
 
@@ -112,43 +126,71 @@ class Threads(Engine):
         self._serving = serving
         self._tick = _sweep_interval(serving.limits)
         self._next_sweep = 0.0
+        self._poller = make_poller()
         if serving.conversations:
             self._pool = Pool(self._wanted or CONVERSATION_THREADS, inf)
         else:
             self._pool = Pool(self._wanted or REQUEST_THREADS, serving.limits.queue)
         for listener in serving.listeners:
             self._listen(listener)
-        self._pool.beyond(self._lead, self._term)
-        threading.Thread(target=self._watch, name="portico watchdog", daemon=True).start()
+        if not self._start_threads():
+            self._finished = True
+            self._watchdog.set()
+            self._poller.close()
+            raise ConfigError("engine threads: the system gives no more threads; raise the limit (ulimit -u)")
+
+    def _start_threads(self) -> bool:
+        try:
+            threading.Thread(target=self._watch, name="portico watchdog", daemon=True).start()
+        except RuntimeError:
+            return False
+        return self._pool.beyond(self._lead, self._term)
 
     def stop(self, grace: float, quiet: float) -> list[str]:
-        if self._finished:
-            return []
         with self._lock:
+            if self._finished:
+                return []
             self._quiet_until = min(self._quiet_until, monotonic() + min(quiet, grace))
-            self._stopping = True
-            self._draining = False
+            self._drain_wanted = True
         self._poller.wake()
         self._over.wait(grace)
-        cut = []
-        for connection in tuple(self._all):
-            cut.append(connection.describe())
-            connection.cut()
-            self.notify(connection)
-        self._over.wait(1.0)
+        cut = self._cut_rest()
         self._finish()
+        return cut
+
+    def _cut_rest(self) -> list[str]:
+        """Cut what is open, and what the leader takes from a listener in the last moment."""
+        cut, until = [], monotonic() + LAST_WORDS
+        while not self._over.is_set():
+            for connection in self._all.copy() - self._cut:
+                self._cut.add(connection)
+                cut.append(connection.describe())
+                connection.cut()
+                self.notify(connection)
+            if monotonic() >= until:
+                break
+            self._over.wait(0.02)
         return cut
 
     def _finish(self) -> None:
         """Send every thread home; one that is stuck in user code follows when that returns."""
         with self._lock:
-            first, self._finished = not self._finished, True
+            self._finished = True
         self._over.set()  # a call of stop() with more grace need not wait any longer
         self._pool.close()
         self._watchdog.set()
         self._poller.wake()
-        if self._led.wait(1.0) and first:
-            self._poller.close()
+        self._led.wait(LAST_WORDS)
+
+    def _retire(self) -> None:
+        """The last leader leaves: nothing stays open that no thread is inside."""
+        for connection in self._all.copy():
+            if not connection.running:
+                self._drop(connection)
+        with self._lock:
+            self._retired = True
+        self._poller.close()
+        self._led.set()
 
     # -- the leader
 
@@ -156,26 +198,30 @@ class Threads(Engine):
         """Lead until deposed (``True``: this thread has become one of the pool's) or finished."""
         term.native_id = threading.get_native_id()
         while True:
-            while self._woken or self._batch:
-                if not self._deliver(term):
+            for _ in range(len(self._woken)):  # whom these wake waits for the next round
+                if not self._look_at(self._woken.popleft(), term):
+                    return True
+            while self._batch:
+                if not self._handle(*self._batch.popleft(), term):
                     return True
             if self._finished:
-                self._led.set()
+                self._retire()
                 return False
-            now = monotonic()
-            if self._stopping and not self._draining:
+            if self._drain_wanted:
                 self._drain()
+                continue  # what had come before the end is read before any deadline is looked at
+            now = monotonic()
             if now >= self._next_sweep:
                 self._sweep(now)
-            if not self._woken:
-                self._poll(now)
+            self._poll(now)
 
     def _poll(self, now: float) -> None:
         seconds = max(self._next_sweep - now, 0.0) if self._all or self._paused else -1.0
         self._polling = True
         try:
             # Whoever has left word before the flag was up rang no bell.
-            events = self._poller.poll(0.0 if self._woken or self._finished else seconds)
+            left_word = self._woken or self._finished or self._drain_wanted
+            events = self._poller.poll(0.0 if left_word else seconds)
         finally:
             self._polling = False
         self._batch.extend(events)
@@ -187,32 +233,34 @@ class Threads(Engine):
         if self._polling:
             self._poller.wake()
 
-    def _deliver(self, term: _Term) -> bool:
-        """Handle one event. ``False``: deposed while doing so."""
-        if self._woken:
-            item = self._woken.popleft()
-            if not isinstance(item, Connection):
-                self._accept(item)
-                return True
-            connection = item
-        else:
-            descriptor, events = self._batch.popleft()
-            found = self._table.get(descriptor)
-            if found is None:
-                if descriptor in self._listening:
-                    self._accept(self._listening[descriptor])
-                return True
-            connection = found
-            if events & HANGUP and connection.transport.short_read_drains:
-                connection.transport.short_read_drains = False
+    def _look_at(self, item: Connection | Listening, term: _Term) -> bool:
+        """Go on with what somebody woke. ``False``: deposed while doing so."""
+        if isinstance(item, Connection):
+            return self._deliver(item, term)
+        if not item.closed:
+            self._accept(item)
+        return True
+
+    def _handle(self, descriptor: int, events: int, term: _Term) -> bool:
+        """Go on with what the poller found. ``False``: deposed while doing so."""
+        connection = self._table.get(descriptor)
+        if connection is None:
+            if descriptor in self._listening:
+                self._accept(self._listening[descriptor])
+            return True
+        if events & HANGUP and connection.transport.short_read_drains:
+            connection.transport.short_read_drains = False
+        return self._deliver(connection, term)
+
+    def _deliver(self, connection: Connection, term: _Term) -> bool:
         if connection.running and self._leave_word(connection):
             return True
         try:
             return self._advance(connection, term)
-        except Exception as error:  # noqa: BLE001  (a leader must outlive any bug)
+        except Exception as error:
             self._crashed(connection, error)
             term.inside.clear()
-            return self._term is term
+            return self._term is term or self._resume(term)
 
     def _leave_word(self, connection: Connection) -> bool:
         with self._lock:
@@ -226,8 +274,8 @@ class Threads(Engine):
         step = connection.advance()
         while step == RUN:
             began = monotonic()
-            if connection.conversation or self._pool.busy >= self._pool.size or began < connection.load.until:
-                self._hand(connection)
+            busy = self._pool.busy >= self._pool.size
+            if (connection.conversation or busy or began < connection.load.until) and self._hand(connection):
                 return True
             if not self._run_inline(connection, term, began):
                 self._after_run(connection)
@@ -273,47 +321,73 @@ class Threads(Engine):
             connection.load.slow(now)
         self._switches = switches
 
-    def _hand(self, connection: Connection) -> None:
-        """Give ``run()`` to a pool thread; refuse it when the queue is full."""
+    def _hand(self, connection: Connection) -> bool:
+        """Give ``run()`` to a pool thread; refuse it when the queue is full. ``False``: there are no threads
+        at all, and a request is better run late than never."""
         connection.running = True
         if connection.conversation or not self._poller.edge:
             self._unwatch(connection)
         if not self._pool.submit(self._work, connection):
             connection.running = False
+            if not connection.conversation and not self._pool.busy:
+                return False
             connection.refuse()
             self.notify(connection)
+        return True
 
     def _work(self, connection: Connection) -> bool:
         """A pool thread's job: run, then go on until there is something to wait for."""
-        connection.run()
-        self._after_run(connection)
+        try:
+            if not connection.transport.closed:  # cut while it stood in line
+                connection.run()
+        except Exception as error:
+            self._crashed(connection, error)
+        else:
+            self._after_run(connection)
         return True
 
     def _after_run(self, connection: Connection) -> None:
         try:
-            while True:
-                step = connection.advance()
-                if step == RUN:
-                    connection.run()
-                    continue
-                with self._lock:
-                    if connection.again:
-                        connection.again = False
-                        continue
-                    if step != DONE:
-                        self._park(connection, step)
-                        connection.running = False
-                        return
-                self._forget(connection)
-                return
-        except Exception as error:  # noqa: BLE001  (as above)
+            while not self._left(connection, connection.advance()):
+                pass
+        except Exception as error:
             self._crashed(connection, error)
 
+    def _left(self, connection: Connection, step: int) -> bool:
+        """Whether this thread is through with a connection that no other may enter yet."""
+        if step == RUN:
+            connection.run()
+            return False
+        with self._lock:
+            if connection.again:
+                connection.again = False
+                return False
+            if step != DONE and not self._retired:
+                self._park(connection, step)
+                connection.running = False
+                return True
+        if step == DONE:
+            self._forget(connection)
+        else:
+            self._drop(connection)
+        return True
+
     def _crashed(self, connection: Connection, error: Exception) -> None:
-        """A bug in a connection's own code: it costs that connection, and is reported."""
-        connection.cut()
+        """What went wrong in a connection's own code costs that connection, and a bug is reported."""
+        closed = connection.transport.closed
+        self._drop(connection)
+        # The peer may go while it is being refused, and stop() may close what is about to be watched.
+        if not isinstance(error, (ConnectionLost, TLSError)) and not (closed and isinstance(error, OSError)):
+            self._serving.failed(connection, error)
+
+    def _drop(self, connection: Connection) -> None:
+        """Cut a connection that no other thread is inside, and let it give back what it holds."""
+        try:
+            connection.cut()
+            connection.advance()
+        except Exception as error:
+            self._serving.failed(connection, error)
         self._forget(connection)
-        self._serving.failed(connection, error)
 
     # -- parking
 
@@ -339,17 +413,18 @@ class Threads(Engine):
             self._table[descriptor] = connection
 
     def _unwatch(self, connection: Connection) -> None:
-        if connection.watched:
+        if connection.watched and self._table.get(connection.descriptor) is connection:
+            del self._table[connection.descriptor]
             self._poller.watch(connection.descriptor, 0, connection.watched)
-            connection.watched = 0
-            if self._table.get(connection.descriptor) is connection:
-                del self._table[connection.descriptor]
+        connection.watched = 0
 
     def _forget(self, connection: Connection) -> None:
         with self._lock:
             # The descriptor is closed already, and may be another connection's by now.
             if self._table.get(connection.descriptor) is connection:
                 del self._table[connection.descriptor]
+                if not self._poller.edge:
+                    self._poller.watch(connection.descriptor, 0, connection.watched)
         connection.transport.waiters.discard(connection)
         if connection in self._all:
             self._all.discard(connection)
@@ -361,49 +436,60 @@ class Threads(Engine):
 
     def _listen(self, listener: Listening) -> None:
         descriptor = listener.fileno()
-        if descriptor < 0:
-            listener.waiters.add(_Bell(self, listener))
-            self.notify(listener)
-        else:
+        if descriptor >= 0:
             self._listening[descriptor] = listener
             self._poller.watch(descriptor, READ, 0, level=True)
+            return
+        if listener not in self._bells:
+            self._bells[listener] = _Bell(self, listener)
+            listener.waiters.add(self._bells[listener])
+        self.notify(listener)
 
-    def _accept(self, listener: Listening) -> None:
+    def _unlisten(self, listener: Listening) -> None:
+        descriptor = listener.fileno()
+        # Closing would not do: an inherited socket stays open elsewhere, and the poller goes on with it.
+        if descriptor >= 0 and self._listening.pop(descriptor, None) is not None:
+            self._poller.watch(descriptor, 0, READ)
+
+    def _accept(self, listener: Listening) -> bool:
+        """Take who waits. Whether there may be more."""
+        if listener in self._paused:
+            return False
         for _ in range(ACCEPT_BATCH):
-            if listener.closed:
-                return
             if len(self._all) >= self._serving.limits.connections:
                 self._pause(listener)
-                return
+                return False
             try:
                 transport = listener.accept()
             except OSError as error:
                 self._serving.accept_failed(listener, error)
                 self._pause(listener)
-                return
+                return False
             if transport is None:
-                return
+                return False
             connection = self._serving.connected(transport)
             if connection is not None:
                 self._begin(connection)
         if listener.fileno() < 0:
             self.notify(listener)
+        return True
 
     def _begin(self, connection: Connection) -> None:
         self._all.add(connection)
         connection.notify = self.notify
         connection.transport.waiters.add(connection)
-        if connection.conversation or connection.transport.fileno() < 0:
-            self._woken.append(connection)
-        else:
-            self._settle(connection, WAIT_READ)
+        try:
+            if connection.conversation or connection.transport.fileno() < 0:
+                self._woken.append(connection)
+            else:
+                self._settle(connection, WAIT_READ)
+        except OSError as error:  # the poller takes no more
+            self._crashed(connection, error)
 
     def _pause(self, listener: Listening) -> None:
-        descriptor = listener.fileno()
-        if descriptor >= 0 and self._listening.pop(descriptor, None) is not None:
-            self._poller.watch(descriptor, 0, READ)
+        self._unlisten(listener)
         until = monotonic() + ACCEPT_PAUSE
-        self._paused.append((until, listener))
+        self._paused[listener] = until
         self._next_sweep = min(self._next_sweep, until)
 
     # -- time
@@ -411,32 +497,46 @@ class Threads(Engine):
     def _sweep(self, now: float) -> None:
         """Deadlines of parked connections. A look at each costs less than keeping them in order."""
         self._next_sweep = now + self._tick
-        for connection in tuple(self._all):
+        for connection in self._all.copy():
             if connection.deadline <= now and not connection.running:
-                connection.expire()
-                self._woken.append(connection)
-        paused, self._paused = self._paused, []
-        for until, listener in paused:
-            if until <= now and not listener.closed:
+                self._tell(connection, connection.expire)
+        for listener, until in tuple(self._paused.items()):
+            if until <= now:
+                del self._paused[listener]
                 self._listen(listener)
-            elif not listener.closed:
-                self._paused.append((until, listener))
+            else:
                 self._next_sweep = min(self._next_sweep, until)
 
+    def _tell(self, connection: Connection, word: Callable[[], None]) -> None:
+        """Say something to a connection, then look at it again."""
+        try:
+            word()
+        except Exception as error:
+            self._crashed(connection, error)
+        else:
+            self._woken.append(connection)
+
     def _drain(self) -> None:
+        self._drain_wanted = False
+        self._paused.clear()
         for listener in self._serving.listeners:
             if not listener.closed:
-                self._accept(listener)  # who came before the end is still served
-                self._listening.pop(listener.fileno(), None)
+                self._accept_last(listener)
+                self._unlisten(listener)
                 listener.close()
         self._paused.clear()
         self._draining = True
-        for connection in tuple(self._all):
-            connection.drain(self._quiet_until)
-            self._woken.append(connection)
+        for connection in self._all.copy():
+            self._tell(connection, partial(connection.drain, self._quiet_until))
         self._next_sweep = 0.0
         if not self._all:
             self._over.set()
+
+    def _accept_last(self, listener: Listening) -> None:
+        """Who came before the end is still served: at most as many as the kernel could hold."""
+        for _ in range(self._serving.limits.backlog // ACCEPT_BATCH + 1):
+            if not self._accept(listener):
+                return
 
     # -- the watchdog
 
@@ -444,16 +544,31 @@ class Threads(Engine):
         seen = resting = 0
         while not self._finished:
             if resting > _RESTFUL:
-                self._watchdog.clear()
-                self._watching = False
-                self._watchdog.wait()
-                self._watching, resting = True, 0
+                self._rest(seen)
+                resting = 0
             sleep(TICK)
             number, inside = self._requests, bool(self._term.inside)
             resting = 0 if inside or number != seen else resting + 1
             if inside and number == seen:
                 self._depose(number)
+            elif self._leaderless:
+                resting = 0
+                self._appoint()
             seen = number
+
+    def _rest(self, seen: int) -> None:
+        self._watching = False
+        self._watchdog.clear()
+        # A request that began before the flag was down rang no bell.
+        if self._requests == seen and not self._term.inside and not self._finished:
+            self._watchdog.wait()
+        self._watching = True
+
+    def _appoint(self) -> None:
+        """There was no thread to take over: try again, unless the deposed leader is back."""
+        with self._lock:
+            if self._leaderless:
+                self._leaderless = not self._pool.beyond(self._lead, self._term)
 
     def _depose(self, number: int) -> None:
         """The leader has been inside one request for a whole tick: let another thread lead."""
@@ -476,5 +591,5 @@ class Threads(Engine):
 
 def _sweep_interval(limits: Limits) -> float:
     """How often to look at deadlines: a quarter of the shortest, within 0.02 and 1 second."""
-    times = [value for field in fields(limits) if isinstance(value := getattr(limits, field.name), float)]
-    return min(max(min(times) / 4, 0.02), 1.0)
+    named = [getattr(limits, field.name) for field in fields(limits) if "float" in str(field.type)]
+    return min(max(min(value for value in named if value is not None) / 4, 0.02), 1.0)

@@ -13,40 +13,40 @@ __all__ = ["Spool", "StreamedBody"]
 
 
 class Spool:
-    """Gathers a body: in memory up to ``most`` bytes, beyond that in an unnamed temporary file."""
+    """Gathers a body: in memory up to ``most`` bytes, beyond that in an unnamed temporary file.
 
-    __slots__ = ("_file", "_most", "_parts", "size")
+    ``size``: its bytes so far.
+    """
+
+    __slots__ = ("_file", "_most", "size")
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._parts: list[bytes] = []
-        self._file: IO[bytes] | None = None
+        self._file: IO[bytes] = io.BytesIO()  # no list: a byte that comes in a chunk of its own would cost forty
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        """Append a piece."""
+        """Append a piece. Raises ``OSError`` when the disk takes no more."""
+        before = self.size
         self.size += len(data)
-        if self._file is not None:
-            self._file.write(data)
-            return
-        self._parts.append(data)
-        if self.size > self._most:
-            self._file = tempfile.TemporaryFile(prefix="portico-body-")  # noqa: SIM115 (closed by the taker)
-            self._file.writelines(self._parts)
-            self._parts.clear()
+        if before <= self._most < self.size:
+            self._spill()
+        self._file.write(data)
+
+    def _spill(self) -> None:
+        file = tempfile.TemporaryFile(prefix="portico-body-")  # noqa: SIM115  (closed by the taker)
+        kept, self._file = self._file, file
+        kept.seek(0)
+        file.write(kept.read())
 
     def file(self) -> IO[bytes]:
         """The whole body, from its beginning; the caller closes it."""
-        if self._file is None:
-            return io.BytesIO(b"".join(self._parts))
         self._file.seek(0)
         return self._file
 
     def close(self) -> None:
         """Drop what was gathered."""
-        self._parts.clear()
-        if self._file is not None:
-            self._file.close()
+        self._file.close()
 
 
 class StreamedBody(io.RawIOBase):

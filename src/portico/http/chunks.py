@@ -66,7 +66,7 @@ class ChunkReader:
         self._total = 0
         self._extensions = 0
         self._searched = 0
-        self._finder = HeadFinder(limits)
+        self._finder = HeadFinder(limits, trailers=True)
         self._step = self._read_size
 
     def read(self, inbox: Inbox) -> bytes | End | Signal:

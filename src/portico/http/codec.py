@@ -91,6 +91,10 @@ class Codec:
         "_http11",
         "_inbox",
         "_keep",
+        "_last_facts",
+        "_last_head",
+        "_last_headers",
+        "_memo",
         "_method",
         "_ours",
         "_parser",
@@ -115,6 +119,10 @@ class Codec:
         self._read = _READERS[role]
         self._reader: BodyReader = _NO_BODY
         self._writer: BodyWriter = _NO_MORE
+        self._memo = memo
+        self._last_facts: tuple[object, ...] = ()
+        self._last_headers: Sequence[tuple[str, ...]] = ()
+        self._last_head = b""
         self._error: ProtocolError | LimitExceeded | EndOfStream | None = None
         self._empty_lines = 0
         self._method = ""
@@ -155,17 +163,13 @@ class Codec:
     @property
     def waiting(self) -> int:
         """How many bytes have come and are not yet consumed."""
-        return len(self._inbox)
+        inbox = self._inbox
+        return len(inbox.data) - inbox.at
 
     @property
     def leftover(self) -> bytes:
         """Bytes that came and were not consumed: after a switch they belong to the other protocol."""
         return self._inbox.peek()
-
-    @property
-    def buffered(self) -> int:
-        """How many bytes came and were not consumed."""
-        return len(self._inbox)
 
     # In
 
@@ -204,8 +208,8 @@ class Codec:
             if not length:
                 return self._await_request()
             head = self._parser.request(inbox.take(length))
-        self._finder.reset()
-        self._empty_lines = 0
+            self._finder.reset()
+            self._empty_lines = 0
         self._begin_request(head)
         return head
 
@@ -417,13 +421,41 @@ class Codec:
         if not 200 <= status <= 999 or status in (204, 304) or self._method in ("HEAD", "CONNECT"):
             return self._respond_in_steps(status, reason, headers, body, ready)
         state = _WHOLE if self._ours is _ANSWER else after(self.role, self._ours, Move.WHOLE_RESPONSE)
-        size = str(len(body))
+        keep = self._may_keep()
+        facts = (status, reason, len(body), ready, keep, self._http11)
+        if facts == self._last_facts and headers == self._last_headers:
+            head = self._last_head
+        else:
+            made = self._whole_head(status, reason, headers, len(body), ready, keep)
+            if made is None:
+                return self._respond_in_steps(status, reason, headers, body, ready)
+            head = made
+            if self._memo:
+                # Tuples, because a list that is changed later would still be equal to itself.
+                self._last_facts, self._last_headers = facts, [tuple(field) for field in headers]
+                self._last_head = head
+        self._ours = state
+        self._keep = keep
+        self._continue_due = False
+        return head + body
+
+    def _whole_head(
+        self,
+        status: int,
+        reason: str,
+        headers: Sequence[tuple[str, str]],
+        length: int,
+        ready: str,
+        keep: bool,
+    ) -> bytes | None:
+        """The head of a whole response; ``None`` when a field wants more than to be sent."""
+        size = str(length)
         told = False
         lines = f"HTTP/1.1 {status} {reason}\r\n{ready}"
         for name, value in headers:
             if kind := KINDS[name]:
                 if told or kind is not _LENGTH or value != size:
-                    return self._respond_in_steps(status, reason, headers, body, ready)
+                    return None
                 told = True
             lines += f"{name}: {value}\r\n"
         count = len(headers) + 2
@@ -432,15 +464,10 @@ class Codec:
         if not told:
             lines += f"Content-Length: {size}\r\n"
             count += 1
-        keep = self._may_keep()
         if not keep or not self._http11:
             lines += "Connection: keep-alive\r\n" if keep else "Connection: close\r\n"
             count += 1
-        head = encode_text(f"{lines}\r\n", count)
-        self._ours = state
-        self._keep = keep
-        self._continue_due = False
-        return head + body
+        return encode_text(f"{lines}\r\n", count)
 
     def _respond_in_steps(
         self, status: int, reason: str, headers: Sequence[tuple[str, str]], body: bytes, ready: str

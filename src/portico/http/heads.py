@@ -159,16 +159,18 @@ def _refuse_fields(block: bytes) -> NoReturn:
 class HeadFinder:
     """Finds where a head ends, without ever looking at the same bytes twice; ``searched`` are so many."""
 
-    __slots__ = ("_limits", "_line_end", "searched")
+    __slots__ = ("_first", "_limits", "_line_end", "searched")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, trailers: bool = False) -> None:
         self._limits = limits
+        # Trailers have no first line with a bound of its own: as if its end had been found.
+        self._first = 0 if trailers else -1
         self.reset()
 
     def reset(self) -> None:
         """Begin with another head."""
         self.searched = 0
-        self._line_end = -1
+        self._line_end = self._first
 
     def find(self, inbox: Inbox) -> int:
         """The length of the head that waits at the front, 0 when it is not complete.
@@ -207,7 +209,18 @@ class HeadFinder:
 class HeadParser:
     """Parses complete heads of one connection; remembers its last header block."""
 
-    __slots__ = ("_block", "_facts", "_framing", "_headers", "_http11", "_limits", "_memo", "_plain")
+    __slots__ = (
+        "_block",
+        "_facts",
+        "_framing",
+        "_headers",
+        "_http11",
+        "_limits",
+        "_line",
+        "_memo",
+        "_plain",
+        "_whole",
+    )
 
     def __init__(self, limits: Limits, memo: bool = True) -> None:
         self._limits = limits
@@ -216,6 +229,9 @@ class HeadParser:
         self._block = b""
         self._headers: Headers = []
         self._framing: Headers = []
+        # The last head as a whole, which keeps its block company.
+        self._whole: bytes | None = None
+        self._line = ("", "", "")
         self._http11 = True
         self._facts: _Facts = (0, True, False, None)
 
@@ -226,6 +242,10 @@ class HeadParser:
         is unusual is left to ``request``, which gives the same answer more slowly.
         """
         data, start = inbox.data, inbox.at
+        if not start and data == self._whole and type(data) is bytes:
+            inbox.clear()
+            method, target, version = self._line
+            return RequestHead(method, target, version, self._headers.copy(), data, *self._facts, True)
         end = data.find(_LINE_END, start, start + self._limits.request_line + 2)
         block = self._block
         if end < 0 or not block or not data.startswith(block, end + 2):
@@ -242,15 +262,10 @@ class HeadParser:
         length = end + 2 + len(block) - start
         if length > self._limits.header_bytes:
             return None
-        return RequestHead(
-            method,
-            target,
-            "HTTP/1.1" if http11 else "HTTP/1.0",
-            self._headers.copy(),
-            inbox.take(length),
-            *self._facts,
-            True,
-        )
+        version = "HTTP/1.1" if http11 else "HTTP/1.0"
+        self._line = method, target, version
+        self._whole = raw = inbox.take(length)
+        return RequestHead(method, target, version, self._headers.copy(), raw, *self._facts, True)
 
     def request(self, raw: bytes) -> RequestHead:
         """Parse a request's head. Raises ``ProtocolError`` and ``LimitExceeded``."""
@@ -266,10 +281,12 @@ class HeadParser:
             facts = self._facts
         else:
             facts = _request_facts(framing_fields(framing), method, http11)
+        version = "HTTP/1.1" if http11 else "HTTP/1.0"
         if keep:
             self._block, self._headers, self._framing = block, headers.copy(), framing
             self._http11, self._facts = http11, facts
-        return RequestHead(method, target, "HTTP/1.1" if http11 else "HTTP/1.0", headers, raw, *facts)
+            self._whole, self._line = raw, (method, target, version)
+        return RequestHead(method, target, version, headers, raw, *facts)
 
     def _fields(self, block: bytes) -> Headers:
         """The fields of a block, by way of the lines seen before while that pays."""

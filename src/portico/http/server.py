@@ -197,18 +197,18 @@ class HTTPConnection(Connection):
     def expire(self) -> None:
         state = self._state
         if state == self._head and self._in_head:
-            self._refuse(408, "The request took too long to arrive.")
+            self._turn_away(408, "The request took too long to arrive.")
         elif state == self._body:
-            self._refuse(408, "The body of the request arrives too slowly.")
+            self._turn_away(408, "The body of the request arrives too slowly.")
         else:
             # An idle connection, a handshake, a reader that takes nothing: nobody listens to an answer.
             if state == self._leave:
                 log.info("%s: the reader took nothing for %g s", self.describe(), self.limits.write_stall)
-                self.transport.abort()
+                self._abort()
             self.transport.closed = True
 
     def refuse(self) -> None:
-        self._refuse(503, "The server is busy.", [("Retry-After", "1")])
+        self._turn_away(503, "The server is busy.", [("Retry-After", "1")])
 
     def drain(self, until: float) -> None:
         self._drain_until = until
@@ -246,7 +246,7 @@ class HTTPConnection(Connection):
                 if not self._in_head:
                     self._in_head = True
                     self._began = monotonic()
-                    self.deadline = self._began + self.limits.head
+                    self.deadline = self._began + min(self.limits.head, self.limits.request or inf)
             if not self._receive():
                 self._answers = 0
                 return WAIT_READ
@@ -336,11 +336,11 @@ class HTTPConnection(Connection):
                     return None
                 self._fed = False
             self.deadline = self._body_deadline()
-            if not self._receive():
-                return WAIT_READ
             reads += 1
             if reads % _TURN == 0 and (step := self._turn_reading()):
                 return step
+            if not self._receive():
+                return WAIT_READ
 
     def _gather(self, spool: Spool, data: bytes) -> bool:
         try:
@@ -382,7 +382,7 @@ class HTTPConnection(Connection):
                 self.service.access(exchange, monotonic() - self._began)
         if self._close_after or not self.codec.keep_alive:
             # What came after the last request is ignored, and must not cost the client its answer.
-            return self._end(unread=self._close_after or self._streaming or self.codec.buffered > 0)
+            return self._end(unread=self._close_after or self._streaming or self.codec.waiting > 0)
         if self._streaming:
             self._streaming = False
             self._received = 0
@@ -395,7 +395,7 @@ class HTTPConnection(Connection):
     def _again(self) -> int | None:
         """Kept alive: on to the next request."""
         self.codec.start_next_cycle()
-        self._fed = self.codec.buffered > 0
+        self._fed = self.codec.waiting > 0
         self._state = self._head
         self._until = inf
         self.deadline = min(monotonic() + self.limits.idle, self._drain_until)
@@ -410,6 +410,7 @@ class HTTPConnection(Connection):
         after them; ``None``: none can be made, so go on."""
         for wanted in (step, WAIT_READ | WAIT_WRITE):
             if self.transport.interest(wanted) != self.watched:
+                self._drained = False
                 return wanted
         return None
 
@@ -493,6 +494,16 @@ class HTTPConnection(Connection):
         fields, page = error_page(status, detail)
         self._conclude(status, fields + (headers or []), page, close)
 
+    def _turn_away(
+        self, status: int, detail: str, headers: list[tuple[str, str]] | None = None, *, close: bool = True
+    ) -> None:
+        """``_refuse`` where nobody catches: a client that has gone needs no answer."""
+        try:
+            self._refuse(status, detail, headers, close=close)
+        except PorticoError as error:
+            log.debug("%s: %s", self.describe(), error)
+            self.transport.closed = True
+
     def _conclude(self, status: int, headers: list[tuple[str, str]], body: bytes, close: bool) -> None:
         self._close_after = close
         if self.exchange is not None:
@@ -517,20 +528,20 @@ class HTTPConnection(Connection):
             status, detail = 400, str(fault)
         else:
             log.debug("%s: %s", self.describe(), fault)
-            self.transport.closed = True
+            self._abort()
             return
         if self._ended:
             return  # the answer is complete: it may leave
         if exchange.started:
-            self._outbox.close()
-            self.transport.abort()
-            self.transport.closed = True
+            self._abort()
             return
-        try:
-            self._refuse(status, detail, close=self._streaming)
-        except PorticoError as second:
-            log.debug("%s: %s", self.describe(), second)
-            self.transport.closed = True
+        self._turn_away(status, detail, close=self._streaming)
+
+    def _abort(self) -> None:
+        """Let the peer see that this is no proper end."""
+        self._outbox.close()
+        self.transport.abort()
+        self.transport.closed = True
 
     def _close(self) -> int:
         if not self._over:
@@ -550,7 +561,9 @@ class HTTPConnection(Connection):
         """Answer in one piece."""
         if len(body) > _WHOLE:
             self.answer_head(status, reason, [*headers, *_length(headers, body)])
-            self.answer_data(body)
+            # It is in memory as a whole: its thread need not wait until it has left.
+            for part in self.codec.send_data(body):
+                self._outbox.add(part)
             self.answer_end()
             return
         data = self.codec.respond(status, reason, headers, body, self._ready_lines(headers))

@@ -85,7 +85,7 @@ def listen(address: Address, backlog: int) -> list[Listening]:
     """
     transport = address.transport
     if transport == "memory":
-        return [memory.listen(address)]
+        return [memory.listen(address, backlog=backlog)]
     if transport == "fd":
         return [_adopt(address)]
     if transport == "unix":

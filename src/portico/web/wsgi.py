@@ -161,6 +161,33 @@ def _add_headers(environ: Environ, headers: list[tuple[str, str]]) -> None:
             environ[key] = value
 
 
+class _Statuses(dict[str, tuple[int, str]]):
+    """Status lines as number and reason; remembers them, within bounds."""
+
+    def __missing__(self, status: str) -> tuple[int, str]:
+        match = _STATUS.fullmatch(status)
+        if match is None:
+            raise LocalProtocolError(f"start_response(): {status!r} is not a status such as '200 OK'")
+        read = int(match[1]), match[2] or ""
+        if len(self) < 256:
+            self[status] = read
+        return read
+
+
+class _Passed(dict[str, bool]):
+    """Whether a header of the application's is passed on, by its name; remembers them, within bounds."""
+
+    def __missing__(self, name: str) -> bool:
+        passed = name.lower() not in _HOP_BY_HOP
+        if len(self) < 1024:
+            self[name] = passed
+        return passed
+
+
+_STATUSES = _Statuses()
+_PASSED = _Passed()
+
+
 class _Answer:
     """The application's side of one answer: ``start_response`` and ``write``."""
 
@@ -184,15 +211,12 @@ class _Answer:
                 exc_info = None  # a traceback holds frames, and they hold it
         elif self._status:
             raise LocalProtocolError("start_response() was called twice; a second call needs exc_info")
-        match = _STATUS.fullmatch(status)
-        if match is None:
-            raise LocalProtocolError(f"start_response(): {status!r} is not a status such as '200 OK'")
-        self._status, self._reason = int(match[1]), match[2] or ""
+        self._status, self._reason = _STATUSES[status]
         self._headers = []
         for name, value in headers:
             if not isinstance(value, str):
                 raise LocalProtocolError(f"start_response(): {name!r} must be a str, not {value!r}")
-            if name.lower() not in _HOP_BY_HOP:
+            if _PASSED[name]:
                 self._headers.append((name, value))
         return self.write
 
