@@ -59,6 +59,7 @@ class Tree:
 
     modules: dict[str, ast.Module]
     packages: set[str] = field(default_factory=set)
+    _found: dict[str, list[Import]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Tree:
@@ -80,8 +81,13 @@ class Tree:
                 tree.packages.add(name)
         return tree
 
-    def imports(self, module: str) -> Iterator[Import]:
+    def imports(self, module: str) -> list[Import]:
         """Every import of a module, with names from within Portico resolved to modules."""
+        if module not in self._found:  # asked for many times, and slow to find
+            self._found[module] = list(self._find(module))
+        return self._found[module]
+
+    def _find(self, module: str) -> Iterator[Import]:
         guarded = _typing_only(self.modules[module])
         for node in ast.walk(self.modules[module]):
             for target in self._targets(module, node):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import sys
@@ -624,10 +625,14 @@ def test_errors_go_to_the_log(caplog):
     def app(environ, start_response):
         print("something", "odd", file=environ["wsgi.errors"])
         environ["wsgi.errors"].writelines(["two\n", "lines\n"])
+        environ["wsgi.errors"].write("half ")
+        environ["wsgi.errors"].write("and half\n\nflushed")
         environ["wsgi.errors"].flush()
+        environ["wsgi.errors"].write("at last")
         start_response("200 OK", [])
         return []
 
     ask(app)
+    gc.collect()
     said = [record.getMessage() for record in caplog.records if record.name == "portico.wsgi"]
-    assert said == ["something odd", "two", "lines"]
+    assert said == ["something odd", "two", "lines", "half and half", "flushed", "at last"]

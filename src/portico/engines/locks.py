@@ -13,7 +13,7 @@ from typing import Generic, Self, TypeVar
 
 from portico.deadline import check
 from portico.engines import door
-from portico.errors import StreamClosed
+from portico.errors import StreamClosed, Timeout
 from portico.sockets.transport import Waiter
 
 __all__ = ["Event", "Lock", "Queue"]
@@ -132,8 +132,21 @@ class Event:
                 self._line.discard(turn)
 
 
+class _Place(_Turn, Generic[T]):
+    """A place in a queue's line. ``box`` holds a putter's value until it is taken, or what a getter is given."""
+
+    __slots__ = ("box",)
+
+    def __init__(self, *values: T) -> None:
+        super().__init__()
+        self.box = list(values)
+
+
 class Queue(Generic[T]):
-    """Values from any task to any other, in order; at most ``size`` wait (``None``: no bound)."""
+    """Values from any task to any other, in order; at most ``size`` wait (``None``: no bound).
+
+    Who waits is handed the value, or the room, by whoever has it: nobody who comes later can be quicker.
+    """
 
     def __init__(self, size: int | None = None) -> None:
         if size is not None and size < 1:
@@ -141,42 +154,54 @@ class Queue(Generic[T]):
         self._guard = threading.Lock()
         self._size = size
         self._values: deque[T] = deque()
-        self._getting: deque[_Turn] = deque()
-        self._putting: deque[_Turn] = deque()
+        self._getting: deque[_Place[T]] = deque()  # only while there are no values
+        self._putting: deque[_Place[T]] = deque()  # only while there is no room
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._values)
 
     def put(self, value: T) -> None:
-        """Append a value, waiting while there is no room. Raises ``StreamClosed`` after ``close()``."""
+        """Append a value, waiting while there is no room. Raises ``StreamClosed`` after ``close()``.
+
+        When it raises ``Timeout`` the value was not appended.
+        """
         check("waiting for room in a queue")
-        while True:
-            with self._guard:
-                if self._closed:
-                    raise StreamClosed("put() into a closed queue")
-                if self._size is None or len(self._values) < self._size:
-                    self._values.append(value)
-                    _call_next(self._getting)
-                    return
-                turn = _Turn()
-                self._putting.append(turn)
-            self._wait(turn, self._putting, "waiting for room in a queue")
+        with self._guard:
+            if self._closed:
+                raise StreamClosed("put() into a closed queue")
+            if self._size is None or len(self._values) < self._size:
+                self._append(value)
+                return
+            place = _Place(value)
+            self._putting.append(place)
+        try:
+            place.wait("waiting for room in a queue")
+        except BaseException as error:
+            if self._leave(self._putting, place) or not isinstance(error, Timeout):
+                raise
+        if place.box:
+            raise StreamClosed("put() into a closed queue")
 
     def get(self) -> T:
         """Take the oldest value, waiting for one. Raises ``StreamClosed`` when closed and empty."""
         check("waiting for a value in a queue")
-        while True:
-            with self._guard:
-                if self._values:
-                    value = self._values.popleft()
-                    _call_next(self._putting)
-                    return value
-                if self._closed:
-                    raise StreamClosed("get() from a closed queue")
-                turn = _Turn()
-                self._getting.append(turn)
-            self._wait(turn, self._getting, "waiting for a value in a queue")
+        with self._guard:
+            if self._values:
+                return self._take()
+            if self._closed:
+                raise StreamClosed("get() from a closed queue")
+            place: _Place[T] = _Place()
+            self._getting.append(place)
+        try:
+            place.wait("waiting for a value in a queue")
+        except BaseException:
+            if not self._leave(self._getting, place) and place.box:
+                self._put_back(place.box.pop())
+            raise
+        if not place.box:
+            raise StreamClosed("get() from a closed queue")
+        return place.box.pop()
 
     def close(self) -> None:
         """No more values: what is there can still be taken, then ``get`` raises ``StreamClosed``."""
@@ -186,18 +211,37 @@ class Queue(Generic[T]):
                 while line:
                     line.popleft().call()
 
-    def _wait(self, turn: _Turn, line: deque[_Turn], doing: str) -> None:
-        try:
-            turn.wait(doing)
-        except BaseException:
-            with self._guard:
-                if turn.come:
-                    _call_next(line)  # the call was for somebody who can still use it
-                else:
-                    line.remove(turn)
-            raise
+    # The guard is held in these.
 
+    def _append(self, value: T) -> None:
+        if self._getting:
+            place = self._getting.popleft()
+            place.box.append(value)
+            place.call()
+        else:
+            self._values.append(value)
 
-def _call_next(line: deque[_Turn]) -> None:
-    if line:
-        line.popleft().call()
+    def _take(self) -> T:
+        value = self._values.popleft()
+        if self._putting:
+            place = self._putting.popleft()
+            self._values.append(place.box.pop())
+            place.call()
+        return value
+
+    # And taken by these.
+
+    def _leave(self, line: deque[_Place[T]], place: _Place[T]) -> bool:
+        """Give up waiting. ``False``: too late, the turn has come."""
+        with self._guard:
+            if not place.come:
+                line.remove(place)
+            return not place.come
+
+    def _put_back(self, value: T) -> None:
+        """A value that was handed to somebody who cannot use it any more is the next one's."""
+        with self._guard:
+            if self._getting:
+                self._append(value)
+            else:
+                self._values.appendleft(value)

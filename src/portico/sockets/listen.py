@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 from collections.abc import Sequence
 
 from portico.address import Address
@@ -61,10 +62,11 @@ class SocketListener(Listening):
             return
         self.closed = True
         self.wake()
+        if self._unlink is not None:
+            # While it is open nobody else's file can have the same number.
+            _unlink_same(*self._unlink)
         self._descriptor = -1
         self.sock.close()
-        if self._unlink is not None:
-            _unlink_same(*self._unlink)
 
     def __repr__(self) -> str:
         return f"<SocketListener {self.address}{' closed' if self.closed else ''}>"
@@ -100,7 +102,7 @@ def inherited() -> list[Address]:
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = os.environ.get("LISTEN_FDS", "")
-    if not count.isdigit():
+    if not (count.isascii() and count.isdigit()):
         raise ConfigError(f"LISTEN_FDS={count!r}: expected the number of inherited sockets")
     return [Address.parse(f"fd://{_FIRST_INHERITED + index}") for index in range(int(count))]
 
@@ -116,7 +118,7 @@ def _listen_tcp(address: Address, backlog: int) -> list[Listening]:
 def _bind_all(address: Address, backlog: int) -> list[socket.socket] | None:
     """A socket for each of the name's addresses, on one port. ``None``: the picked port was not free."""
     sockets: list[socket.socket] = []
-    port = address.port or 0
+    port, missing = address.port or 0, None
     try:
         for family, name in _places(address):
             try:
@@ -125,21 +127,35 @@ def _bind_all(address: Address, backlog: int) -> list[socket.socket] | None:
                 if sockets and address.port == 0 and error.errno == errno.EADDRINUSE:
                     _close_all(sockets)
                     return None
-                raise BindError(f"cannot listen on {address}: {_advice(error, address)}") from error
+                if error.errno not in _MISSING:
+                    raise _bind_error(error, address) from error
+                missing = error  # such as ::1 of localhost where IPv6 is off: the others will do
+                continue
             sockets.append(sock)
             port = sock.getsockname()[1]
+            if not address.host:
+                break
+        if not sockets and missing is not None:
+            raise _bind_error(missing, address) from missing
     except BaseException:
         _close_all(sockets)
         raise
     return sockets
 
 
+_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
 def _places(address: Address) -> Sequence[tuple[int, tuple[str, int, *tuple[int, ...]]]]:
+    """Where to bind: every address of a name; without one, the first of these that can be had."""
     if not address.host:
-        if socket.has_dualstack_ipv6():
-            return [(socket.AF_INET6, ("::", 0, 0, 0))]
-        return [(socket.AF_INET, ("0.0.0.0", 0))]
+        both = [(socket.AF_INET6, ("::", 0, 0, 0))] if socket.has_dualstack_ipv6() else []
+        return [*both, (socket.AF_INET, ("0.0.0.0", 0))]
     return [(found.family, found.sockaddr) for found in resolve(address.host, 0)]
+
+
+def _bind_error(error: OSError, address: Address) -> BindError:
+    return BindError(f"cannot listen on {address}: {_advice(error)}")
 
 
 def _bound(family: int, name: tuple[object, ...], backlog: int) -> socket.socket:
@@ -171,7 +187,7 @@ def _named(address: Address, sock: socket.socket) -> Address:
     return Address.of_socket(address.scheme, name)
 
 
-def _advice(error: OSError, address: Address) -> str:
+def _advice(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return "the address is in use; stop the program that has it, or choose another port (0 picks one)"
     if error.errno == errno.EACCES:
@@ -186,33 +202,38 @@ def _advice(error: OSError, address: Address) -> str:
 
 def _listen_unix(address: Address, backlog: int) -> Listening:
     path = socket_file(address)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock, made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), None
     try:
-        unlink = None
         if path.startswith("\0"):
             sock.bind(path)
         else:
             _remove_stale(path, address)
-            unlink = _bind_private(sock, path, address)
+            _bind_private(sock, path)
+            made = path, os.lstat(path).st_ino
+            os.chmod(path, address.mode if address.mode is not None else _DEFAULT_MODE)
         sock.listen(backlog)
-    except OSError as error:
+    except BaseException as error:
+        if made is not None:
+            _unlink_same(*made)
         sock.close()
-        raise BindError(f"cannot listen on {address}: {_unix_advice(error, path)}") from error
-    except BaseException:
-        sock.close()
+        if isinstance(error, OSError) and not isinstance(error, BindError):
+            raise BindError(f"cannot listen on {address}: {_unix_advice(error, path)}") from error
         raise
-    return SocketListener(sock, address, unlink)
+    return SocketListener(sock, address, made)
 
 
-def _bind_private(sock: socket.socket, path: str, address: Address) -> tuple[str, int]:
+def _bind_private(sock: socket.socket, path: str) -> None:
     """Bind so that the file never has, not for a moment, more permissions than it shall have."""
+    if sys.platform == "linux":
+        # The file takes the socket's own mode. The umask would be that of all threads.
+        os.fchmod(sock.fileno(), _DEFAULT_MODE)
+        sock.bind(path)
+        return
     before = os.umask(0o177)
     try:
         sock.bind(path)
     finally:
         os.umask(before)
-    os.chmod(path, address.mode if address.mode is not None else _DEFAULT_MODE)
-    return path, os.lstat(path).st_ino
 
 
 def _remove_stale(path: str, address: Address) -> None:
@@ -268,6 +289,8 @@ def _adopt(address: Address) -> Listening:
         if sock.type != socket.SOCK_STREAM or not listening:
             raise BindError(f"cannot listen on {address}: it is not a listening stream socket")
         scheme = "unix" if sock.family == socket.AF_UNIX else "tcp"
+        if scheme == "tcp":
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return SocketListener(sock, Address.of_socket(scheme, sock.getsockname()))
     except BaseException:
         sock.close()

@@ -14,11 +14,11 @@ import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from portico.errors import ConfigError, StreamClosed
 
-__all__ = ["KeepAlive", "Options"]
+__all__ = ["Credentials", "KeepAlive", "Options"]
 
 V = TypeVar("V")
 
@@ -188,6 +188,17 @@ class _KeepAlives(_Option["KeepAlive | bool | None"]):
         options.set(self.level, self.option, int(bool(value)))
 
 
+class Credentials(NamedTuple):
+    """A process, the user and the group that it ran as."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+_CREDENTIALS = struct.Struct("iII")
+
+
 class Options:
     """The options of one socket, as attributes to read and to set.
 
@@ -279,6 +290,15 @@ class Options:
                 setattr(self, key, value)
             else:
                 self.set(*key, value)
+
+    @property
+    def peer_credentials(self) -> Credentials:
+        """Who is at the other end of a Unix socket, as the kernel noted when it connected (unix(7))."""
+        if self.kind != "unix":
+            raise ConfigError(f"a {self.kind} socket does not tell who its peer is; a Unix socket does")
+        raw = self.get("SOL_SOCKET", "SO_PEERCRED", _CREDENTIALS.size)
+        assert isinstance(raw, bytes)
+        return Credentials(*_CREDENTIALS.unpack(raw))
 
     def as_dict(self) -> dict[str, Any]:
         """What this socket has, by name."""

@@ -40,7 +40,7 @@ from portico.errors import (
     TLSError,
 )
 from portico.limits import Limits
-from portico.sockets.options import Options
+from portico.sockets.options import Credentials, Options
 from portico.sockets.transport import READ, WRITE, Bytes, SocketTransport, Transport
 
 __all__ = ["Stream", "wait_any"]
@@ -149,6 +149,14 @@ class Stream:
         if sock is None:
             raise ConfigError(f"{self!r} has no socket, and so no socket options")
         return Options(sock)
+
+    @property
+    def peer_credentials(self) -> Credentials:
+        """The process, user and group at the other end of a Unix socket, as the kernel knows them.
+
+        Raises ``ConfigError`` for other streams, and where the system does not tell (it does on Linux).
+        """
+        return self.options.peer_credentials
 
     def fileno(self) -> int:
         """The descriptor, or -1 when there is none."""

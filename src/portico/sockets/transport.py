@@ -78,7 +78,7 @@ class Waitable:
 
     def wake(self) -> None:
         """Wake whoever waits for this."""
-        for waiter in tuple(self.waiters):
+        for waiter in self.waiters.copy():  # in one step, whatever other threads do with it
             waiter.wake()
 
 

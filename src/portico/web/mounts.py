@@ -80,7 +80,7 @@ def read_prefix(text: str) -> str:
     if "?" in text or "#" in text or any(ord(char) < 0x21 or ord(char) == 0x7F for char in text):
         raise ConfigError(f"the mount {text!r} must be a plain path, as in /app; use % for other characters")
     decoded = unquote_to_bytes(text).decode("latin-1")
-    segments = decoded.strip("/").split("/")
-    if any(segment in (".", "..") for segment in segments) or ("" in segments and decoded.strip("/")):
+    prefix = decoded.rstrip("/")
+    if prefix and any(segment in ("", ".", "..") for segment in prefix[1:].split("/")):
         raise ConfigError(f"the mount {text!r} has an empty segment or dots")
-    return decoded.rstrip("/")
+    return prefix

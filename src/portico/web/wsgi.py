@@ -35,7 +35,7 @@ _HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-connection transfer-encoding te trailer upgrade".split()  # RFC 9110, 7.6.1
 )
 # The body has been taken out of its chunks; and HTTP_PROXY must never be a client's choice (httpoxy).
-_NOT_PASSED = frozenset({"transfer-encoding", "proxy", "content-length", "content-type"})
+_NOT_PASSED = frozenset({"transfer-encoding", "proxy"})
 
 
 class WSGI:
@@ -130,7 +130,7 @@ def _base_environ(exchange: Exchange) -> Environ:
         "REMOTE_PORT": _port(peer),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": exchange.scheme,
-        "wsgi.errors": ERRORS,
+        "wsgi.errors": _Errors(),
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
@@ -146,19 +146,32 @@ def _port(address: Address | None) -> str:
     return "" if address is None or address.port is None else str(address.port)
 
 
+class _Keys(dict[str, str]):
+    """Header name to environment key, ``""`` for those not passed; remembers names, within bounds."""
+
+    def __missing__(self, name: str) -> str:
+        if name in ("content-type", "content-length"):
+            key = name.upper().replace("-", "_")
+        elif name in _NOT_PASSED or "_" in name:  # "_" and "-" become the same: one could pose as the other
+            key = ""
+        else:
+            key = "HTTP_" + name.upper().replace("-", "_")
+        if len(self) < 1024 and len(name) <= 64:
+            self[name] = key
+        return key
+
+
+_KEYS = _Keys()
+
+
 def _add_headers(environ: Environ, headers: list[tuple[str, str]]) -> None:
     for name, value in headers:
-        if name in _NOT_PASSED or "_" in name:  # "_" and "-" become the same: one could pose as the other
-            if name == "content-type":
-                environ["CONTENT_TYPE"] = value
-            elif name == "content-length":
-                environ["CONTENT_LENGTH"] = value
-            continue
-        key = "HTTP_" + name.upper().replace("-", "_")
-        if key in environ:
-            environ[key] += ("; " if name == "cookie" else ",") + value
-        else:
+        key = _KEYS[name]
+        if key not in environ:
             environ[key] = value
+        elif key:
+            environ[key] += ("; " if name == "cookie" else ",") + value
+    environ.pop("", None)
 
 
 class _Statuses(dict[str, tuple[int, str]]):
@@ -332,16 +345,25 @@ class FileWrapper:
 
 
 class _Errors(io.TextIOBase):
-    """``wsgi.errors``: complete lines go to the log ``portico.wsgi``."""
+    """``wsgi.errors`` of one connection: complete lines go to the log ``portico.wsgi``."""
+
+    def __init__(self) -> None:
+        self._line = ""
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
-        for line in text.splitlines():
-            if line.strip():
-                log.error("%s", line)
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._log(line)
         return len(text)
 
+    def flush(self) -> None:
+        """Whoever flushes wants to see it now."""
+        line, self._line = self._line, ""
+        self._log(line)
 
-ERRORS = _Errors()
+    def _log(self, line: str) -> None:
+        if line.strip():
+            log.error("%s", line)
