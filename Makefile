@@ -56,8 +56,7 @@ format: $(VENV)/test
 	$(BIN)/ruff format $(PROGRAMS)
 
 bench: $(VENV)/bench
-	@set -e; for program in $(filter-out %/__init__.py %/common.py,$(wildcard bench/*.py)); do \
-	echo "== $$program"; $(BIN)/python "$$program" $(ARGS); done
+	$(BIN)/python bench/http.py $(ARGS)
 
 fuzz: $(VENV)/test
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=3600 $(ARGS)

@@ -10,6 +10,7 @@ from portico.errors import PorticoError, Timeout
 from portico.limits import Limits
 from portico.server import Handler, Server, serve
 from portico.sockets.dial import connect
+from portico.sockets.listener import Listener, listen
 from portico.sockets.stream import Stream, wait_any
 from portico.sockets.tls import ClientTLS, ServerTLS
 from portico.web.gateways import as_gateway
@@ -20,6 +21,7 @@ __all__ = [
     "ClientTLS",
     "Handler",
     "Limits",
+    "Listener",
     "Mounts",
     "PorticoError",
     "Server",
@@ -28,6 +30,7 @@ __all__ = [
     "Timeout",
     "as_gateway",
     "connect",
+    "listen",
     "serve",
     "sleep",
     "timeout",

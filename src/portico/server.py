@@ -224,7 +224,7 @@ class Server:
             if scheme in ("tls", "https") and self.tls is not None:
                 transport = self.tls.wrap(transport)
             return self._connector(scheme)(transport)
-        except Exception as error:  # noqa: BLE001  (an engine must outlive what one connection meets)
+        except Exception as error:  # an engine must outlive what one connection meets
             transport.abort()
             log.error("the connection from %s could not be served", transport.peer, exc_info=error)
             return None

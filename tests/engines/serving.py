@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import trustme
 
@@ -20,6 +21,7 @@ from portico.sockets.tls import ClientTLS, ServerTLS
 
 __all__ = [
     "ENGINES",
+    "HELLO",
     "KINDS",
     "SECONDS",
     "Gateway",
@@ -40,6 +42,22 @@ ENGINES = ("inline", "threads")
 KINDS = ("tcp", "tls", "unix", "memory")
 SECONDS = 20.0
 """How long a test waits for what must happen; what happens takes milliseconds."""
+
+
+
+def _client_hello() -> bytes:
+    channel_in, channel_out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    channel = context.wrap_bio(channel_in, channel_out, server_hostname="localhost")
+    try:
+        channel.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return channel_out.read()
+
+
+HELLO = _client_hello()
+"""The first flight of a TLS handshake."""
 
 _names = itertools.count()
 _authority: list[trustme.CA] = []
@@ -119,7 +137,7 @@ class Peer:
     def close(self) -> None:
         self.sock.close()
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 from portico import Limits, Server, Stream, timeout
 from portico.engines.threads import Threads
 from portico.http.exchange import Exchange
-from tests.engines.serving import SECONDS, Gateway, Peer, ask, dial, engine_threads, get, server_tls, until
+from tests.engines.serving import HELLO, SECONDS, Gateway, Peer, ask, dial, engine_threads, get, server_tls, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -31,16 +30,6 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def client_hello() -> bytes:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    channel = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
-    with pytest.raises(ssl.SSLWantReadError):
-        channel.do_handshake()
-    return outgoing.read()
-
-
-HELLO = client_hello()
 BODY = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab"
 

@@ -43,11 +43,20 @@ def echo(exchange: Exchange) -> None:
 
 
 def serving(
-    handler: Any = echo, *, streams: bool = False, engine: str = "threads", address: str = "http://127.0.0.1:0",
-    limits: dict[str, Any] | None = None, **options: Any,
+    handler: Any = echo,
+    *,
+    streams: bool = False,
+    engine: str = "threads",
+    address: str = "http://127.0.0.1:0",
+    limits: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Server:
     """A server to be entered; a plain function of an exchange is made a gateway."""
-    gateway = handler if hasattr(handler, "streams") or options.pop("plain", False) else Gate(handler, streams=streams)
+    gateway = (
+        handler
+        if hasattr(handler, "streams") or options.pop("plain", False)
+        else Gate(handler, streams=streams)
+    )
     options.setdefault("grace", 2.0)
     return Server(gateway, address, engine=engine, limits=Limits(**limits or {}), **options)
 
@@ -74,7 +83,9 @@ class Answer:
 class Client:
     """One connection. ``with Client(server) as client: client.send(...); client.answer()``."""
 
-    def __init__(self, server: Server | tuple[str, int], *, wrap: Callable[..., Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self, server: Server | tuple[str, int], *, wrap: Callable[..., Any] | None = None, **options: Any
+    ) -> None:
         if isinstance(server, Server):
             address = server.addresses[0]
             server = (str(address.host), int(address.port or 0))

@@ -157,7 +157,9 @@ def test_a_buffer_may_be_used_again_at_once():
         buffer[:] = b"later"
 
     ours, theirs = pair(capacity=1000)
-    connection = HTTPConnection(ours, Service(lambda asked: Mount(Gate(answer)), Limits(response_memory=10 << 20)))
+    connection = HTTPConnection(
+        ours, Service(lambda asked: Mount(Gate(answer)), Limits(response_memory=10 << 20))
+    )
     theirs.send(get())
     got = bytearray()
     while (step := connection.advance()) != WAIT_READ:
@@ -180,7 +182,11 @@ def test_illegal_moves_are_told_to_the_gateway():
                 move()
             told.append(str(caught.value))
         asked.start(200, [])
-        for move in (lambda: asked.respond(200, []), lambda: asked.start(200, []), lambda: asked.respond_error(500)):
+        for move in (
+            lambda: asked.respond(200, []),
+            lambda: asked.start(200, []),
+            lambda: asked.respond_error(500),
+        ):
             with pytest.raises(LocalProtocolError) as caught:
                 move()
             told.append(str(caught.value))

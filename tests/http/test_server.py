@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 import socket
+import struct
 import threading
+import time
 
 import pytest
 
@@ -195,7 +197,11 @@ def test_uploads_arrive_whole_with_a_length_and_in_chunks(engine, streams, size)
     body = BIG[:size]
     pieces = [body[at : at + 100_003] for at in range(0, len(body), 100_003)]
     with serving(digest, engine=engine, streams=streams) as server, Client(server) as client:
-        for raw in (post(body), chunked(pieces), chunked(pieces, "/", "Trailer: x", tail=b"0;e=1\r\nX: y\r\n\r\n")):
+        for raw in (
+            post(body),
+            chunked(pieces),
+            chunked(pieces, "/", "Trailer: x", tail=b"0;e=1\r\nX: y\r\n\r\n"),
+        ):
             client.send(raw)
             assert client.answer().body == digest_of(body)
 
@@ -401,7 +407,9 @@ def test_another_expectation_is_refused(server):
 
 def test_an_http_1_0_client_is_sent_no_continue(server):
     with Client(server) as client:
-        client.send(get("/", "Content-Length: 2", "Expect: 100-continue", method="POST", version="1.0"), b"ok")
+        client.send(
+            get("/", "Content-Length: 2", "Expect: 100-continue", method="POST", version="1.0"), b"ok"
+        )
         answer = client.answer()
         assert (answer.body, answer.interim) == (b"POST / ok", [])
 
@@ -419,7 +427,8 @@ def test_a_small_body_that_is_not_read_costs_no_connection(engine, streams):
 def test_a_large_body_that_is_not_read_costs_the_connection_but_not_the_answer(engine):
     with serving(ignore, engine=engine, streams=True) as server, Client(server) as client:
         client.send(get("/", "Content-Length: 1000000000", method="POST"), BIG)
-        assert client.answer().body == b"ignored"
+        answer = client.answer()
+        assert (answer.body, answer["connection"]) == (b"ignored", "close")
         client.end()
         client.rest()
 
@@ -463,7 +472,8 @@ def test_the_forms_of_a_target(server):
 
 def test_what_an_exchange_says_of_a_target(engine):
     def facts(exchange):
-        exchange.respond(200, [], "|".join([exchange.raw_path, exchange.path, exchange.query, exchange.host]).encode())
+        said = f"{exchange.raw_path}|{exchange.path}|{exchange.query}|{exchange.host}"
+        exchange.respond(200, [], said.encode())
 
     with serving(facts, engine=engine) as server, Client(server) as client:
         assert client.ask(get("/a%2Fb?c%20=?d")).body == b"/a%2Fb|/a/b|c%20=?d|test"
@@ -473,7 +483,10 @@ def test_what_an_exchange_says_of_a_target(engine):
 
 
 def test_options_of_the_server_itself_needs_no_mount(engine):
-    with serving(Mounts([("/app", Gate(echo))]), engine=engine, plain=True) as server, Client(server) as client:
+    with (
+        serving(Mounts([("/app", Gate(echo))]), engine=engine, plain=True) as server,
+        Client(server) as client,
+    ):
         answer = client.ask(get("*", method="OPTIONS"))
         assert answer.status == 204
         assert "GET" in answer["allow"]
@@ -483,7 +496,9 @@ def test_options_of_the_server_itself_needs_no_mount(engine):
 
 def test_connect_is_refused_and_what_follows_is_not_read_as_a_request(server):
     with Client(server) as client:
-        client.send(b"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n", get("/tunnelled"))
+        client.send(
+            b"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n", get("/tunnelled")
+        )
         answer = client.answer()
         assert (answer.status, answer["connection"]) == (501, "close")
         client.end()
@@ -562,6 +577,74 @@ def test_an_early_error_reaches_a_client_that_still_sends(engine):
         assert client.is_closed()
 
 
+# The end of the server
+
+
+def test_while_the_server_stops_a_kept_connection_may_ask_once_more(engine):
+    with serving(echo, engine=engine) as server, Client(server) as client:
+        assert client.ask(get("/before"))["connection"] is None
+        stopping = threading.Thread(target=server.stop, args=(10.0, 5.0))
+        stopping.start()
+        while not server.listeners[0].closed and engine == "threads":
+            time.sleep(0.01)
+        time.sleep(0.05)
+        answer = client.ask(get("/after"))
+        assert (answer.body, answer["connection"]) == (b"GET /after ", "close")
+        assert client.is_closed()
+        stopping.join(5)
+        assert not stopping.is_alive()
+        assert server.cut == []
+
+
+def test_an_idle_connection_does_not_hold_up_the_end(engine):
+    server = serving(echo, engine=engine)
+    with server, Client(server) as client:
+        client.ask(get())
+        began = time.monotonic()
+        server.stop(10.0)
+        assert time.monotonic() - began < 5
+        assert client.is_closed()
+    assert server.cut == []
+
+
+# Broken off at every stage
+
+
+STAGES = {
+    "connected": b"",
+    "half a head": get()[:-3],
+    "half a body": post(b"12345")[:-2],
+    "half a chunk": chunked([b"12345"], tail=b"5\r\nab"),
+    "an answer": get("/large"),
+    "between two": get("/small"),
+    "in a pipeline": get("/small") * 20 + get("/large") * 3,
+    "refused": b"nonsense\r\n\r\n",
+}
+
+
+@pytest.mark.usefixtures("no_leaks")
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_connections_broken_off_at_any_stage_leave_nothing_behind(engine, reset):
+    def answer(exchange):
+        exchange.respond(200, [], BIG if exchange.path == "/large" else exchange.body.read())
+
+    with serving(answer, engine=engine) as server:
+        for _ in range(10):
+            for raw in STAGES.values():
+                with Client(server) as client:
+                    client.send(raw)
+                    if raw.endswith(get("/large")) or raw == get("/small"):
+                        client._until(b" ")
+                    if reset:
+                        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with Client(server) as client:
+            assert client.ask(get("/small")).status == 200
+        until = time.monotonic() + 10
+        while server.connections and time.monotonic() < until:
+            time.sleep(0.01)
+        assert server.connections == 0
+
+
 # Without sockets
 
 
@@ -569,9 +652,11 @@ def test_an_early_error_reaches_a_client_that_still_sends(engine):
 def test_the_same_server_over_memory(engine, streams):
     gateway = Gate(digest, streams=streams)
     name = f"memory:http-{engine}-{streams}"
-    with Server(gateway, name, engine=engine, wire="http", limits=Limits(), grace=2) as server:
-        with Stream(dial(server.addresses[0])) as stream:
-            stream.write(post(BIG) + get("/", "Connection: close"))
-            said = stream.read_all(1 << 20)
+    with (
+        Server(gateway, name, engine=engine, wire="http", limits=Limits(), grace=2) as server,
+        Stream(dial(server.addresses[0])) as stream,
+    ):
+        stream.write(post(BIG) + get("/", "Connection: close"))
+        said = stream.read_all(1 << 20)
     assert said.count(b"HTTP/1.1 200 OK") == 2
     assert digest_of(BIG) in said

@@ -27,7 +27,9 @@ def raising(error):
 
 
 def log_of(caplog, level=logging.ERROR):
-    return [record for record in caplog.records if record.levelno >= level and record.name.startswith("portico")]
+    return [
+        record for record in caplog.records if record.levelno >= level and record.name.startswith("portico")
+    ]
 
 
 # Before the answer
@@ -48,7 +50,9 @@ def log_of(caplog, level=logging.ERROR):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_gateway_that_raises_is_a_500_that_tells_nothing_and_a_log_entry_that_tells_all(engine, caplog, error):
+def test_a_gateway_that_raises_is_a_500_that_tells_nothing_and_a_log_entry_that_tells_all(
+    engine, caplog, error
+):
     with serving(raising(error), engine=engine) as server, Client(server) as client:
         for raw in (get("/path"), post(b"body", "/path")):
             answer = client.ask(raw)
@@ -169,13 +173,14 @@ def test_an_answer_that_fails_midway_is_cut_for_all_to_see(engine, caplog, field
     with serving(breaks, engine=engine) as server, Client(server) as client:
         client.send(get(version=version))
         with pytest.raises((ConnectionError, EOFError)):
-            answer = client.answer()
-            raise AssertionError(f"a complete answer: {answer}")
+            client.answer()
     assert log_of(caplog)[0].exc_info[1] is error
 
 
 @pytest.mark.parametrize(
-    ("told", "sent"), [(10, b"short"), (3, b"too long"), (5, b""), (0, b"x")], ids=["fewer", "more", "none", "nil"]
+    ("told", "sent"),
+    [(10, b"short"), (3, b"too long"), (5, b""), (0, b"x")],
+    ids=["fewer", "more", "none", "nil"],
 )
 def test_content_length_is_kept_to(engine, caplog, told, sent):
     def lies(exchange):
@@ -370,7 +375,14 @@ def test_stopping_cuts_a_gateway_that_waits_for_its_client(engine, caplog):
 # Nothing else in a head than was meant
 
 
-BAD = ["a\r\nX-Injected: yes", "a\nX-Injected: yes", "a\rX-Injected: yes", "a\0X-Injected", "a\x7f", "snow \u2603"]
+BAD = [
+    "a\r\nX-Injected: yes",
+    "a\nX-Injected: yes",
+    "a\rX-Injected: yes",
+    "a\0X-Injected",
+    "a\x7f",
+    "snow \u2603",
+]
 
 
 @pytest.mark.parametrize("text", BAD, ids=repr)

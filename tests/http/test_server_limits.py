@@ -148,7 +148,10 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 def test_a_server_with_little_memory_survives_every_flood():
     done = subprocess.run(
         [sys.executable, "-c", HOSTILE],
-        cwd=root, capture_output=True, text=True, timeout=50,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=50,
         env={**os.environ, "PYTHONPATH": f"{root}/src:{root}"},
     )
     assert done.returncode == 0, done.stderr
@@ -194,7 +197,9 @@ def test_bytes_in_time_do_not_extend_the_deadline_of_a_head():
 
 
 @pytest.mark.parametrize("streams", [False, True])
-@pytest.mark.parametrize("raw", [post(b"12345")[:-2], chunked([b"12345"], tail=b"")], ids=["length", "chunked"])
+@pytest.mark.parametrize(
+    "raw", [post(b"12345")[:-2], chunked([b"12345"], tail=b"")], ids=["length", "chunked"]
+)
 def test_a_body_that_does_not_come_is_a_408(engine, streams, raw):
     with serving(echo, engine=engine, streams=streams, limits={"body_grace": 0.2}) as server:
         assert refusal(server, raw) == 408
@@ -342,29 +347,29 @@ def test_so_many_pipelined_requests_and_the_connection_lets_others_go_first():
 
 
 def test_a_fast_upload_does_not_starve_another_client():
-    with serving(echo, limits={"body": None, "body_memory": 1 << 30}) as server:
-        with Client(server) as greedy, Client(server) as other:
-            other.ask(get())
-            stop = threading.Event()
-            sent = threading.Event()
+    limits = {"body": None, "body_memory": 1 << 30}
+    with serving(echo, limits=limits) as server, Client(server) as greedy, Client(server) as other:
+        other.ask(get())
+        stop = threading.Event()
+        sent = threading.Event()
 
-            def flood():
-                piece = b"%x\r\n" % (1 << 20) + b"x" * (1 << 20) + b"\r\n"
-                for number in range(200):
-                    greedy.send(piece)
-                    if number == 5:
-                        sent.set()
-                    if stop.is_set():
-                        return
+        def flood():
+            piece = b"%x\r\n" % (1 << 20) + b"x" * (1 << 20) + b"\r\n"
+            for number in range(200):
+                greedy.send(piece)
+                if number == 5:
+                    sent.set()
+                if stop.is_set():
+                    return
 
-            greedy.send(get("/", "Transfer-Encoding: chunked", method="POST"))
-            thread = threading.Thread(target=flood)
-            thread.start()
-            sent.wait(10)
-            assert other.ask(get()).status == 200
-            finished = not thread.is_alive()
-            stop.set()
-            thread.join()
+        greedy.send(get("/", "Transfer-Encoding: chunked", method="POST"))
+        thread = threading.Thread(target=flood)
+        thread.start()
+        sent.wait(10)
+        assert other.ask(get()).status == 200
+        finished = not thread.is_alive()
+        stop.set()
+        thread.join()
     assert not finished
 
 
@@ -402,7 +407,9 @@ def test_a_slow_reader_holds_its_producer_back(engine):
     assert peak < 16 << 20
 
 
-@pytest.mark.parametrize("raw", [post, lambda body: chunked([body[:99], body[99:]])], ids=["length", "chunked"])
+@pytest.mark.parametrize(
+    "raw", [post, lambda body: chunked([body[:99], body[99:]])], ids=["length", "chunked"]
+)
 def test_a_body_above_its_memory_goes_to_a_file_that_is_closed_afterwards(engine, raw):
     bodies = []
 

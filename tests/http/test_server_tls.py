@@ -74,9 +74,18 @@ def connected(server, authority):
 
 def curl(server, files, path, *options):
     done = subprocess.run(
-        [need("curl"), "-sS", "--max-time", "30", "--cacert", files / "ca.pem", *options,
-         f"https://127.0.0.1:{server.addresses[0].port}{path}"],
-        capture_output=True, timeout=40,
+        [
+            need("curl"),
+            "-sS",
+            "--max-time",
+            "30",
+            "--cacert",
+            files / "ca.pem",
+            *options,
+            f"https://127.0.0.1:{server.addresses[0].port}{path}",
+        ],
+        capture_output=True,
+        timeout=40,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -90,7 +99,10 @@ def test_curl_moves_large_bodies_both_ways(engine, tls, files, streams):
         assert curl(server, files, "/file") == LARGE
         assert curl(server, files, "/parts") == LARGE
         assert curl(server, files, "/digest", "-T", files / "large") == digest
-        assert curl(server, files, "/digest", "-T", files / "large", "-H", "Transfer-Encoding: chunked") == digest
+        assert (
+            curl(server, files, "/digest", "-T", files / "large", "-H", "Transfer-Encoding: chunked")
+            == digest
+        )
         assert curl(server, files, "/digest", "-T", files / "large", "-H", "Expect:") == digest
         assert curl(server, files, "/a", "-I").startswith(b"HTTP/1.1 200 OK\r\n")
 
@@ -98,7 +110,12 @@ def test_curl_moves_large_bodies_both_ways(engine, tls, files, streams):
 def test_keep_alive_pipelining_and_the_proper_end(engine, tls, files, authority):
     with secure(work(files), tls, engine) as server, connected(server, authority) as client:
         client.send(get("/a"), post(b"b", "/b"), chunked([b"c", b"d"], "/c"), get("/e", "Connection: close"))
-        assert [client.answer().body for _ in range(4)] == [b"GET /a ", b"POST /b b", b"POST /c cd", b"GET /e "]
+        assert [client.answer().body for _ in range(4)] == [
+            b"GET /a ",
+            b"POST /b b",
+            b"POST /c cd",
+            b"GET /e ",
+        ]
         assert client.is_closed()  # with close_notify: a cut would be an error
 
 
@@ -130,9 +147,23 @@ def test_an_application_knows_that_it_is_secure(tls, files):
 def test_a_raw_request_by_openssl(tls, files):
     with secure(work(files), tls) as server:
         done = subprocess.run(
-            [need("openssl"), "s_client", "-quiet", "-no_ign_eof", "-verify_return_error", "-CAfile", files / "ca.pem",
-             "-connect", f"127.0.0.1:{server.addresses[0].port}", "-servername", "localhost", "-ign_eof"],
-            input=get("/raw", "Connection: close"), capture_output=True, timeout=20,
+            [
+                need("openssl"),
+                "s_client",
+                "-quiet",
+                "-no_ign_eof",
+                "-verify_return_error",
+                "-CAfile",
+                files / "ca.pem",
+                "-connect",
+                f"127.0.0.1:{server.addresses[0].port}",
+                "-servername",
+                "localhost",
+                "-ign_eof",
+            ],
+            input=get("/raw", "Connection: close"),
+            capture_output=True,
+            timeout=20,
         )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -161,12 +192,11 @@ def test_a_slow_reader_over_tls_holds_its_producer_back(tls, authority):
             made += 65536
 
     with secure(produce, tls) as server, connected(server, authority) as client:
-        client.send(get())
+        client.send(get("/", "Connection: close"))
         client._head()
         before = -1
         while before != made:
             before = made
             time.sleep(0.1)
         assert made < 32 << 20
-        client._buffer += client.rest()
-        assert client._buffer.endswith(b"\r\n0\r\n\r\n") if made == 800 * 65536 else True
+        assert client.rest().endswith(b"\r\n0\r\n\r\n")

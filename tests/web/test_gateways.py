@@ -111,7 +111,9 @@ def test_the_applications_of_frameworks_are_wsgi(framework):
     if framework == "flask":
         assert kind_of(module.Flask("app")) == "wsgi"
     elif framework == "django":
-        assert kind_of(need_module("django.core.handlers.wsgi").WSGIHandler.__call__.__get__(object())) == "wsgi"
+        assert (
+            kind_of(need_module("django.core.handlers.wsgi").WSGIHandler.__call__.__get__(object())) == "wsgi"
+        )
     else:
         application = need_module("werkzeug.wrappers").Request.application
         assert kind_of(application(lambda request: None)) == "wsgi"

@@ -15,7 +15,7 @@ from tests.http.served import Client, Gate, get, post, serving
 
 def named(name):
     def answer(exchange):
-        said = "|".join([name, exchange.mount, exchange.path_info, exchange.raw_path_info])
+        said = f"{name}|{exchange.mount}|{exchange.path_info}|{exchange.raw_path_info}"
         exchange.respond(200, [], said.encode("latin-1"))
 
     return Gate(answer)
@@ -27,9 +27,9 @@ def site(*prefixes):
 
 @pytest.fixture(scope="module")
 def client():
-    with serving(site("/", "/app", "/app/deep", "/a%20b", "/caf\u00e9", "/%25"), plain=True) as server:
-        with Client(server) as client:
-            yield client
+    mounts = site("/", "/app", "/app/deep", "/a%20b", "/caf\u00e9", "/%25")
+    with serving(mounts, plain=True) as server, Client(server) as client:
+        yield client
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,24 @@ def test_a_prefix_is_kept_decoded(text, prefix):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "a/b", "/a b", "/a?b", "/a#b", "/a\n", "/a\x7f", "/a//b", "//a", "/./a", "/a/..", "/%2e%2e", "/a%2F..", "/%2F%2Fa", "http://a"],
+    [
+        "",
+        "a",
+        "a/b",
+        "/a b",
+        "/a?b",
+        "/a#b",
+        "/a\n",
+        "/a\x7f",
+        "/a//b",
+        "//a",
+        "/./a",
+        "/a/..",
+        "/%2e%2e",
+        "/a%2F..",
+        "/%2F%2Fa",
+        "http://a",
+    ],
 )
 def test_a_prefix_that_is_no_plain_path_is_refused(text):
     with pytest.raises(ConfigError):
@@ -116,7 +133,9 @@ class Connection:
     cycle = 0
 
 
-@given(raw=st.lists(st.sampled_from(["a", "b", "%61", "%2F", "/", ".", "%", "%2", "%zz", "%C3%A9"]), max_size=8))
+@given(
+    raw=st.lists(st.sampled_from(["a", "b", "%61", "%2F", "/", ".", "%", "%2", "%zz", "%C3%A9"]), max_size=8)
+)
 def test_mount_and_rest_are_the_whole_path_however_it_is_escaped(raw):
     exchange = Exchange(Connection(), RequestHead("GET", "/" + "".join(raw), "HTTP/1.1", []))
     mount = site("/", "/a", "/a/b", "/%25", "/%C3%A9", "/%25zz").find(exchange)
@@ -139,7 +158,10 @@ def test_a_request_may_be_answered_as_another_would_be():
         exchange.write(b"inner")
 
     mounts = []
-    gateways = [("/in", Gate(inner)), ("/out", Gate(lambda exchange: mounts[0].redispatch(exchange, exchange.query)))]
+    gateways = [
+        ("/in", Gate(inner)),
+        ("/out", Gate(lambda exchange: mounts[0].redispatch(exchange, exchange.query))),
+    ]
     mounts.append(Mounts(gateways))
     with serving(mounts[0], plain=True) as server, Client(server) as client:
         for _ in range(2):

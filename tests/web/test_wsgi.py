@@ -65,7 +65,11 @@ def test_one_block_gets_a_length(engine):
     with served(plain(b"hello"), engine=engine) as server, Client(server) as client:
         for _ in range(2):
             answer = client.ask(get())
-            assert (answer["content-length"], answer["transfer-encoding"], answer.body) == ("5", None, b"hello")
+            assert (answer["content-length"], answer["transfer-encoding"], answer.body) == (
+                "5",
+                None,
+                b"hello",
+            )
 
 
 def test_many_blocks_are_chunked_and_empty_ones_are_no_end():
@@ -91,7 +95,11 @@ def test_http_1_0_gets_its_body_until_the_end():
 
 
 def test_head_is_answered_as_get_is_without_a_body():
-    for app in (plain(b"hello"), plain(b"hello", b"x", headers=[("Content-Length", "6")]), plain(b"", status="404 No")):
+    for app in (
+        plain(b"hello"),
+        plain(b"hello", b"x", headers=[("Content-Length", "6")]),
+        plain(b"", status="404 No"),
+    ):
         full, bare = ask(app), ask(app, method="HEAD")
         assert (bare.status, bare.reason) == (full.status, full.reason)
         assert bare["content-length"] in (full["content-length"], None)
@@ -105,12 +113,12 @@ def test_head_is_answered_as_get_is_without_a_body():
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 @pytest.mark.parametrize("pieces", [(), (b"",), (b"body",), (b"bo", b"dy")])
 def test_without_content_there_is_no_body_and_the_connection_lives(engine, status, pieces):
-    with served(plain(*pieces, status=status, headers=[("ETag", '"x"')]), engine=engine) as server:
-        with Client(server) as client:
-            for _ in range(2):
-                answer = client.ask(get())
-                assert (answer.status, answer["etag"], answer.body) == (int(status[:3]), '"x"', b"")
-                assert answer["transfer-encoding"] is None
+    app = plain(*pieces, status=status, headers=[("ETag", '"x"')])
+    with served(app, engine=engine) as server, Client(server) as client:
+        for _ in range(2):
+            answer = client.ask(get())
+            assert (answer.status, answer["etag"], answer.body) == (int(status[:3]), '"x"', b"")
+            assert answer["transfer-encoding"] is None
 
 
 def test_django_says_a_length_of_zero_with_204_and_that_is_no_error():
@@ -119,7 +127,10 @@ def test_django_says_a_length_of_zero_with_204_and_that_is_no_error():
 
 
 def test_statuses_and_reasons_are_the_applications():
-    assert (ask(plain(b"", status="299 Very Fine")).status, ask(plain(b"", status="299 Very Fine")).reason) == (
+    assert (
+        ask(plain(b"", status="299 Very Fine")).status,
+        ask(plain(b"", status="299 Very Fine")).reason,
+    ) == (
         299,
         "Very Fine",
     )
@@ -127,7 +138,10 @@ def test_statuses_and_reasons_are_the_applications():
     assert ask(plain(b"", status="404")).reason == "Not Found"
 
 
-@pytest.mark.parametrize("status", ["", "OK", "20 OK", "2000 OK", " 200 OK", "099 Low", "101 Switch", "100 C", "\u0662\u0660\u0660 OK"])
+@pytest.mark.parametrize(
+    "status",
+    ["", "OK", "20 OK", "2000 OK", " 200 OK", "099 Low", "101 Switch", "100 C", "\u0662\u0660\u0660 OK"],
+)
 def test_a_malformed_status_is_a_500(status):
     assert ask(plain(b"x", status=status)).status == 500
 
@@ -164,8 +178,15 @@ def test_headers_that_cannot_be_sent_are_a_500_that_tells_nothing(headers):
 
 
 def test_hop_by_hop_headers_are_the_servers():
-    answer = ask(plain(b"x", headers=[("Transfer-Encoding", "chunked"), ("Connection", "upgrade"), ("Upgrade", "x")]))
-    assert (answer["transfer-encoding"], answer["connection"], answer["upgrade"], answer.body) == (None, None, None, b"x")
+    answer = ask(
+        plain(b"x", headers=[("Transfer-Encoding", "chunked"), ("Connection", "upgrade"), ("Upgrade", "x")])
+    )
+    assert (answer["transfer-encoding"], answer["connection"], answer["upgrade"], answer.body) == (
+        None,
+        None,
+        None,
+        b"x",
+    )
 
 
 def test_repeated_headers_are_sent_repeatedly_in_order():
@@ -319,7 +340,16 @@ def test_a_write_that_was_kept_cannot_write_into_the_next_answer(engine):
 
 
 @pytest.mark.parametrize(
-    "pieces", [(), (b"one",), (b"one", b"two"), (ValueError(),), (b"one", ValueError()), ("text",), (b"one", SystemExit())],
+    "pieces",
+    [
+        (),
+        (b"one",),
+        (b"one", b"two"),
+        (ValueError(),),
+        (b"one", ValueError()),
+        ("text",),
+        (b"one", SystemExit()),
+    ],
     ids=repr,
 )
 @pytest.mark.parametrize("raw", [get(), get(method="HEAD")], ids=["get", "head"])
@@ -413,7 +443,12 @@ def test_the_four_forms_of_an_application():
             start_response("200 OK", [])
             return (b"instance",)
 
-    for app, said in ((function, b"function"), (generator, b"generator"), (Instances, b"class"), (Callable(), b"instance")):
+    for app, said in (
+        (function, b"function"),
+        (generator, b"generator"),
+        (Instances, b"class"),
+        (Callable(), b"instance"),
+    ):
         with serving(app, plain=True) as server, Client(server) as client:
             assert client.ask(get()).body == said
 
@@ -427,12 +462,18 @@ def input_tests(environ):
     ways = {
         "read": lambda: [stream.read()],
         "sized": lambda: [stream.read(4), stream.read(100), stream.read(100), stream.read()],
-        "line": lambda: [stream.readline(), stream.readline(2), stream.readline(), stream.readline(), stream.readline()],
-        "lines": lambda: stream.readlines(),
+        "line": lambda: [
+            stream.readline(),
+            stream.readline(2),
+            stream.readline(),
+            stream.readline(),
+            stream.readline(),
+        ],
+        "lines": stream.readlines,
         "iter": lambda: list(stream),
         "mixed": lambda: [stream.readline(), stream.read(1), *stream],
         "hint": lambda: stream.readlines(1),
-        "none": lambda: [],
+        "none": list,
     }
     return ways[way]()
 
@@ -465,7 +506,9 @@ def test_input_reads_like_a_file_that_ends_with_the_body(engine, stream, expect,
                 continue  # without a 100 that connection ends
             target = f"/?{way}"
             body = b"one\ntwo\nthree"
-            client.send(chunked([body[:5], body[5:]], target, *fields) if coded else post(body, target, *fields))
+            client.send(
+                chunked([body[:5], body[5:]], target, *fields) if coded else post(body, target, *fields)
+            )
             assert client.answer().body == repr(wanted).encode()
 
 
@@ -473,7 +516,9 @@ def test_the_length_of_a_chunked_body_is_told_once_it_is_known():
     def app(environ, start_response):
         start_response("200 OK", [])
         length = environ.get("CONTENT_LENGTH", "none")
-        return [f"{length} {len(environ['wsgi.input'].read())} {environ.get('HTTP_TRANSFER_ENCODING')}".encode()]
+        return [
+            f"{length} {len(environ['wsgi.input'].read())} {environ.get('HTTP_TRANSFER_ENCODING')}".encode()
+        ]
 
     with served(app) as server, Client(server) as client:
         assert client.ask(chunked([b"abc", b"de"])).body == b"5 5 None"
@@ -537,7 +582,7 @@ def test_a_file_is_sent_from_where_it_stands(engine, path, options):
 
 def test_a_file_is_not_copied_through_python(path, monkeypatch):
     monkeypatch.setattr(FileWrapper, "__iter__", lambda self: pytest.fail("the file was iterated"))
-    for make in (opened(path), lambda: tempfile.NamedTemporaryFile(), lambda: tempfile.TemporaryFile()):  # noqa: SIM115
+    for make in (opened(path), tempfile.NamedTemporaryFile, tempfile.TemporaryFile):
         assert ask(wrapped(make)).status == 200
 
 
@@ -573,9 +618,9 @@ def test_what_is_no_plain_file_is_read_in_blocks(path, tmp_path):
     packed = tmp_path / "data.gz"
     packed.write_bytes(gzip.compress(content))
     assert ask(wrapped(lambda: io.BytesIO(content))).body == content
-    assert ask(wrapped(lambda: gzip.open(packed))).body == content
+    assert ask(wrapped(lambda: gzip.GzipFile(packed))).body == content
     assert ask(wrapped(Upper)).body == content.replace(b"0", b"X")
-    assert ask(wrapped(lambda: open(packed, "r", encoding="latin-1"))).status == 500
+    assert ask(wrapped(packed.open)).status == 500  # text
 
 
 def test_what_was_written_to_a_temporary_file_is_sent():
@@ -604,7 +649,12 @@ def test_a_wrapped_file_is_closed_also_when_nothing_of_it_is_sent(path):
             raise
 
     with served(careful) as server, Client(server) as client:
-        for raw, method in ((get("/204"), "GET"), (get(method="HEAD"), "HEAD"), (get("/bad"), "GET"), (get(), "GET")):
+        for raw, method in (
+            (get("/204"), "GET"),
+            (get(method="HEAD"), "HEAD"),
+            (get("/bad"), "GET"),
+            (get(), "GET"),
+        ):
             client.ask(raw, method)
     assert len(files) == 4
     assert all(file.closed for file in files)
@@ -613,7 +663,7 @@ def test_a_wrapped_file_is_closed_also_when_nothing_of_it_is_sent(path):
 def test_a_file_may_follow_what_was_written(path):
     def app(environ, start_response):
         start_response("200 OK", [])(b"before ")
-        return environ["wsgi.file_wrapper"](open(path, "rb"))  # noqa: SIM115
+        return environ["wsgi.file_wrapper"](open(path, "rb"))
 
     assert ask(app).body == b"before " + path.read_bytes()
 

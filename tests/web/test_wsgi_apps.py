@@ -29,7 +29,12 @@ def process(script, folder):
     environ = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{folder}", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
         [sys.executable, "-c", f"import sys\n{script}\n{SERVE}"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=environ,
     ) as running:
         try:
             port = running.stdout.readline().strip()
@@ -42,7 +47,7 @@ def process(script, folder):
 
 
 class Curl:
-    """curl with a cookie jar: ``curl("/path", "-d", "a=b")`` gives the body; ``.status`` and ``.head`` follow."""
+    """curl with a cookie jar: ``curl("/path", "-d", "a=b")`` gives the body; see ``status`` and ``head``."""
 
     def __init__(self, base, folder):
         self.base, self.folder = base, folder
@@ -52,8 +57,23 @@ class Curl:
     def __call__(self, path, *options, text=True):
         head, jar = self.folder / "head", self.folder / "jar"
         done = subprocess.run(
-            [self._curl, "-sS", "--max-time", "20", "-g", "-b", jar, "-c", jar, "-D", head, *options, self.base + path],
-            capture_output=True, timeout=30,
+            [
+                self._curl,
+                "-sS",
+                "--max-time",
+                "20",
+                "-g",
+                "-b",
+                jar,
+                "-c",
+                jar,
+                "-D",
+                head,
+                *options,
+                self.base + path,
+            ],
+            capture_output=True,
+            timeout=30,
         )
         assert done.returncode == 0, done.stderr
         self.head = head.read_text("latin-1")
@@ -68,7 +88,8 @@ class Curl:
 
 FLASK = '''
 import io, time
-from flask import Flask, Response, abort, redirect, render_template_string, request, send_file, session, stream_with_context, url_for
+from flask import Flask, Response, abort, redirect, render_template_string, request, send_file, session
+from flask import stream_with_context, url_for
 
 app = Flask(__name__)
 app.secret_key = "for the test only"
@@ -96,7 +117,8 @@ def logout():
 
 @app.route("/user/<path:name>", methods=["GET", "PUT", "DELETE", "PATCH"])
 def user(name):
-    return {"method": request.method, "name": name, "args": request.args.to_dict(flat=False), "data": request.get_data(as_text=True)}
+    data = request.get_data(as_text=True)
+    return {"method": request.method, "name": name, "args": request.args.to_dict(flat=False), "data": data}
 
 
 @app.post("/upload")
@@ -165,7 +187,10 @@ def test_flask_pages_forms_and_sessions(flask):
 
 def test_flask_routes_and_methods(flask):
     assert flask.json("/user/caf%C3%A9%20%2F/x?a=1&a=%20&b") == {
-        "method": "GET", "name": "caf\u00e9 //x", "args": {"a": ["1", " "], "b": [""]}, "data": ""
+        "method": "GET",
+        "name": "caf\u00e9 //x",
+        "args": {"a": ["1", " "], "b": [""]},
+        "data": "",
     }
     for method in ("PUT", "PATCH", "DELETE"):
         assert flask.json("/user/x", "-X", method, "-d", "body")["data"] in ("body", "")
@@ -184,7 +209,9 @@ def test_flask_uploads(flask):
     large = flask.folder / "large.bin"
     size = large.stat().st_size
     for extra in ((), ("-H", "Transfer-Encoding: chunked"), ("-H", "Expect:"), ("--http1.0",)):
-        answer = flask.json("/upload", "-F", f"file=@{large};type=x/y", "-F", "small=@-;filename=s.txt", *extra)
+        answer = flask.json(
+            "/upload", "-F", f"file=@{large};type=x/y", "-F", "small=@-;filename=s.txt", *extra
+        )
         assert answer["file"] == ["large.bin", "x/y", size], extra
         assert answer["small"][0] == "s.txt"
 
@@ -220,7 +247,7 @@ def test_flask_knows_where_it_is(flask):
 
 # Django
 
-DJANGO = '''
+DJANGO = """
 import django, os
 from django.conf import settings
 from pathlib import Path
@@ -230,10 +257,12 @@ settings.configure(
     SECRET_KEY="for the test only", DEBUG=True, ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls", USE_TZ=True,
     INSTALLED_APPS=["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes",
                     "django.contrib.sessions", "django.contrib.messages", "django.contrib.staticfiles"],
-    MIDDLEWARE=["django.middleware.security.SecurityMiddleware", "django.contrib.sessions.middleware.SessionMiddleware",
+    MIDDLEWARE=["django.middleware.security.SecurityMiddleware",
+                "django.contrib.sessions.middleware.SessionMiddleware",
                 "django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware",
                 "django.contrib.auth.middleware.AuthenticationMiddleware",
-                "django.contrib.messages.middleware.MessageMiddleware", "django.middleware.gzip.GZipMiddleware"],
+                "django.contrib.messages.middleware.MessageMiddleware",
+                "django.middleware.gzip.GZipMiddleware"],
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True,
                 "OPTIONS": {"context_processors": ["django.template.context_processors.request",
                             "django.contrib.auth.context_processors.auth",
@@ -249,9 +278,9 @@ from django.core.wsgi import get_wsgi_application
 call_command("migrate", verbosity=0)
 User.objects.create_superuser("root", "root@example.com", "secret")
 app = StaticFilesHandler(get_wsgi_application())
-'''
+"""
 
-DJANGO_URLS = '''
+DJANGO_URLS = """
 from django.contrib import admin
 from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
@@ -260,8 +289,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 @csrf_exempt
 def body(request):
-    return JsonResponse({"length": len(request.body), "post": request.POST.dict(), "meta": request.META.get("CONTENT_LENGTH"),
-                         "files": {key: file.size for key, file in request.FILES.items()}})
+    said = {"length": len(request.body), "meta": request.META.get("CONTENT_LENGTH")}
+    files = {key: file.size for key, file in request.FILES.items()}
+    return JsonResponse(said | {"post": request.POST.dict(), "files": files})
 
 
 urlpatterns = [
@@ -271,7 +301,7 @@ urlpatterns = [
     path("file", lambda request: FileResponse(open("db.sqlite3", "rb"))),
     path("empty", lambda request: HttpResponse(status=204)),
 ]
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -298,9 +328,22 @@ def test_django_admin_from_login_to_a_new_user(django):
     assert "Site administration" in django("/admin/", "--compressed")
     assert re.search("(?i)content-encoding: gzip", django.head)
     page = django("/admin/auth/user/add/")
-    password = "-d", "password1=Long-enough-77", "-d", "password2=Long-enough-77", "-d", "usable_password=true"
+    password = (
+        "-d",
+        "password1=Long-enough-77",
+        "-d",
+        "password2=Long-enough-77",
+        "-d",
+        "usable_password=true",
+    )
     said = django(
-        "/admin/auth/user/add/", "-L", "-d", "username=jos\u00e9", *password, "-d", f"csrfmiddlewaretoken={token(page)}"
+        "/admin/auth/user/add/",
+        "-L",
+        "-d",
+        "username=jos\u00e9",
+        *password,
+        "-d",
+        f"csrfmiddlewaretoken={token(page)}",
     )
     assert "was added successfully" in said
     assert "jos\u00e9" in django("/admin/auth/user/?q=jos%C3%A9")
@@ -323,8 +366,21 @@ def test_django_static_files(django):
 def test_django_bodies(django):
     large = django.folder / "large"
     large.write_bytes(b"x" * 2_000_000)
-    for extra in ((), ("-H", "Transfer-Encoding: chunked"), ("-H", "Transfer-Encoding: chunked", "-H", "Expect: 100-continue")):
-        said = django.json("/body", "-X", "POST", "-H", "Content-Type: application/octet-stream", "-T", django.folder / "urls.py", *extra)
+    for extra in (
+        (),
+        ("-H", "Transfer-Encoding: chunked"),
+        ("-H", "Transfer-Encoding: chunked", "-H", "Expect: 100-continue"),
+    ):
+        said = django.json(
+            "/body",
+            "-X",
+            "POST",
+            "-H",
+            "Content-Type: application/octet-stream",
+            "-T",
+            django.folder / "urls.py",
+            *extra,
+        )
         size = (django.folder / "urls.py").stat().st_size
         assert (said["length"], said["meta"]) == (size, str(size)), extra
         said = django.json("/body", "-F", f"file=@{large}", "-F", "a=b", *extra)
@@ -361,7 +417,9 @@ def test_httpbin_methods(httpbin):
     assert httpbin.json("/anything/x%20y", "-X", "TRACE")["method"] == "TRACE"
     httpbin("/anything", "-X", "PURGE")
     assert httpbin.status == 405
-    assert httpbin.json("/post", "-F", "f=@-;filename=n", "-H", "Transfer-Encoding: chunked")["files"] == {"f": ""}
+    assert httpbin.json("/post", "-F", "f=@-;filename=n", "-H", "Transfer-Encoding: chunked")["files"] == {
+        "f": ""
+    }
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 304, 400, 404, 418, 500, 503])

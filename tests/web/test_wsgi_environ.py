@@ -49,7 +49,11 @@ def test_everything_that_pep_3333_asks_for_is_there():
     assert environ["REQUEST_URI"] == "/a?b=c"
     assert environ["wsgi.version"] == [1, 0]
     assert environ["wsgi.url_scheme"] == "http"
-    assert (environ["wsgi.multithread"], environ["wsgi.multiprocess"], environ["wsgi.run_once"]) == (True, False, False)
+    assert (environ["wsgi.multithread"], environ["wsgi.multiprocess"], environ["wsgi.run_once"]) == (
+        True,
+        False,
+        False,
+    )
     assert environ["HTTP_HOST"] == "test"
     assert "HTTPS" not in environ
     assert "HTTP_CONTENT_TYPE" not in environ
@@ -110,7 +114,16 @@ def test_repeated_headers_are_joined_and_cookies_in_their_own_way():
 
 def test_names_that_could_pose_as_others_are_dropped():
     environ = environ_of(
-        get("/", "X-Real: yes", "X_Real: no", "Content_Length: 7", "Content_Type: x", "HTTP_HOST: x", "_: x", "wsgi.x: y")
+        get(
+            "/",
+            "X-Real: yes",
+            "X_Real: no",
+            "Content_Length: 7",
+            "Content_Type: x",
+            "HTTP_HOST: x",
+            "_: x",
+            "wsgi.x: y",
+        )
     )
     assert environ["HTTP_X_REAL"] == "yes"
     assert "CONTENT_LENGTH" not in environ
@@ -139,10 +152,12 @@ def test_a_gateways_own_entries_are_there_and_win():
 
 
 def test_over_a_unix_socket_every_entry_is_still_a_string(tmp_path):
-    with Server(WSGI(report), f"unix:{tmp_path}/s", wire="http", grace=2) as server:
-        with connect(server.addresses[0]) as stream:
-            stream.write(get("/", "Connection: close"))
-            environ = json.loads(stream.read_all(1 << 20).partition(b"\r\n\r\n")[2])
+    with (
+        Server(WSGI(report), f"unix:{tmp_path}/s", wire="http", grace=2) as server,
+        connect(server.addresses[0]) as stream,
+    ):
+        stream.write(get("/", "Connection: close"))
+        environ = json.loads(stream.read_all(1 << 20).partition(b"\r\n\r\n")[2])
     for name in ("SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT"):
         assert isinstance(environ[name], str)
     assert environ["SERVER_NAME"]
@@ -225,7 +240,8 @@ BLOCKS = [
 REQUESTS = st.tuples(
     st.sampled_from(["/a", "/a/x?q", "/b", "/b/%41", "/c", "/d", "/nowhere", "http://other.example/a"]),
     st.sampled_from(["GET", "HEAD", "POST", "PUT-CHUNKED", "DELETE"]),
-    st.sampled_from(BLOCKS) | st.lists(st.sampled_from([line for block in BLOCKS for line in block]), max_size=4),
+    st.sampled_from(BLOCKS)
+    | st.lists(st.sampled_from([line for block in BLOCKS for line in block]), max_size=4),
 )
 
 

@@ -108,7 +108,9 @@ def test_the_validator_has_no_complaint(server, app, prefix, caplog):
                 method = raw.split(b" ")[0].decode()
                 client.send(raw)
                 answer = client.answer(method)
-                assert answer.status in ((503,) if app is second_thoughts else (204,) if app is nothing else (200,))
+                assert answer.status in (
+                    (503,) if app is second_thoughts else (204,) if app is nothing else (200,)
+                )
                 if answer["connection"] == "close":  # HTTP/1.0 without a length
                     client.__exit__()
                     client.__init__(server)

@@ -51,7 +51,7 @@ class Conversation(Connection):
     def run(self) -> None:
         try:
             self._handler(self._stream)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (a thread of the engine's must outlive any handler)
             # A handler cut short by the end of the server is not a fault of the handler's.
             if not self._over:
                 self._report("handler", self.transport.peer, error)

@@ -90,7 +90,8 @@ class Inline(Engine):
 
     def _round(self, serving: Serving) -> bool:
         """One connection of each listener. Whether there was any."""
-        return any([self._accept(serving, listener) for listener in serving.listeners])
+        served = [self._accept(serving, listener) for listener in serving.listeners]
+        return any(served)
 
     def _accept(self, serving: Serving, listener: Listening) -> bool:
         try:

@@ -133,7 +133,7 @@ class Event:
 
 
 class _Place(_Turn, Generic[T]):
-    """A place in a queue's line. ``box`` holds a putter's value until it is taken, or what a getter is given."""
+    """A place in a queue's line. ``box``: a putter's value until it is taken, or what a getter is given."""
 
     __slots__ = ("box",)
 

@@ -257,7 +257,7 @@ class Threads(Engine):
             return True
         try:
             return self._advance(connection, term)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a leader must outlive any bug)
             self._crashed(connection, error)
             term.inside.clear()
             return self._term is term or self._resume(term)
@@ -340,7 +340,7 @@ class Threads(Engine):
         try:
             if not connection.transport.closed:  # cut while it stood in line
                 connection.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (as above)
             self._crashed(connection, error)
         else:
             self._after_run(connection)
@@ -350,7 +350,7 @@ class Threads(Engine):
         try:
             while not self._left(connection, connection.advance()):
                 pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (as above)
             self._crashed(connection, error)
 
     def _left(self, connection: Connection, step: int) -> bool:
@@ -385,7 +385,7 @@ class Threads(Engine):
         try:
             connection.cut()
             connection.advance()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (as above)
             self._serving.failed(connection, error)
         self._forget(connection)
 
@@ -511,7 +511,7 @@ class Threads(Engine):
         """Say something to a connection, then look at it again."""
         try:
             word()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (as above)
             self._crashed(connection, error)
         else:
             self._woken.append(connection)
@@ -591,5 +591,6 @@ class Threads(Engine):
 
 def _sweep_interval(limits: Limits) -> float:
     """How often to look at deadlines: a quarter of the shortest, within 0.02 and 1 second."""
-    named = [getattr(limits, field.name) for field in fields(limits) if "float" in str(field.type)]
-    return min(max(min(value for value in named if value is not None) / 4, 0.02), 1.0)
+    times = [getattr(limits, field.name) for field in fields(limits) if "float" in str(field.type)]
+    shortest: float = min(value for value in times if value is not None)
+    return min(max(shortest / 4, 0.02), 1.0)

@@ -22,7 +22,8 @@ class Spool:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._file: IO[bytes] = io.BytesIO()  # no list: a byte that comes in a chunk of its own would cost forty
+        # No list of pieces: a byte that comes in a chunk of its own would cost forty.
+        self._file: IO[bytes] = io.BytesIO()
         self.size = 0
 
     def add(self, data: bytes) -> None:

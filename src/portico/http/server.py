@@ -648,7 +648,12 @@ class HTTPConnection(Connection):
 
     def _must_close(self) -> bool:
         # A server that drains keeps nobody; a codec that met an error is done.
-        return self._close_after or self._drain_until != inf
+        return self._close_after or self._drain_until != inf or (self._streaming and self._leaves_much())
+
+    def _leaves_much(self) -> bool:
+        """Whether so much of a body is unread that nobody will read it to keep the connection."""
+        length = None if self.exchange is None else self.exchange.body_length
+        return length is not None and length - self._received > _DISCARD
 
     def _send(self, data: bytes) -> None:
         try:

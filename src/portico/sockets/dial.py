@@ -15,14 +15,14 @@ from time import monotonic
 from typing import Any
 
 from portico.address import Address
-from portico.deadline import check, timeout
+from portico.deadline import check, expired, timeout
 from portico.engines import door
-from portico.errors import ConfigError, ConnectError, Timeout
+from portico.errors import ConfigError, ConnectError, PorticoError, Timeout
 from portico.sockets import memory, names
 from portico.sockets.options import Options
 from portico.sockets.stream import Stream, TLSSettings
 from portico.sockets.tls import ClientTLS
-from portico.sockets.transport import WRITE, SocketTransport, Transport, socket_file
+from portico.sockets.transport import WRITE, SocketTransport, Transport, adopt, socket_file
 
 __all__ = ["connect"]
 
@@ -67,12 +67,16 @@ def _reach(
     where: Address, local: tuple[str, int] | None, options: Mapping[Any, Any], resolver: names.Resolver | None
 ) -> Transport:
     kind = where.transport
+    if local is not None and kind not in ("tcp", "tls"):
+        raise ConfigError(f"{where}: local= is for TCP")
     if kind == "memory":
+        if options:
+            raise ConfigError(f"{where} has no socket, and so no socket options")
         return memory.dial(where)
     if kind == "unix":
         return _connect_unix(where, options)
     if kind == "fd":
-        return _adopt(where)
+        return _adopt(where, options)
     if kind in ("tcp", "tls"):
         return _connect_tcp(where, local, options, resolver)
     raise ConfigError(f"{where}: connect() makes streams; this is a {kind} address")
@@ -86,30 +90,35 @@ class _Attempts:
 
     def __init__(self, where: Address, local: tuple[str, int] | None, options: Mapping[Any, Any]) -> None:
         self._where = where
-        self._local = local
+        self._sources = {} if local is None else _sources(*local)
         self._options = options
-        self._pending: list[tuple[SocketTransport, str]] = []
-        self.failures: list[tuple[str, str]] = []
+        self._pending: list[tuple[SocketTransport, int]] = []
+        self._tried: list[str] = []
+        self._failed: dict[int, str] = {}
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """Address and reason, in the order in which they were tried."""
+        return [(self._tried[number], reason) for number, reason in sorted(self._failed.items())]
 
     def begin(self, family: int, name: tuple[Any, ...]) -> SocketTransport | None:
         """Start one attempt; the transport when it succeeds at once."""
-        peer = Address.of_socket(self._where.scheme, name)
-        text = str(peer)
+        peer, number = Address.of_socket(self._where.scheme, name), len(self._tried)
+        self._tried.append(str(peer))
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            transport = SocketTransport(socket.socket(family, socket.SOCK_STREAM), peer)
         except OSError as error:
-            self.failures.append((text, error.strerror or str(error)))
+            self._failed[number] = error.strerror or str(error)
             return None
-        transport = SocketTransport(sock, peer)
         try:
-            self._prepare(sock, family)
-            sock.connect(name)
+            self._prepare(transport.sock, family)
+            transport.sock.connect(name)
         except BlockingIOError:
-            self._pending.append((transport, text))
+            self._pending.append((transport, number))
             return None
         except OSError as error:
             transport.close()
-            self.failures.append((text, error.strerror or str(error)))
+            self._failed[number] = error.strerror or str(error)
             return None
         except BaseException:
             transport.close()
@@ -119,8 +128,10 @@ class _Attempts:
     def _prepare(self, sock: socket.socket, family: int) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         Options(sock).apply(self._options)
-        if self._local is not None:
-            sock.bind(_local_name(self._local, family))
+        if self._sources:
+            if family not in self._sources:
+                raise OSError(errno.EAFNOSUPPORT, "local= is of another address family")
+            sock.bind(self._sources[family])
 
     def wait(self, seconds: float | None) -> SocketTransport | None:
         """Wait for an attempt to succeed: that one. ``None``: one failed, or the time is over."""
@@ -133,18 +144,15 @@ class _Attempts:
             return None
         pending, self._pending = self._pending, []
         winner = None
-        for (transport, text), events in zip(pending, ready, strict=True):
-            if not events or winner is not None:
-                self._pending.append((transport, text))
-                continue
-            number = transport.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if number == 0 and _connected(transport.sock):
+        for (transport, number), events in zip(pending, ready, strict=True):
+            reason = _verdict(transport.sock) if events and winner is None else _UNDECIDED
+            if reason == _UNDECIDED:
+                self._pending.append((transport, number))
+            elif reason == 0:
                 winner = transport
-            elif number == 0:
-                self._pending.append((transport, text))
             else:
                 transport.close()
-                self.failures.append((text, os.strerror(number)))
+                self._failed[number] = os.strerror(reason)
         return winner
 
     @property
@@ -166,7 +174,7 @@ def _connect_tcp(
     places = names.resolve(where.host, where.port, resolver=resolver)
     race = _Attempts(where, local, options)
     try:
-        winner = _race(race, [(found.family, found.sockaddr) for found in places])
+        winner = _race(where, race, [(found.family, found.sockaddr) for found in places])
     finally:
         race.close()
     if winner is None:
@@ -175,11 +183,13 @@ def _connect_tcp(
     return winner
 
 
-def _race(race: _Attempts, places: Sequence[tuple[int, tuple[Any, ...]]]) -> SocketTransport | None:
+def _race(
+    where: Address, race: _Attempts, places: Sequence[tuple[int, tuple[Any, ...]]]
+) -> SocketTransport | None:
     waiting = list(places)
     next_at = 0.0
     while waiting or race.running:
-        check("connecting")
+        check(f"connecting to {where}")
         now, failed = monotonic(), len(race.failures)
         if waiting and now >= next_at:
             winner = race.begin(*waiting.pop(0))
@@ -193,22 +203,26 @@ def _race(race: _Attempts, places: Sequence[tuple[int, tuple[Any, ...]]]) -> Soc
     return None
 
 
-def _connected(sock: socket.socket) -> bool:
-    """A woken socket without an error may still be on its way."""
+_UNDECIDED = -1
+
+
+def _verdict(sock: socket.socket) -> int:
+    """What became of an attempt: 0, an error number, or ``_UNDECIDED``."""
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        return number
     try:
         sock.getpeername()
     except OSError as error:
-        if error.errno == errno.ENOTCONN:
-            return False
-        raise
-    return True
+        # A woken socket without an error may still be on its way.
+        return _UNDECIDED if error.errno == errno.ENOTCONN else error.errno or errno.EIO
+    return 0
 
 
-def _local_name(local: tuple[str, int], family: int) -> tuple[Any, ...]:
-    host, port = local
-    if not host:
-        host = "::" if family == socket.AF_INET6 else "0.0.0.0"
-    return (host, port)
+def _sources(host: str, port: int) -> dict[int, tuple[Any, ...]]:
+    """What to bind to before connecting, by address family."""
+    found = names.resolve(host, port, passive=True)
+    return {each.family: each.sockaddr for each in reversed(found)}
 
 
 def _nobody(where: Address, failures: Sequence[tuple[str, str]]) -> ConnectError:
@@ -229,13 +243,12 @@ def _connect_unix(where: Address, options: Mapping[Any, Any]) -> Transport:
     try:
         Options(sock).apply(options)
         _connect_when_free(sock, where)
-    except OSError as error:
+    except BaseException as error:
         transport.close()
+        if not isinstance(error, OSError) or isinstance(error, PorticoError):  # a Timeout is an OSError
+            raise
         reason = error.strerror or str(error)
         raise ConnectError(f"cannot connect to {where}: {reason}", [(str(where), reason)]) from error
-    except BaseException:
-        transport.close()
-        raise
     return transport
 
 
@@ -248,20 +261,31 @@ def _connect_when_free(sock: socket.socket, where: Address) -> None:
             sock.connect(socket_file(where))
             return
         except BlockingIOError:
+            pass
+        try:
             door.sleep(pause)
-            pause = min(pause * 2, 0.05)
+        except Timeout:
+            raise expired(f"connecting to {where}") from None
+        pause = min(pause * 2, 0.05)
 
 
-def _adopt(where: Address) -> Transport:
-    number = where.fd or 0
+def _adopt(where: Address, options: Mapping[Any, Any]) -> Transport:
     try:
-        sock = socket.socket(fileno=os.dup(number))
+        sock = adopt(where.fd or 0)
     except OSError as error:
         raise ConnectError(f"cannot use {where}: no socket was passed under this number") from error
     scheme = "unix" if sock.family == socket.AF_UNIX else "tcp"
     try:
+        if sock.type != socket.SOCK_STREAM:
+            raise ConnectError(f"cannot use {where}: it is not a stream socket")
         peer = Address.of_socket(scheme, sock.getpeername())
+        Options(sock).apply(options)
     except OSError as error:
         sock.close()
+        if isinstance(error, ConnectError):
+            raise
         raise ConnectError(f"cannot use {where}: it is not a connected socket") from error
+    except BaseException:
+        sock.close()
+        raise
     return SocketTransport(sock, peer, Address.of_socket(scheme, sock.getsockname()))

@@ -18,7 +18,7 @@ from portico.engines.contract import Listening
 from portico.errors import BindError, ConfigError
 from portico.sockets import memory
 from portico.sockets.names import resolve
-from portico.sockets.transport import SocketTransport, Transport, socket_file
+from portico.sockets.transport import SocketTransport, Transport, adopt, socket_file
 
 __all__ = ["SocketListener", "inherited", "listen"]
 
@@ -26,6 +26,7 @@ _DEFAULT_MODE = 0o600
 """A Unix socket is for its owner until told otherwise (row S10)."""
 _FIRST_INHERITED = 3  # sd_listen_fds(3)
 _PORT_TRIES = 16
+_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
 class SocketListener(Listening):
@@ -228,12 +229,12 @@ def _bind_private(sock: socket.socket, path: str) -> None:
         # The file takes the socket's own mode. The umask would be that of all threads.
         os.fchmod(sock.fileno(), _DEFAULT_MODE)
         sock.bind(path)
-        return
-    before = os.umask(0o177)
-    try:
-        sock.bind(path)
-    finally:
-        os.umask(before)
+    else:
+        before = os.umask(0o177)
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(before)
 
 
 def _remove_stale(path: str, address: Address) -> None:
@@ -281,12 +282,12 @@ def _adopt(address: Address) -> Listening:
     """A listener over an inherited descriptor, which must be a listening stream socket."""
     number = address.fd or 0
     try:
-        sock = socket.socket(fileno=os.dup(number))
+        sock = adopt(number)
     except OSError as error:
         raise BindError(f"cannot listen on {address}: no socket was passed under this number") from error
     try:
         listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        if sock.type != socket.SOCK_STREAM or not listening:
+        if sock.type != socket.SOCK_STREAM or sock.family not in _FAMILIES or not listening:
             raise BindError(f"cannot listen on {address}: it is not a listening stream socket")
         scheme = "unix" if sock.family == socket.AF_UNIX else "tcp"
         if scheme == "tcp":

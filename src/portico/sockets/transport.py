@@ -28,6 +28,7 @@ __all__ = [
     "Transport",
     "Waitable",
     "Waiter",
+    "adopt",
     "lost",
     "socket_file",
 ]
@@ -162,6 +163,16 @@ def lost(error: OSError, doing: str, peer: Address | None) -> PorticoError:
         return ConnectionLost(f"{whom} closed the connection while {doing}")
     reason = error.strerror or str(error)
     return ConnectionLost(f"the connection to {whom} failed while {doing}: {reason}")
+
+
+def adopt(number: int) -> socket.socket:
+    """A socket of our own over an inherited descriptor, which stays as it is. Raises ``OSError``."""
+    own = os.dup(number)
+    try:
+        return socket.socket(fileno=own)
+    except BaseException:
+        os.close(own)
+        raise
 
 
 class SocketTransport(Transport):
