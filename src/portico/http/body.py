@@ -7,7 +7,7 @@ import tempfile
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from portico.http.server import HTTPConnection
+    from portico.http.answering import Answering
 
 __all__ = ["Spool", "StreamedBody"]
 
@@ -53,7 +53,7 @@ class Spool:
 class StreamedBody(io.RawIOBase):
     """A body that is read from the connection as the gateway asks for it. Ends where the body ends."""
 
-    def __init__(self, connection: HTTPConnection) -> None:
+    def __init__(self, connection: Answering) -> None:
         self._connection = connection
         self._rest = memoryview(b"")
 

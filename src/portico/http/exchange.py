@@ -21,7 +21,7 @@ from portico.limits import Limits
 from portico.sockets.transport import Bytes
 
 if TYPE_CHECKING:
-    from portico.http.server import HTTPConnection
+    from portico.http.answering import Answering
 
 __all__ = ["Exchange", "Gateway", "Mount", "Route", "authority_of", "split_target"]
 
@@ -99,7 +99,7 @@ class Exchange:
         "target",
     )
 
-    def __init__(self, connection: HTTPConnection, request: RequestHead) -> None:
+    def __init__(self, connection: Answering, request: RequestHead) -> None:
         self._connection = connection
         self._cycle = connection.cycle
         self.request = request
@@ -177,7 +177,7 @@ class Exchange:
         return self._connection.limits
 
     @property
-    def connection(self) -> HTTPConnection:
+    def connection(self) -> Answering:
         """The connection, for what lasts longer than one request."""
         return self._connection
 
