@@ -24,7 +24,7 @@ from tests.engines.serving import ENGINES, HELLO, SECONDS, Gateway, Peer, client
 pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.timeout(60 + int(os.environ.get("PORTICO_SOAK", "0")))]
 
 MANY = int(os.environ.get("PORTICO_SOAK", "1200"))
-ANSWER = 2_000_000
+LARGE = b"x" * 2_000_000
 GROWTH = 8 << 20
 """Bytes that a process may have grown by, its allocator's own reserve included."""
 CONTEXT = client_tls().context
@@ -35,8 +35,6 @@ class Target:
 
     def __init__(self, engine: str, folder: Path) -> None:
         limits = Limits().but(linger=0.2)
-        self.file = folder / "file"
-        self.file.write_bytes(b"f" * ANSWER)
         tls = server_tls()
         self.http = Server(Gateway(self.answer), "http://127.0.0.1:0", "https://127.0.0.1:0", engine=engine,
                            limits=limits, tls=tls)  # fmt: skip
@@ -46,7 +44,7 @@ class Target:
     def answer(self, exchange: Exchange) -> bytes:
         if exchange.path == "/raise":
             raise ValueError("on purpose")
-        return b"x" * ANSWER if exchange.path == "/large" else exchange.body.read()
+        return LARGE if exchange.path == "/large" else exchange.body.read()
 
     @staticmethod
     def converse(stream: Stream) -> None:

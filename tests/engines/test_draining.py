@@ -75,7 +75,7 @@ def http(engine: str, gateway: object = lambda exchange: exchange.path.encode())
 def refuses(server: Server) -> bool:
     try:
         socket.create_connection((server.addresses[0].host, server.addresses[0].port or 0), SECONDS).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # reset: it closed while we were connecting
         return True
     return False
 
