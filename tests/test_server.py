@@ -14,7 +14,17 @@ from portico.engines import ENGINES as KNOWN_ENGINES
 from portico.engines import make_engine
 from portico.engines.threads import Threads
 from portico.errors import BindError, ConfigError, ConnectError
-from tests.engines.serving import ENGINES, SECONDS, Gateway, Peer, address_of_kind, ask, dial, server_tls, until
+from tests.engines.serving import (
+    ENGINES,
+    SECONDS,
+    Gateway,
+    Peer,
+    address_of_kind,
+    ask,
+    dial,
+    server_tls,
+    until,
+)
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -144,7 +154,7 @@ def test_a_deadline_in_force_shortens_the_grace(engine: str) -> None:
 def test_an_error_in_the_block_ends_the_server_at_once(engine: str) -> None:
     server = Server(echo, "tcp://127.0.0.1:0", engine=engine, grace=300)
     streams = []
-    with pytest.raises(KeyError), timeout(SECONDS), server:
+    with pytest.raises(KeyError), timeout(SECONDS), server:  # noqa: PT012
         streams.append(dial(server))
         streams[0].write(b"x\n")
         streams[0].read_line()
@@ -268,7 +278,12 @@ def test_one_handler_serves_several_addresses(engine: str, tmp_path: Path) -> No
 def test_raw_streams_and_http_can_be_served_side_by_side(engine: str) -> None:
     gateway = Gateway(lambda exchange: exchange.scheme.encode())
     with Server(
-        gateway, "http://127.0.0.1:0", "https://127.0.0.1:0", "tcp://127.0.0.1:0", engine=engine, tls=server_tls()
+        gateway,
+        "http://127.0.0.1:0",
+        "https://127.0.0.1:0",
+        "tcp://127.0.0.1:0",
+        engine=engine,
+        tls=server_tls(),
     ) as server:
         plain, secure, bare = server.addresses
         assert ask(plain) == b"http"

@@ -13,15 +13,30 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
 
 from portico import Limits, Server, Stream
 from portico.http.exchange import Exchange
-from tests.engines.serving import ENGINES, HELLO, SECONDS, Gateway, Peer, client_tls, get, reset, server_tls, until
+from tests.engines.serving import (
+    ENGINES,
+    HELLO,
+    SECONDS,
+    Gateway,
+    Peer,
+    client_tls,
+    get,
+    reset,
+    server_tls,
+    until,
+)
 
-pytestmark = [pytest.mark.usefixtures("no_leaks"), pytest.mark.timeout(60 + int(os.environ.get("PORTICO_SOAK", "0")))]
+pytestmark = [
+    pytest.mark.usefixtures("no_leaks"),
+    pytest.mark.timeout(60 + int(os.environ.get("PORTICO_SOAK", "0"))),
+]
 
 MANY = int(os.environ.get("PORTICO_SOAK", "1200"))
 LARGE = b"x" * 2_000_000
@@ -36,10 +51,10 @@ class Target:
     def __init__(self, engine: str, folder: Path) -> None:
         limits = Limits().but(linger=0.2)
         tls = server_tls()
-        self.http = Server(Gateway(self.answer), "http://127.0.0.1:0", "https://127.0.0.1:0", engine=engine,
-                           limits=limits, tls=tls)  # fmt: skip
-        self.talk = Server(self.converse, "tcp://127.0.0.1:0", "tls://127.0.0.1:0", f"unix:{folder}/talk.sock",
-                           engine=engine, limits=limits, tls=tls)  # fmt: skip
+        http = "http://127.0.0.1:0", "https://127.0.0.1:0"
+        raw = "tcp://127.0.0.1:0", "tls://127.0.0.1:0", f"unix:{folder}/talk.sock"
+        self.http = Server(Gateway(self.answer), *http, engine=engine, limits=limits, tls=tls)
+        self.talk = Server(self.converse, *raw, engine=engine, limits=limits, tls=tls)
 
     def answer(self, exchange: Exchange) -> bytes:
         if exchange.path == "/raise":
@@ -53,7 +68,7 @@ class Target:
                 raise ValueError("on purpose")
             stream.write(line)
 
-    def __enter__(self) -> Target:
+    def __enter__(self) -> Self:
         self.http.start()
         self.talk.start()
         return self
@@ -93,7 +108,9 @@ def half_a_head_then_reset(target: Target) -> None:
 
 
 def half_a_body_then_reset(target: Target) -> None:
-    reset(target.to_http(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n" + b"b" * 300_000).sock)
+    reset(
+        target.to_http(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n" + b"b" * 300_000).sock
+    )
 
 
 def half_a_chunk_then_end(target: Target) -> None:
@@ -181,11 +198,26 @@ def talk_over_tls_and_vanish(target: Target) -> None:
 
 
 STAGES: list[Callable[[Target], None]] = [
-    connect_and_close, connect_and_reset, half_a_head_then_end, half_a_head_then_reset, half_a_body_then_reset,
-    half_a_chunk_then_end, reset_in_the_answer, end_in_the_answer, an_error_then_close, used_kept_and_reset,
-    pipelined_and_reset, half_a_tls_hello, a_tls_hello_and_reset, tls_used_and_reset, no_tls_at_all, talk_and_reset,
-    talk_and_end, talk_over_unix, talk_over_tls_and_vanish,
-]  # fmt: skip
+    connect_and_close,
+    connect_and_reset,
+    half_a_head_then_end,
+    half_a_head_then_reset,
+    half_a_body_then_reset,
+    half_a_chunk_then_end,
+    reset_in_the_answer,
+    end_in_the_answer,
+    an_error_then_close,
+    used_kept_and_reset,
+    pipelined_and_reset,
+    half_a_tls_hello,
+    a_tls_hello_and_reset,
+    tls_used_and_reset,
+    no_tls_at_all,
+    talk_and_reset,
+    talk_and_end,
+    talk_over_unix,
+    talk_over_tls_and_vanish,
+]
 
 
 def attack(target: Target, many: int) -> None:
@@ -234,7 +266,7 @@ def test_every_stage_alone_leaves_nothing(engine: str, tmp_path: Path) -> None:
         for stage in STAGES:
             for _ in range(3):
                 attempt(stage, target)
-            until(lambda: target.open == 0, f"{stage.__name__} to leave nothing")  # noqa: B023
+            until(lambda: target.open == 0, f"{stage.__name__} to leave nothing")
 
 
 def attempt(stage: Callable[[Target], None], target: Target) -> None:

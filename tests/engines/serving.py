@@ -44,7 +44,6 @@ SECONDS = 20.0
 """How long a test waits for what must happen; what happens takes milliseconds."""
 
 
-
 def _client_hello() -> bytes:
     channel_in, channel_out = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -205,5 +204,3 @@ def until(condition: Callable[[], Any], what: str = "") -> None:
 
 def engine_threads() -> Iterator[threading.Thread]:
     return (each for each in threading.enumerate() if each.name.startswith("portico"))
-
-

@@ -150,7 +150,9 @@ def test_without_descriptors_accepting_rests_says_so_once_and_resumes(engine: st
     assert "ulimit -n" in told["lines"][0]
 
 
-def test_a_connection_that_the_poller_does_not_take_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_the_poller_does_not_take_costs_only_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     engine = Threads(2)
     with Server(Gateway(lambda exchange: b"ok"), "http://127.0.0.1:0", engine=engine) as server:
         watch = engine._poller.watch

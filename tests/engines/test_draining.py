@@ -14,10 +14,11 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from portico import Limits, Server, Stream, timeout
+from portico import Limits, Server, Stream, sleep, timeout
 from portico.engines import inline, threads
 from portico.errors import ConnectError
 from portico.http.exchange import Exchange
+from portico.sync import Lock
 from tests.engines.serving import SECONDS, Gateway, Peer, client_tls, dial, get, server_tls, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -153,13 +154,15 @@ def test_half_a_head_may_be_finished_while_draining(engine: str) -> None:
 
 def test_an_answer_that_is_leaving_leaves_whole(engine: str) -> None:
     size = 8 << 20
-    with http(engine, lambda exchange: b"x" * size) as server:
-        with Peer(server.addresses[0], get("/"), receive_buffer=4096) as peer:
-            until(lambda: server.connections == 1)
-            peer.sock.recv(100)
-            stopping = Stopping(server, SECONDS)
-            assert len(peer.rest()) > size - 200
-            assert stopping.join() == []
+    with (
+        http(engine, lambda exchange: b"x" * size) as server,
+        Peer(server.addresses[0], get("/"), receive_buffer=4096) as peer,
+    ):
+        until(lambda: server.connections == 1)
+        peer.sock.recv(100)
+        stopping = Stopping(server, SECONDS)
+        assert len(peer.rest()) > size - 200
+        assert stopping.join() == []
 
 
 def test_a_conversation_is_finished(engine: str) -> None:
@@ -314,7 +317,9 @@ def test_a_gateway_that_comes_back_after_the_end_leaves_nothing_open(engine: str
 
 
 def test_many_idle_connections_are_closed_when_the_server_stops_at_once() -> None:
-    server = Server(Gateway(lambda exchange: b""), "http://127.0.0.1:0", "https://127.0.0.1:0", tls=server_tls())
+    server = Server(
+        Gateway(lambda exchange: b""), "http://127.0.0.1:0", "https://127.0.0.1:0", tls=server_tls()
+    )
     server.start()
     peers = [Peer(address) for address in server.addresses for _ in range(50)]
     until(lambda: server.connections == 100)
@@ -361,7 +366,10 @@ def program(engine: str, grace: float) -> Iterator[tuple[subprocess.Popen[str], 
     ("engine", "number"), [("inline", signal.SIGINT), ("threads", signal.SIGTERM)], ids=["inline", "threads"]
 )
 def test_a_signal_drains(engine: str, number: int) -> None:
-    with program(engine, 30) as (process, port), socket.create_connection(("127.0.0.1", port), SECONDS) as sock:
+    with (
+        program(engine, 30) as (process, port),
+        socket.create_connection(("127.0.0.1", port), SECONDS) as sock,
+    ):
         file = sock.makefile("rwb", buffering=0)
         assert file.readline() == b"begun\n"
         process.send_signal(number)
@@ -375,7 +383,10 @@ def test_a_signal_drains(engine: str, number: int) -> None:
 
 
 def test_a_second_signal_stops_now(engine: str) -> None:
-    with program(engine, 300) as (process, port), socket.create_connection(("127.0.0.1", port), SECONDS) as sock:
+    with (
+        program(engine, 300) as (process, port),
+        socket.create_connection(("127.0.0.1", port), SECONDS) as sock,
+    ):
         assert sock.recv(10) == b"begun\n"
         process.send_signal(signal.SIGTERM)
         if engine == "threads":
@@ -403,3 +414,48 @@ def test_what_is_left_of_the_limits_bounds_the_quiet_time() -> None:
         stopping = Stopping(server, SECONDS, server.limits.drain_quiet)
         assert stopping.join() == []
         assert stopping.took >= 0.1
+
+
+@pytest.mark.parametrize("wait", ["sleep", "lock", "another stream"])
+def test_a_handler_that_waits_for_something_else_is_called_off(
+    engine: str, wait: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = threading.Event()
+    mine, other = socket.socketpair()
+
+    def busy(stream: Stream) -> None:
+        stream.write(b"x")
+        try:
+            if wait == "sleep":
+                sleep(3600)
+            elif wait == "lock":
+                lock.acquire()
+            else:
+                with Stream.from_socket(mine) as upstream:
+                    upstream.read()
+        finally:
+            left.set()
+
+    lock = Lock()
+    lock.acquire()
+    server = Server(busy, "tcp://127.0.0.1:0", engine=engine).start()
+    with timeout(SECONDS), dial(server) as stream, mine, other:
+        stream.read(1)
+        assert len(Stopping(server, 0.05).join()) == 1
+        assert left.wait(SECONDS)
+    assert "Traceback" not in caplog.text
+
+
+def test_a_gateway_that_sleeps_is_called_off(engine: str, caplog: pytest.LogCaptureFixture) -> None:
+    begun = threading.Event()
+
+    def sleeper(exchange: Exchange) -> bytes:
+        begun.set()
+        sleep(3600)
+        return b""
+
+    with http(engine, sleeper) as server, Peer(server.addresses[0], get("/sleep")) as peer:
+        assert begun.wait(SECONDS)
+        assert len(Stopping(server, 0.0).join()) == 1
+        assert peer.rest()[:12] in (b"", b"HTTP/1.1 500", b"HTTP/1.1 503")
+    caplog.clear()  # a traceback would keep what its frames hold

@@ -334,4 +334,6 @@ def test_nothing_is_lost_between_many_putters_and_getters() -> None:
         queue.close()
         for taker in takers:
             taker.join()
-    assert sorted(got) == sorted(value for number in range(3) for value in range(number * 1000, number * 1000 + 150))
+    assert sorted(got) == sorted(
+        value for number in range(3) for value in range(number * 1000, number * 1000 + 150)
+    )

@@ -20,11 +20,25 @@ from portico.engines.poller import HANGUP, EpollPoller, Poller, SelectPoller, ma
 from portico.engines.threads import Threads
 from portico.http.exchange import Exchange
 from portico.sockets.transport import READ, WRITE
-from tests.engines.serving import KINDS, SECONDS, Gateway, Peer, address_of_kind, ask, dial, get, reset, server_tls, until
+from tests.engines.serving import (
+    KINDS,
+    SECONDS,
+    Gateway,
+    Peer,
+    address_of_kind,
+    ask,
+    dial,
+    get,
+    reset,
+    server_tls,
+    until,
+)
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
-SELECTORS = [name for name in ("PollSelector", "SelectSelector", "EpollSelector") if hasattr(module.selectors, name)]
+SELECTORS = [
+    name for name in ("PollSelector", "SelectSelector", "EpollSelector") if hasattr(module.selectors, name)
+]
 
 
 @pytest.fixture(params=["epoll", *SELECTORS])
@@ -52,12 +66,16 @@ def test_readiness_is_told(poller: Poller, ends: tuple[socket.socket, socket.soc
     far.send(b"x")
     assert [(fd, events & (READ | WRITE)) for fd, events in poller.poll(SECONDS)] == [(near.fileno(), READ)]
     poller.watch(near.fileno(), READ | WRITE, READ)
-    assert [(fd, events & (READ | WRITE)) for fd, events in poller.poll(SECONDS)] == [(near.fileno(), READ | WRITE)]
+    assert [(fd, events & (READ | WRITE)) for fd, events in poller.poll(SECONDS)] == [
+        (near.fileno(), READ | WRITE)
+    ]
     poller.watch(near.fileno(), 0, READ | WRITE)
     assert poller.poll(0.0) == []
 
 
-def test_the_end_is_told_apart_from_mere_data(poller: Poller, ends: tuple[socket.socket, socket.socket]) -> None:
+def test_the_end_is_told_apart_from_mere_data(
+    poller: Poller, ends: tuple[socket.socket, socket.socket]
+) -> None:
     near, far = ends
     poller.watch(near.fileno(), READ, 0)
     far.close()
@@ -172,7 +190,10 @@ def test_conversations_work_on_the_fallback(kind: str, tmp_path: Path) -> None:
         for line in stream:
             stream.write(line)
 
-    with Server(echo, address_of_kind(kind, tmp_path), engine="threads", tls=server_tls()) as server, timeout(SECONDS):
+    with (
+        Server(echo, address_of_kind(kind, tmp_path), engine="threads", tls=server_tls()) as server,
+        timeout(SECONDS),
+    ):
         for turn in range(10):
             with dial(server) as stream:
                 stream.write(b"%d\n" % turn)
@@ -187,7 +208,9 @@ def test_requests_work_on_the_fallback(scheme: str) -> None:
         if exchange.path.endswith("7"):
             time.sleep(0.012)
         body = exchange.body.read()
-        return b"%d %s" % (len(body), exchange.path.encode()) + b"." * (300_000 if exchange.path == "/5" else 0)
+        return b"%d %s" % (len(body), exchange.path.encode()) + b"." * (
+            300_000 if exchange.path == "/5" else 0
+        )
 
     engine = Threads(4)
     server = Server(Gateway(mixed), f"{scheme}://127.0.0.1:0", engine=engine, tls=server_tls())

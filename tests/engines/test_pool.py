@@ -61,7 +61,7 @@ def test_idle_threads_are_used_again(pool: Pool) -> None:
     who = set()
     for _ in range(20):
         done = threading.Event()
-        pool.submit(lambda event: bool(who.add(threading.get_ident()) or event.set() or True), done)  # noqa: B023
+        pool.submit(lambda event: bool(who.add(threading.get_ident()) or event.set() or True), done)
         assert done.wait(SECONDS)
         until(lambda: pool.busy == 0)
     assert len(who) == 1
@@ -107,7 +107,9 @@ def test_idle_threads_leave_after_a_while(pool: Pool, monkeypatch: pytest.Monkey
     assert again.wait(SECONDS)
 
 
-def test_a_job_that_comes_as_a_thread_is_leaving_is_not_lost(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_comes_as_a_thread_is_leaving_is_not_lost(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "IDLE", 0.0005)
     for _ in range(300):
         done = threading.Event()

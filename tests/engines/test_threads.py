@@ -70,7 +70,7 @@ def test_conversations_run_up_to_the_bound_and_the_rest_waits_in_order() -> None
         for number in range(8):
             streams.append(dial(server))
             streams[-1].write(b"%d\n" % number)
-            until(lambda: server.accepted == len(streams))  # noqa: B023
+            until(lambda: server.accepted == len(streams))
         until(lambda: len(begun) == 3)
         assert set(begun) == {b"0", b"1", b"2"}
         for left, stream in enumerate(streams, 1):
@@ -174,17 +174,16 @@ def test_a_deposed_leader_that_returns_leaves_its_successor_alone(gate: Gate) ->
         return gate(exchange) if exchange.path != "/second" else _wait(third)
 
     third = threading.Event()
-    with http(two, engine) as server:
-        with Peer(server.addresses[0], get("/block")) as first:
-            until(lambda: gate.inside == 1)
-            until(lambda: engine.promotions == 1)
-            with Peer(server.addresses[0], get("/second")) as other:
-                assert second.wait(SECONDS)
-                gate.open.set()
-                assert first.answer().endswith(b"/block")
-                assert ask(server.addresses[0], "/free") == b"/free"
-                third.set()
-                assert other.answer().endswith(b"waited")
+    with http(two, engine) as server, Peer(server.addresses[0], get("/block")) as first:
+        until(lambda: gate.inside == 1)
+        until(lambda: engine.promotions == 1)
+        with Peer(server.addresses[0], get("/second")) as other:
+            assert second.wait(SECONDS)
+            gate.open.set()
+            assert first.answer().endswith(b"/block")
+            assert ask(server.addresses[0], "/free") == b"/free"
+            third.set()
+            assert other.answer().endswith(b"waited")
 
 
 def _wait(event: threading.Event) -> bytes:
@@ -194,15 +193,22 @@ def _wait(event: threading.Event) -> bytes:
 
 def test_pipelined_requests_wait_for_the_one_before_them(gate: Gate) -> None:
     engine = Threads(4)
-    with http(gate, engine) as server:
-        with Peer(server.addresses[0], get("/block") + get("/2") + get("/3")) as peer:
-            until(lambda: gate.inside == 1)
-            assert ask(server.addresses[0], "/other") == b"/other"
-            peer.send(get("/4"))
-            assert ask(server.addresses[0], "/other") == b"/other"
-            assert gate.seen.count("/2") == 0
-            gate.open.set()
-            assert [peer.answer().rpartition(b"\r\n")[2] for _ in range(4)] == [b"/block", b"/2", b"/3", b"/4"]
+    with (
+        http(gate, engine) as server,
+        Peer(server.addresses[0], get("/block") + get("/2") + get("/3")) as peer,
+    ):
+        until(lambda: gate.inside == 1)
+        assert ask(server.addresses[0], "/other") == b"/other"
+        peer.send(get("/4"))
+        assert ask(server.addresses[0], "/other") == b"/other"
+        assert gate.seen.count("/2") == 0
+        gate.open.set()
+        assert [peer.answer().rpartition(b"\r\n")[2] for _ in range(4)] == [
+            b"/block",
+            b"/2",
+            b"/3",
+            b"/4",
+        ]
 
 
 def test_events_that_a_stuck_leader_had_not_delivered_are_served(gate: Gate) -> None:
@@ -268,7 +274,10 @@ def test_nothing_is_lost_or_doubled_whatever_handlers_do(monkeypatch: pytest.Mon
         asked = 0
         with Peer(server.addresses[0]) as peer:
             while asked < 60:
-                burst = [f"/{chance.choice('sbcqqqqqqq')}/{seed}/{asked + more}" for more in range(chance.randint(1, 4))]
+                burst = [
+                    f"/{chance.choice('sbcqqqqqqq')}/{seed}/{asked + more}"
+                    for more in range(chance.randint(1, 4))
+                ]
                 peer.send(b"".join(map(get, burst)))
                 for target in burst:
                     assert peer.answer().endswith(b"\r\n" + target.encode())
@@ -328,7 +337,9 @@ def test_the_watchdog_sleeps_while_nothing_runs_and_wakes_for_the_next_request(g
             gate.open.set()
 
 
-def test_without_a_thread_to_take_over_the_leader_leads_on(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_thread_to_take_over_the_leader_leads_on(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = Threads(4)
     with http(gate, engine) as server:
         assert ask(server.addresses[0], "/free") == b"/free"

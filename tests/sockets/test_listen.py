@@ -103,14 +103,16 @@ def test_an_ipv6_literal_is_ipv6_only() -> None:
 
 
 def test_a_peer_over_a_dual_stack_socket_is_shown_as_what_it_is() -> None:
-    with listening("tcp://:0") as [listener]:
-        with socket.create_connection(("127.0.0.1", listener.address.port or 0)):
-            accepted = []
-            until(lambda: accepted.append(listener.accept()) or accepted[-1])
-            transport = accepted[-1]
-            assert transport is not None
-            assert str(transport.peer).startswith(("tcp://127.0.0.1:", "tcp://[::ffff:127.0.0.1]:"))
-            transport.close()
+    with (
+        listening("tcp://:0") as [listener],
+        socket.create_connection(("127.0.0.1", listener.address.port or 0)),
+    ):
+        accepted = []
+        until(lambda: accepted.append(listener.accept()) or accepted[-1])
+        transport = accepted[-1]
+        assert transport is not None
+        assert str(transport.peer).startswith(("tcp://127.0.0.1:", "tcp://[::ffff:127.0.0.1]:"))
+        transport.close()
 
 
 def test_without_ipv6_an_empty_host_is_every_interface_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +136,11 @@ def test_without_ipv6_an_empty_host_is_every_interface_of_ipv4(monkeypatch: pyte
 
 
 def test_an_address_in_use_is_refused_with_advice() -> None:
-    with listening("tcp://127.0.0.1:0") as [listener]:
-        with pytest.raises(BindError, match="in use; stop the program that has it, or choose another port"):
-            listen(listener.address, 1)
+    with (
+        listening("tcp://127.0.0.1:0") as [listener],
+        pytest.raises(BindError, match="in use; stop the program that has it, or choose another port"),
+    ):
+        listen(listener.address, 1)
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
@@ -144,7 +148,9 @@ def test_an_address_of_another_machine_is_refused() -> None:
         listen(Address.parse("tcp://192.0.2.1:0"), 1)
 
 
-def test_when_one_of_several_addresses_is_taken_the_others_are_released(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_one_of_several_addresses_is_taken_the_others_are_released(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
         found = [Found(socket.AF_INET, (f"127.0.0.{n}", 0)) for n in (1, 2)]
@@ -154,7 +160,9 @@ def test_when_one_of_several_addresses_is_taken_the_others_are_released(monkeypa
         socket.create_server(("127.0.0.1", port)).close()
 
 
-def test_a_picked_port_that_is_taken_at_the_second_address_is_picked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picked_port_that_is_taken_at_the_second_address_is_picked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = [Found(socket.AF_INET, (f"127.0.0.{n}", 0)) for n in (1, 2)]
     monkeypatch.setattr(module, "resolve", lambda host, port: found)
     bound, refusals = module._bound, [True, True]
@@ -184,7 +192,9 @@ def test_a_closed_port_can_be_bound_again_at_once() -> None:
         pass
 
 
-def test_connections_that_are_gone_before_they_are_accepted_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_that_are_gone_before_they_are_accepted_are_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with listening("tcp://127.0.0.1:0") as [listener]:
         sock = listener.sock  # type: ignore[attr-defined]
 
@@ -215,15 +225,17 @@ def test_what_makes_no_streams_cannot_be_listened_on(text: str) -> None:
 
 def test_answers_leave_at_once() -> None:
     """No Nagle on what is accepted."""
-    with listening("tcp://127.0.0.1:0") as [listener]:
-        with socket.create_connection(("127.0.0.1", listener.address.port or 0)):
-            accepted = []
-            until(lambda: accepted.append(listener.accept()) or accepted[-1])
-            sock = accepted[-1].sock  # type: ignore[union-attr]
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert not sock.getblocking()
-            assert not os.get_inheritable(sock.fileno())
-            sock.close()
+    with (
+        listening("tcp://127.0.0.1:0") as [listener],
+        socket.create_connection(("127.0.0.1", listener.address.port or 0)),
+    ):
+        accepted = []
+        until(lambda: accepted.append(listener.accept()) or accepted[-1])
+        sock = accepted[-1].sock  # type: ignore[union-attr]
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert not sock.getblocking()
+        assert not os.get_inheritable(sock.fileno())
+        sock.close()
 
 
 # -- Unix sockets
@@ -265,7 +277,9 @@ def test_a_socket_file_never_has_more_rights_than_it_shall_have(
         os.umask(before)
 
 
-def test_making_a_socket_file_touches_no_other_thread_s_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_making_a_socket_file_touches_no_other_thread_s_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if sys.platform != "linux":
         pytest.skip("elsewhere only the umask can do it")
     monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask is that of all threads"))
@@ -369,7 +383,9 @@ def test_a_file_that_somebody_removed_is_no_fault(tmp_path: Path) -> None:
         path.unlink()
 
 
-def test_a_file_is_removed_when_listening_fails_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_removed_when_listening_fails_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*args: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
@@ -429,7 +445,9 @@ def test_a_unix_peer_is_known_by_its_process(tmp_path: Path) -> None:
         with connect(server.addresses[0]) as stream:
             assert stream.peer_credentials.uid == os.getuid()
             assert stream.read_all() == b""
-        program = f"import socket; socket.socket(socket.AF_UNIX).connect({server.addresses[0].path!r}); input()"
+        program = (
+            f"import socket; socket.socket(socket.AF_UNIX).connect({server.addresses[0].path!r}); input()"
+        )
         with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as child:
             until(lambda: len(seen) == 2)
             child.communicate(b"\n")
@@ -439,9 +457,12 @@ def test_a_unix_peer_is_known_by_its_process(tmp_path: Path) -> None:
 
 
 def test_other_streams_do_not_tell_who_their_peer_is() -> None:
-    with Server(lambda stream: stream.read_all(), "tcp://127.0.0.1:0") as server:
-        with connect(server.addresses[0]) as stream, pytest.raises(ConfigError, match="a Unix socket does"):
-            _ = stream.peer_credentials
+    with (
+        Server(lambda stream: stream.read_all(), "tcp://127.0.0.1:0") as server,
+        connect(server.addresses[0]) as stream,
+        pytest.raises(ConfigError, match="a Unix socket does"),
+    ):
+        _ = stream.peer_credentials
     near, far = pair()
     with Stream(near) as stream, Stream(far), pytest.raises(ConfigError, match="no socket"):
         _ = stream.peer_credentials
@@ -507,7 +528,12 @@ def test_an_inherited_unix_listener_is_known_as_one(tmp_path: Path) -> None:
 
 def test_only_listening_stream_sockets_are_taken_over(tmp_path: Path) -> None:
     near, far = socket.socketpair()
-    with near, far, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram, open(tmp_path / "f", "w") as file:
+    with (
+        near,
+        far,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
+        open(tmp_path / "f", "w") as file,
+    ):
         for wrong in (near, datagram):
             with pytest.raises(BindError, match="not a listening stream socket"):
                 listen(Address.parse(f"fd://{wrong.fileno()}"), 1)

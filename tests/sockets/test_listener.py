@@ -15,14 +15,20 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 @pytest.fixture(params=["tcp", "unix", "memory"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"tcp": "tcp://127.0.0.1:0", "unix": f"unix:{tmp_path}/s", "memory": "memory:by-hand"}[request.param]
+    return {"tcp": "tcp://127.0.0.1:0", "unix": f"unix:{tmp_path}/s", "memory": "memory:by-hand"}[
+        request.param
+    ]
 
 
 def test_accept_gives_the_next_peer(address: str) -> None:
-    with timeout(5), listen(address) as listener, connect(listener.addresses[0]) as there:
-        with listener.accept() as here:
-            there.write(b"hello\n")
-            assert here.read_line() == b"hello"
+    with (
+        timeout(5),
+        listen(address) as listener,
+        connect(listener.addresses[0]) as there,
+        listener.accept() as here,
+    ):
+        there.write(b"hello\n")
+        assert here.read_line() == b"hello"
 
 
 def test_accept_keeps_to_the_deadline_and_says_where(address: str) -> None:

@@ -73,6 +73,7 @@ class Connection(ABC):
         "load",
         "notify",
         "running",
+        "thread",
         "transport",
         "watched",
     )
@@ -86,6 +87,7 @@ class Connection(ABC):
         self.deadline = inf
         self.running = False  # some thread is inside: others only leave word in ``again``
         self.again = False
+        self.thread = 0  # which one runs it, if it is not the leader
         self.watched = 0  # what the engine's poller watches ``descriptor`` for
         self.descriptor = -1
         self.notify: Callable[[Any], None] | None = None

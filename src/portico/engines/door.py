@@ -29,6 +29,7 @@ from functools import partial
 from math import ceil, inf
 from time import monotonic
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from portico.deadline import check, expired, expiry, settle
 from portico.errors import Cancelled, LocalProtocolError
@@ -227,18 +228,25 @@ class ThreadDoor(Door):
     """The door of code that has a thread to itself: ``poll()`` and a waiter per thread."""
 
     def __init__(self) -> None:
-        self._mine = threading.local()
+        self.forget_waiters()
 
     def waiter(self) -> ThreadWaiter:
         try:
             mine: ThreadWaiter = self._mine.waiter
         except AttributeError:
-            mine = self._mine.waiter = ThreadWaiter()
+            mine = self._mine.waiter = self._waiters[threading.get_ident()] = ThreadWaiter()
         return mine
+
+    def cancel(self, thread: int) -> None:
+        """Let the present (or next) wait of a thread raise ``Cancelled``; nothing if it never waited here."""
+        waiter = self._waiters.get(thread)
+        if waiter is not None:
+            waiter.cancel()
 
     def forget_waiters(self) -> None:
         """After a fork: the child must not share its parent's wakes."""
         self._mine = threading.local()
+        self._waiters: WeakValueDictionary[int, ThreadWaiter] = WeakValueDictionary()
 
     def wait(self, transport: Waitable, events: int, doing: str) -> int:
         # As wait_any, for the one transport of almost every wait: half the time.

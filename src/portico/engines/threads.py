@@ -25,6 +25,7 @@ from functools import partial
 from math import inf
 from time import monotonic, sleep
 
+from portico.engines import door
 from portico.engines.contract import DONE, RUN, WAIT_READ, Connection, Engine, Listening, Serving
 from portico.engines.observe import is_waiting, voluntary_switches
 from portico.engines.poller import HANGUP, Poller, make_poller
@@ -69,11 +70,11 @@ class _Term:
     the leader when the request has ended, or by the watchdog when it deposes: whoever gets it has won.
     """
 
-    __slots__ = ("inside", "native_id")
+    __slots__ = ("inside", "native_id", "thread")
 
     def __init__(self) -> None:
         self.inside: list[Connection] = []
-        self.native_id = 0
+        self.native_id = self.thread = 0
 
 
 class Threads(Engine):
@@ -161,6 +162,7 @@ class Threads(Engine):
     def _cut_rest(self) -> list[str]:
         """Cut what is open, and what the leader takes from a listener in the last moment."""
         cut, until = [], monotonic() + LAST_WORDS
+        called_off: set[Connection] = set()
         while not self._over.is_set():
             for connection in self._all.copy() - self._cut:
                 self._cut.add(connection)
@@ -170,7 +172,15 @@ class Threads(Engine):
             if monotonic() >= until:
                 break
             self._over.wait(0.02)
+            self._call_off(called_off)
         return cut
+
+    def _call_off(self, called_off: set[Connection]) -> None:
+        """Who waits for something else than the connection that was cut is told as well, once."""
+        for connection in self._all.copy() - called_off:
+            if connection.running and connection.thread:
+                called_off.add(connection)
+                door.THREADS.cancel(connection.thread)
 
     def _finish(self) -> None:
         """Send every thread home; one that is stuck in user code follows when that returns."""
@@ -196,7 +206,7 @@ class Threads(Engine):
 
     def _lead(self, term: _Term) -> bool:
         """Lead until deposed (``True``: this thread has become one of the pool's) or finished."""
-        term.native_id = threading.get_native_id()
+        term.native_id, term.thread = threading.get_native_id(), threading.get_ident()
         while True:
             for _ in range(len(self._woken)):  # whom these wake waits for the next round
                 if not self._look_at(self._woken.popleft(), term):
@@ -324,7 +334,7 @@ class Threads(Engine):
     def _hand(self, connection: Connection) -> bool:
         """Give ``run()`` to a pool thread; refuse it when the queue is full. ``False``: there are no threads
         at all, and a request is better run late than never."""
-        connection.running = True
+        connection.running, connection.thread = True, 0
         if connection.conversation or not self._poller.edge:
             self._unwatch(connection)
         if not self._pool.submit(self._work, connection):
@@ -337,6 +347,7 @@ class Threads(Engine):
 
     def _work(self, connection: Connection) -> bool:
         """A pool thread's job: run, then go on until there is something to wait for."""
+        connection.thread = threading.get_ident()
         try:
             if not connection.transport.closed:  # cut while it stood in line
                 connection.run()
@@ -581,7 +592,7 @@ class Threads(Engine):
                 connection = term.inside.pop()
             except IndexError:
                 return
-            connection.running = True
+            connection.running, connection.thread = True, term.thread
             connection.load.rescued(monotonic(), waiting)
             self.promotions += 1
             self._pool.adopt()
