@@ -133,6 +133,8 @@ def test_this_machine_needs_no_name_server_that_knows_it(
         ("a b", 2, "white space"),
         ("user@host", 2, "no host name"),
         ("::g", 2, "no IPv6 address"),
+        ("localhost:80", 2, "write its host alone"),
+        ("tcp://localhost:80", 2, "write its host alone"),
         ("70000", 2, "outside 0 to 65535"),
         ("9" * 5000, 2, "outside 0 to 65535"),
         ("0", 6, "no service has the port 0"),

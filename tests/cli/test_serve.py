@@ -446,6 +446,7 @@ def test_a_conversation_is_cut_after_the_grace(folder: Path) -> None:
         (["site", "--limit", "idle=none"], "a number above zero"),
         (["site", "--limit", "idle=-1"], "a number above zero"),
         (["site", "--grace", "-1"], "--grace"),
+        (["site", "--grace", "nan"], "nan is not a number of seconds"),
         (["site", "--at", "https://:0"], "--cert FILE --key FILE, or --tls self-signed"),
         (["site", "--at", "https://:0", "--cert", "none.pem"], "none.pem"),
         (["site", "--at", "https://:0", "--cert", "page.pem"], "contains no certificate"),

@@ -252,6 +252,25 @@ def test_send_file_counts_what_was_sent(raw: bool) -> None:
         assert len(far.read_all()) == caught.value.sent
 
 
+@pytest.mark.parametrize(("offset", "count"), [(-1, None), (0, -1)])
+def test_send_file_refuses_negative_numbers_and_the_stream_stays_usable(
+    offset: int, count: int | None
+) -> None:
+    near, far = tcp_pair()
+    with near, far, tempfile.TemporaryFile() as file:
+        with pytest.raises(ValueError, match="zero or more"):
+            near.send_file(file, offset, count)  # type: ignore[arg-type]
+        near.write(b"x")
+        assert far.read() == b"x"
+
+
+def test_a_listening_socket_is_no_stream() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with pytest.raises(ConfigError, match="listens"):
+            Stream.from_socket(listener)
+        assert listener.fileno() >= 0
+
+
 def test_small_sends_are_put_together() -> None:
     stream, transport = scripted(accept=[1, 0, 2, 0, 3])
     with stream:

@@ -273,7 +273,7 @@ def test_a_program_that_writes_less_than_it_promised_cuts_the_connection(write, 
 def test_a_program_that_writes_more_than_it_promised_is_cut_and_logged(write, caplog):
     answer = get(write("run", "printf 'Content-Type: text/plain\\nContent-Length: 4\\n\\nhello'; echo more"))
     assert answer.sent == b"hell"
-    assert "more than its Content-Length" in caplog.text
+    assert "run: it wrote more than its Content-Length" in caplog.text
 
 
 def test_a_program_that_crashes_in_its_body_cuts_the_connection(write):

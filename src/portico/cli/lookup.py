@@ -43,6 +43,8 @@ def _answer(what: str, is_host: bool) -> Answer:
         port = service_port(word)
         if port is not None:
             return {"query": what, "kind": "service", "port": port}
+    if "://" in word or word.count(":") == 1:
+        raise AddressError(f"{what!r} is an address; write its host alone, or its service or port")
     host = canonical_host(word[1:-1] if word.startswith("[") and word.endswith("]") else word)
     if is_literal(host):
         return {"query": what, "kind": "address", "address": host, "name": names.reverse(host)}

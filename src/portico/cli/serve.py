@@ -43,6 +43,12 @@ class _Asked:
     json: bool
 
 
+def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if not 0 <= value <= 1e6:  # nan is refused, too: no wait could be bounded by it
+        raise click.BadParameter(f"{value:g} is not a number of seconds from 0 to 1000000", ctx, param)
+    return value
+
+
 @click.command(cls=Command)
 @click.argument("target", nargs=-1, metavar="[[MOUNT=]TARGET]...")
 @click.option(
@@ -63,7 +69,8 @@ class _Asked:
 @click.option("--tls", type=click.Choice(["self-signed"]), help="A certificate for development instead.")
 @click.option(
     "--grace",
-    type=click.FloatRange(0, 1e6),
+    type=float,
+    callback=_grace,
     default=10.0,
     show_default=True,
     metavar="S",

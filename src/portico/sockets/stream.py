@@ -103,6 +103,8 @@ class Stream:
         """
         if sock.type != socket.SOCK_STREAM:
             raise ConfigError(f"from_socket(): expected a stream socket, not {sock.type.name}")
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ConfigError("from_socket(): this socket listens; pass what its accept() returns")
         scheme = "unix" if sock.family == socket.AF_UNIX else "tcp"
         try:
             peer: Address | None = Address.of_socket(scheme, sock.getpeername())
@@ -354,8 +356,11 @@ class Stream:
         """Send ``count`` bytes (``None``: to its end) of an open file from ``offset``.
 
         Without TLS a regular file goes by ``sendfile``, with no copy. The number of bytes sent is
-        returned; raises ``LocalProtocolError`` when the file ends before ``count``.
+        returned; raises ``LocalProtocolError`` when the file ends before ``count``, ``ValueError``
+        for a negative number.
         """
+        if offset < 0 or (count is not None and count < 0):
+            raise ValueError(f"send_file: offset {offset}, count {count}: expected zero or more")
         self._start(self._writing, "writing")
         try:
             self._check_writable()

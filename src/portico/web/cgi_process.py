@@ -167,7 +167,7 @@ class ErrorLog:
     """Lines of a run that are logged."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._part = b""
         self._logged = 0
 
@@ -189,9 +189,9 @@ class ErrorLog:
     def _log(self, line: bytes) -> None:
         if self._logged < self.LINES:
             cut = " [cut]" if len(line) > self.LINE else ""
-            log.warning("%s: %s%s", self._name, printable(line[: self.LINE]), cut)
+            log.warning("%s: %s%s", self.name, printable(line[: self.LINE]), cut)
         elif self._logged == self.LINES:
-            log.warning("%s: more than %d lines of errors; the rest is dropped", self._name, self.LINES)
+            log.warning("%s: more than %d lines of errors; the rest is dropped", self.name, self.LINES)
         self._logged += 1
 
 

@@ -210,7 +210,7 @@ class Relay:
         self._errors.end()
 
     def _cut_loose(self) -> None:
-        log.warning("a CGI program ended, and what it started held its output open: killed")
+        log.warning("%s: it ended, and what it started held its output open: killed", self._errors.name)
         self._process.kill()
         self._output_ended = True
 
@@ -245,7 +245,7 @@ class Relay:
             return
         if self._body_left is not None:
             if len(data) > self._body_left:
-                log.warning("a CGI program wrote more than its Content-Length: cut")
+                log.warning("%s: it wrote more than its Content-Length: cut", self._errors.name)
                 data, self._dropping = data[: self._body_left], True
             self._body_left -= len(data)
         self._exchange.write(data)
@@ -268,7 +268,7 @@ class Relay:
         self._exchange.finish()
         self.answered = True
         if status:
-            log.info("a CGI program ended after a whole answer%s", _how(status))
+            log.info("%s: it ended after a whole answer%s", self._errors.name, _how(status))
         return None
 
     def _await_end(self) -> None:
