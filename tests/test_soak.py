@@ -276,6 +276,7 @@ def attempt(stage: Callable[[Target], None], target: Target) -> None:
         pass  # as above
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the attackers' own, given up within a stage
 def test_a_server_that_stops_under_attack_leaves_nothing(tmp_path: Path) -> None:
     stop = threading.Event()
 

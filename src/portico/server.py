@@ -162,6 +162,21 @@ class Server:
             waiter.wake()
         return self.cut
 
+    def reload(self) -> None:
+        """Read the certificates anew, for new handshakes; when that fails the old ones stay. Logged.
+
+        Files that changed are noticed without this, at a later handshake.
+        """
+        if self.tls is None:
+            log.info("nothing to reload: there are no certificates")
+            return
+        try:
+            self.tls.reload()
+        except ConfigError as error:
+            log.error("the old certificates stay: %s", error)
+        else:
+            log.info("certificates reloaded")
+
     def wait(self) -> None:
         """Block until the server has been stopped."""
         self.wait_or(lambda: False)
@@ -288,7 +303,8 @@ def serve(
 
 
 class _Signals:
-    """SIGTERM and SIGINT while serving: the first drains, the second stops now.
+    """SIGTERM and SIGINT while serving: the first drains, the second stops now. SIGHUP reads certificates
+    anew; where it is ignored (``nohup``) it stays so.
 
     A handler only counts: it may run in the middle of anything. What ends the main thread's wait is the
     interpreter's own note in a pipe: a signal that the kernel gives to another thread, or just before the
@@ -299,12 +315,14 @@ class _Signals:
 
     def __init__(self) -> None:
         self._count = 0
+        self._reload = False
         self._bell: PipeTransport | None = None
         self._noter = self._noter_before = -1
         self._before: list[tuple[int, Any]] = []
 
     def __enter__(self) -> Self:
-        for number in self.SIGNALS:
+        numbers = [*self.SIGNALS, *_hangups()]
+        for number in numbers:
             try:
                 self._before.append((number, signal.signal(number, self._received)))
             except ValueError:
@@ -325,16 +343,22 @@ class _Signals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
-        self._count += 1
+        if number in self.SIGNALS:
+            self._count += 1
+        else:
+            self._reload = True
 
-    def _more_than(self, count: int) -> bool:
+    def _more_than(self, count: int, server: Server) -> bool:
         if self._bell is not None:
             self._bell.recv(64)
+        if self._reload:
+            self._reload = False
+            server.reload()
         return self._count > count
 
     def wait(self, server: Server) -> None:
         """Until stopped from elsewhere, or drained after a signal, or told twice."""
-        if server.wait_or(lambda: self._more_than(0), self._bell):
+        if server.wait_or(lambda: self._more_than(0, server), self._bell):
             return
         if server.connections:
             drain_log.info(
@@ -342,10 +366,15 @@ class _Signals:
                 server.grace, server.connections, "" if server.connections == 1 else "s",
             )  # fmt: skip
         draining = door.spawn(server.stop, server.grace, server.limits.drain_quiet, name="drain")
-        if not server.wait_or(lambda: self._more_than(1), self._bell):
+        if not server.wait_or(lambda: self._more_than(1, server), self._bell):
             server.stop(0.0)
             return  # the drain may wait for code that does not come back
         draining.join()
+
+
+def _hangups() -> list[signal.Signals]:
+    hangup = getattr(signal, "SIGHUP", None)
+    return [] if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [hangup]
 
 
 def _claimed_wire(handler: Any) -> str:

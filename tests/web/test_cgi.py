@@ -13,10 +13,10 @@ import pytest
 
 from portico.engines import door
 from portico.errors import ConfigError, ConnectionLost, ProtocolError
+from portico.http.exchange import CutAnswer
 from portico.limits import Limits
 from portico.web import cgi_process, cgi_pump
 from portico.web.cgi import CGI
-from portico.web.cgi_output import ProgramError
 from tests.peers import need
 from tests.web.recording import RecordingExchange
 
@@ -265,7 +265,7 @@ def test_what_is_not_cgi_is_answered_502_with_the_reason_in_the_log(write, caplo
 
 
 def test_a_program_that_writes_less_than_it_promised_cuts_the_connection(write, caplog):
-    with pytest.raises(ProgramError, match="5 bytes of its Content-Length are missing"):
+    with pytest.raises(CutAnswer, match="5 bytes of its Content-Length are missing"):
         get(write("run", "printf 'Content-Type: text/plain\\nContent-Length: 10\\n\\nhello'"))
     assert "missing" in caplog.text
 
@@ -277,7 +277,7 @@ def test_a_program_that_writes_more_than_it_promised_is_cut_and_logged(write, ca
 
 
 def test_a_program_that_crashes_in_its_body_cuts_the_connection(write):
-    with pytest.raises(ProgramError, match="signal 11"):
+    with pytest.raises(CutAnswer, match="signal 11"):
         get(write("run", HELLO + "; kill -SEGV $$"))
 
 
@@ -287,7 +287,7 @@ def test_a_failure_after_a_whole_answer_is_only_logged(write, caplog):
 
 
 def test_output_is_bounded(write):
-    with pytest.raises(ProgramError, match="more than 100000 bytes"):
+    with pytest.raises(CutAnswer, match="more than 100000 bytes"):
         get(write("run", HELLO + "; while :; do echo 0123456789; done"), output=100_000)
 
 
@@ -329,13 +329,13 @@ def test_a_program_that_ignores_being_asked_is_killed_by_force(write, tmp_path):
 
 
 def test_a_program_that_hangs_in_its_body_cuts_the_connection(write, tmp_path):
-    with pytest.raises(ProgramError, match="longer than 1 s"):
+    with pytest.raises(CutAnswer, match="longer than 1 s"):
         get(write("run", SLEEPERS + HELLO + "; sleep 600"), seconds=1)
     assert all_gone(tmp_path)
 
 
 def test_a_program_that_drips_does_not_escape_its_time(write):
-    with pytest.raises(ProgramError, match="longer than"):
+    with pytest.raises(CutAnswer, match="longer than"):
         get(write("run", HELLO + "; while :; do echo x; sleep 0.02; done"), seconds=1)
 
 

@@ -53,6 +53,7 @@ def read_tls(
     if key is not None and cert is None:
         raise ConfigError("--key needs the certificate that it belongs to: --cert FILE")
     secure = [address for address in addresses if address.secure]
+    alpn = ("http/1.1",) if any(address.wire == "http" for address in secure) else ()
     if not secure:
         if cert is not None or tls is not None:
             raise ConfigError(
@@ -60,17 +61,17 @@ def read_tls(
             )
         return None
     if cert is not None:
-        return _from_files(cert, key)
+        return _from_files(cert, key, alpn)
     if tls is not None:
-        return _self_signed([address.host for address in secure])
+        return _self_signed([address.host for address in secure], alpn)
     raise ConfigError(
         f"{secure[0]} needs a certificate: --cert FILE --key FILE, or --tls self-signed for development"
     )
 
 
-def _from_files(cert: str, key: str | None) -> ServerTLS:
+def _from_files(cert: str, key: str | None, alpn: Sequence[str]) -> ServerTLS:
     try:
-        return ServerTLS(cert, key)
+        return ServerTLS(cert, key, alpn=alpn)
     except ConfigError as error:
         # The words of the library's own arguments, in those of the command line.
         words = str(error).replace("as key=", "by --key").replace(
@@ -79,14 +80,14 @@ def _from_files(cert: str, key: str | None) -> ServerTLS:
         raise ConfigError(words) from error
 
 
-def _self_signed(hosts: Sequence[str]) -> ServerTLS:
+def _self_signed(hosts: Sequence[str], alpn: Sequence[str]) -> ServerTLS:
     more = [host for host in hosts if host and host not in (*_LOCAL, "0.0.0.0", "::")]
     names = list(dict.fromkeys([*_LOCAL, *more]))
     try:
-        return ServerTLS.self_signed(names)
+        return ServerTLS.self_signed(names, alpn=alpn)
     except ConfigError as error:
         # Nowhere to keep it (a container without a home): it still serves, until the end of this process.
-        made = ServerTLS.self_signed(names, directory=None)
+        made = ServerTLS.self_signed(names, directory=None, alpn=alpn)
         log.warning("the certificate lasts only for this run: %s", error)
         return made
 

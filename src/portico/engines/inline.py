@@ -18,7 +18,7 @@ from portico.sockets.transport import READ, Waiter
 
 __all__ = ["Inline"]
 
-LAST_WORDS = 1.0  # seconds that what was cut gets to notice
+LAST_WORDS = 0.25  # seconds that what was cut gets to notice
 _ACCEPT_PAUSE = 0.1  # seconds without accepting after the system ran out of descriptors
 
 

@@ -44,7 +44,7 @@ TICK = 0.005
 """Seconds that the leader may be inside one request before another takes over."""
 SLOW = 0.001
 """Seconds; a request that takes longer is a reason to expect the same of its kind."""
-LAST_WORDS = 1.0
+LAST_WORDS = 0.25
 """Seconds that what was cut gets to notice."""
 ACCEPT_BATCH = 64
 ACCEPT_PAUSE = 0.1

@@ -23,7 +23,7 @@ from portico.sockets.transport import Bytes
 if TYPE_CHECKING:
     from portico.http.answering import Answering
 
-__all__ = ["Exchange", "Gateway", "Mount", "Route", "authority_of", "split_target"]
+__all__ = ["CutAnswer", "Exchange", "Gateway", "Mount", "Route", "authority_of", "split_target"]
 
 Headers = list[tuple[str, str]]
 
@@ -41,6 +41,13 @@ class Gateway(Protocol):
         ...
 
     def __call__(self, exchange: Exchange) -> None: ...
+
+
+class CutAnswer(Exception):
+    """Raised by a gateway that cannot finish the answer it began, and has said why in the log.
+
+    The connection is cut, so that the client sees an answer without its end.
+    """
 
 
 class Mount:

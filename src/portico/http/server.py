@@ -34,7 +34,7 @@ from portico.errors import (
 )
 from portico.http.answering import CHUNK, DISCARD, Answering
 from portico.http.body import Spool, StreamedBody
-from portico.http.exchange import Exchange, Mount, Route
+from portico.http.exchange import CutAnswer, Exchange, Mount, Route
 from portico.http.messages import CLOSED, NEED_DATA, End, RequestHead
 from portico.http.pages import REASONS, error_page
 from portico.limits import Limits
@@ -445,6 +445,9 @@ class HTTPConnection(Answering):
     def _failed(self, exchange: Exchange, error: BaseException) -> None:
         """A gateway raised. The client gets an error page while that is possible, else sees a cut."""
         fault, self._fault = self._fault, None
+        if isinstance(error, CutAnswer) and exchange.started:
+            self._abort()
+            return
         if fault is None or not _stems_from(error, fault):
             log.error("%s: %s failed", self.describe(), self._mount, exc_info=error)
             status, detail = 500, "The program behind this address failed; see the server's log."
@@ -480,10 +483,17 @@ class HTTPConnection(Answering):
             self._outbox.close()
             if self._spool is not None:
                 self._spool.close()
-            if self.exchange is not None and self.exchange.body is not None:
-                self.exchange.body.close()
+            if self.exchange is not None:
+                self._cut_short(self.exchange)
             self.transport.close()
         return DONE
+
+    def _cut_short(self, exchange: Exchange) -> None:
+        """The connection ends before the answer has left, or before there is one."""
+        if exchange.body is not None:
+            exchange.body.close()
+        if exchange.started and self.service.access is not None:
+            self.service.access(exchange, monotonic() - self._began)
 
 
 def _stems_from(error: BaseException | None, fault: BaseException) -> bool:

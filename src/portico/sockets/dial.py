@@ -50,6 +50,10 @@ def connect(
     ``TLSError``, ``Timeout``.
     """
     where = Address.parse(address)
+    if tls is False and where.secure:
+        raise ConfigError(
+            f"connect({str(where)!r}, tls=False): the address asks for TLS; write tcp:// instead"
+        )
     transport = _reach(where, local, options or {}, resolve)
     settings = ClientTLS.default() if tls is True or (not tls and where.secure) else tls or None
     if settings is None:

@@ -23,7 +23,7 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
 from portico.errors import ConfigError, ProtocolError
-from portico.http.exchange import Exchange
+from portico.http.exchange import CutAnswer, Exchange
 from portico.http.messages import RequestHead
 from portico.limits import Limits
 from portico.web.cgi_environ import PASSED, base_environ, content_length, request_environ
@@ -192,7 +192,7 @@ class CGI:
             if relay.answered:
                 return None
             if exchange.started:
-                raise  # the server cuts the connection, so that the client sees an answer without its end
+                raise CutAnswer(f"{script.file}: {error}") from error
             exchange.respond_error(error.status)
             return None
 

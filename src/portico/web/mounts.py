@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from urllib.parse import unquote_to_bytes
@@ -9,6 +10,8 @@ from urllib.parse import unquote_to_bytes
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange, Gateway, Mount
 from portico.http.messages import RequestHead
+
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 __all__ = ["Mounts", "read_prefix"]
 
@@ -79,6 +82,8 @@ def read_prefix(text: str) -> str:
         raise ConfigError(f"the mount {text!r} must begin with a slash, as in /app")
     if "?" in text or "#" in text or any(ord(char) < 0x21 or ord(char) == 0x7F for char in text):
         raise ConfigError(f"the mount {text!r} must be a plain path, as in /app; use % for other characters")
+    if _BAD_ESCAPE.search(text):
+        raise ConfigError(f"the mount {text!r} has a broken escape: % must be followed by two hex digits")
     decoded = unquote_to_bytes(text).decode("latin-1")
     prefix = decoded.rstrip("/")
     if prefix and any(segment in ("", ".", "..") for segment in prefix[1:].split("/")):
