@@ -23,6 +23,7 @@ from typing import Any
 from portico.deadline import timeout
 from portico.engines.contract import DONE, RUN, WAIT_READ, WAIT_WRITE, Load
 from portico.errors import (
+    Cancelled,
     ConnectionLost,
     EndOfStream,
     LimitExceeded,
@@ -170,7 +171,7 @@ class HTTPConnection(Answering):
         if wanted:
             return wanted
         self._state = self._head
-        self.deadline = monotonic() + self.limits.head
+        self.deadline = min(monotonic() + self.limits.head, self._drain_until)
         return None
 
     def _head(self) -> int | None:
@@ -445,7 +446,8 @@ class HTTPConnection(Answering):
     def _failed(self, exchange: Exchange, error: BaseException) -> None:
         """A gateway raised. The client gets an error page while that is possible, else sees a cut."""
         fault, self._fault = self._fault, None
-        if isinstance(error, CutAnswer) and exchange.started:
+        called_off = isinstance(error, Cancelled) and self.transport.closed
+        if called_off or (isinstance(error, CutAnswer) and exchange.started):
             self._abort()
             return
         if fault is None or not _stems_from(error, fault):

@@ -80,12 +80,13 @@ class WSGI:
     def _environ(self, exchange: Exchange) -> Environ:
         request, connection = exchange.request, exchange.connection
         template: Environ | None = connection.derived.get(self) if request.repeated else None
-        if template is None:
-            template = self._template(exchange)
-            # What answers in another's place has headers of its own, which no next request repeats.
-            if connection.exchange is exchange:
-                connection.derived[self] = template
-        environ = template.copy()
+        if template is not None:
+            environ = template.copy()
+        else:
+            environ = self._template(exchange)
+            # Worth keeping from the second time on. What answers in another's place has headers of its own.
+            if request.repeated and connection.exchange is exchange:
+                connection.derived[self] = environ.copy()
         environ["REQUEST_METHOD"] = exchange.method
         environ["SERVER_PROTOCOL"] = request.version
         environ["REQUEST_URI"] = exchange.target
