@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -108,8 +109,12 @@ class Client:
         self.sock.sendall(b"".join(parts))
 
     def end(self) -> None:
-        """Half-close: nothing more will be sent."""
-        self.sock.shutdown(socket.SHUT_WR)
+        """Half-close: nothing more will be sent. The server may have cut the connection before."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
 
     def ask(self, raw: bytes, method: str = "GET") -> Answer:
         self.send(raw)

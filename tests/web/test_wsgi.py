@@ -362,10 +362,10 @@ def test_an_iterable_is_closed_once_whatever_happens(pieces, raw):
 
     with served(app) as server, Client(server) as client:
         client.send(raw)
-        client.end()
         try:
+            client.end()  # by now the answer may have been cut, and the connection with it
             client.rest()
-        except ConnectionError:
+        except OSError:
             pass
     assert body.closed == 1
 
