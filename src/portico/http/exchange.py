@@ -23,7 +23,7 @@ from portico.sockets.transport import Bytes
 if TYPE_CHECKING:
     from portico.http.answering import Answering
 
-__all__ = ["CutAnswer", "Exchange", "Gateway", "Mount", "Route", "authority_of", "split_target"]
+__all__ = ["CutAnswer", "Exchange", "Gateway", "Mount", "Route"]
 
 Headers = list[tuple[str, str]]
 
@@ -70,17 +70,6 @@ class Route(Protocol):
     def __call__(self, exchange: Exchange) -> Mount | None: ...
 
 
-def split_target(target: str) -> tuple[str, str]:
-    """``(path, query)`` of a request target, both as sent; the path of an absolute-form is that of its
-    origin-form (RFC 9112, 3.2)."""
-    path, _, query = target.partition("?")
-    if not path.startswith("/"):
-        _, scheme_end, rest = path.partition("://")
-        if scheme_end:
-            path = "/" + rest.partition("/")[2]
-    return path, query
-
-
 class Exchange:
     """A request, and the way to answer it.
 
@@ -115,7 +104,7 @@ class Exchange:
         if target[0] == "/" and "?" not in target:
             self.raw_path, self.query = target, ""
         else:
-            self.raw_path, self.query = split_target(target)
+            self.raw_path, _, self.query = request.origin_form.partition("?")
         raw = self.raw_path
         self.path = unquote_to_bytes(raw).decode("latin-1") if "%" in raw else raw
         self.mount = ""
@@ -161,7 +150,7 @@ class Exchange:
     @property
     def host(self) -> str:
         """The authority that was asked for (``Host``, or that of the target); may be empty."""
-        return authority_of(self.request)
+        return self.request.authority
 
     @property
     def peer(self) -> Address | None:
@@ -255,18 +244,3 @@ class Exchange:
         if not 200 <= status <= 999:
             raise LocalProtocolError(f"{status} is not the status of a final answer")
         self.status = status
-
-
-def authority_of(request: RequestHead) -> str:
-    """The authority a request is for (RFC 9112, 3.3); ``""`` when it names none."""
-    target = request.target
-    if target[0] != "/":
-        _, scheme_end, rest = target.partition("://")
-        if scheme_end:
-            return rest.partition("/")[0].partition("?")[0]
-        if request.method == "CONNECT":
-            return target
-    for name, value in request.headers:
-        if name == "host":
-            return value
-    return ""
