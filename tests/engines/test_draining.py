@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from portico import Limits, Server, Stream, sleep, timeout
-from portico.engines import inline, threads
+from portico.engines import inline, lot
 from portico.errors import ConnectError
 from portico.http.exchange import Exchange
 from portico.sync import Lock
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 @pytest.fixture(autouse=True)
 def _short_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inline, "LAST_WORDS", 0.2)
-    monkeypatch.setattr(threads, "LAST_WORDS", 0.2)
+    monkeypatch.setattr(lot, "LAST_WORDS", 0.2)
 
 
 class Stopping:

@@ -15,7 +15,7 @@ import pytest
 
 from portico import Server, Stream, timeout
 from portico.engines import poller as module
-from portico.engines import threads
+from portico.engines import lot
 from portico.engines.poller import HANGUP, EpollPoller, Poller, SelectPoller, make_poller
 from portico.engines.threads import Threads
 from portico.http.exchange import Exchange
@@ -180,7 +180,7 @@ def test_the_best_poller_of_this_platform_is_taken() -> None:
 @pytest.fixture(params=SELECTORS)
 def _fallback(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.selectors, "DefaultSelector", getattr(module.selectors, request.param))
-    monkeypatch.setattr(threads, "make_poller", SelectPoller)
+    monkeypatch.setattr(lot, "make_poller", SelectPoller)
 
 
 @pytest.mark.usefixtures("_fallback")

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from portico import Limits, Server, Stream, timeout
-from portico.engines import threads as module
+from portico.engines import lot
 from portico.engines.contract import Load
 from portico.engines.threads import Threads
 from portico.errors import ConfigError
@@ -330,7 +330,7 @@ def test_the_watchdog_sleeps_while_nothing_runs_and_wakes_for_the_next_request(g
     with http(gate, engine) as server:
         for _ in range(3):
             assert ask(server.addresses[0], "/free") == b"/free"
-            until(lambda: not engine._watching, "the watchdog to rest")
+            until(lambda: engine._watchdog.resting, "the watchdog to rest")
         with Peer(server.addresses[0], get("/block")):
             until(lambda: gate.inside == 1)
             assert ask(server.addresses[0], "/free") == b"/free"
@@ -433,9 +433,9 @@ def test_a_rescue_from_sleep_is_enough() -> None:
 
 
 def test_deadlines_are_looked_at_often_enough_for_the_shortest() -> None:
-    assert module._sweep_interval(Limits().but(linger=0.4)) == pytest.approx(0.1)
-    assert module._sweep_interval(Limits().but(linger=0.001)) == pytest.approx(0.02)
-    assert module._sweep_interval(Limits().but(head=1, linger=1)) == pytest.approx(0.25)
+    assert lot._sweep_interval(Limits().but(linger=0.4)) == pytest.approx(0.1)
+    assert lot._sweep_interval(Limits().but(linger=0.001)) == pytest.approx(0.02)
+    assert lot._sweep_interval(Limits().but(head=1, linger=1)) == pytest.approx(0.25)
     slow = dict.fromkeys(("handshake", "head", "idle", "body_grace", "write_stall", "linger", "request"), 60)
     slow |= dict.fromkeys(("drain_quiet", "cgi_seconds"), 60)
-    assert module._sweep_interval(Limits().but(**slow)) == 1.0
+    assert lot._sweep_interval(Limits().but(**slow)) == 1.0

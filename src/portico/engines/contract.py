@@ -7,6 +7,7 @@ changed, and is told what comes next:
 ``WAIT_READ``         parked until the peer sends: holds no thread and no greenlet
 ``WAIT_WRITE``        parked until the peer takes more
 ``RUN``               call ``run()``: the one step that may call user code, and may block
+``AGAIN``             there is more to do at once: others first, then ``advance()`` again
 ``DONE``              over; the transport has been given back
 ====================  =====================================================================
 
@@ -25,12 +26,24 @@ from portico.address import Address
 from portico.limits import Limits
 from portico.sockets.transport import READ, WRITE, Transport, Waitable
 
-__all__ = ["DONE", "RUN", "WAIT_READ", "WAIT_WRITE", "Connection", "Engine", "Listening", "Load", "Serving"]
+__all__ = [
+    "AGAIN",
+    "DONE",
+    "RUN",
+    "WAIT_READ",
+    "WAIT_WRITE",
+    "Connection",
+    "Engine",
+    "Listening",
+    "Load",
+    "Serving",
+]
 
 DONE = 0
 WAIT_READ = READ
 WAIT_WRITE = WRITE
 RUN = 8
+AGAIN = 16
 
 
 class Load:
@@ -72,6 +85,7 @@ class Connection(ABC):
         "descriptor",
         "load",
         "notify",
+        "question",
         "running",
         "thread",
         "transport",
@@ -91,6 +105,7 @@ class Connection(ABC):
         self.watched = 0  # what the engine's poller watches ``descriptor`` for
         self.descriptor = -1
         self.notify: Callable[[Any], None] | None = None
+        self.question: Callable[[], bool] | None = None  # asked before all else, in a thread that may wait
 
     def wake(self) -> None:
         """The transport's readiness changed without the kernel knowing."""
@@ -101,7 +116,7 @@ class Connection(ABC):
 
     @abstractmethod
     def advance(self) -> int:
-        """Go as far as possible without waiting: ``WAIT_READ``, ``WAIT_WRITE``, ``RUN`` or ``DONE``."""
+        """Go as far as possible without waiting, and say what comes next: one of the steps above."""
 
     @abstractmethod
     def run(self) -> None:

@@ -8,7 +8,7 @@ from time import monotonic
 
 from portico.deadline import check, timeout
 from portico.engines import door
-from portico.engines.contract import DONE, RUN, Connection
+from portico.engines.contract import AGAIN, DONE, RUN, Connection
 from portico.errors import Timeout
 
 __all__ = ["drive"]
@@ -29,7 +29,10 @@ def drive(connection: Connection, draining: Callable[[], float | None] = lambda:
             told = until
             connection.drain(until)
             continue  # what had come before is read before any deadline is looked at
-        _wait(connection, step)
+        if step != AGAIN:
+            _wait(connection, step)
+        elif connection.deadline <= monotonic():
+            connection.expire()
 
 
 def _wait(connection: Connection, step: int) -> None:
