@@ -17,7 +17,7 @@ from typing import Self
 
 from portico.errors import Timeout
 
-__all__ = ["check", "expiry", "timeout"]
+__all__ = ["check", "expiry", "in_force", "timeout"]
 
 _CO_GENERATOR = 0x20 | 0x200  # generator, asynchronous generator
 
@@ -101,6 +101,10 @@ class timeout:
 
 
 _scope: ContextVar[timeout | None] = ContextVar("portico_timeout", default=None)
+
+
+in_force = _scope.get
+"""The innermost scope here, or ``None``: the quickest way to know that no deadline has been set."""
 
 
 def expiry() -> float:

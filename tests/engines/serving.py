@@ -38,7 +38,7 @@ __all__ = [
     "until",
 ]
 
-ENGINES = ("inline", "threads")
+ENGINES = ("inline", "threads", "events")
 KINDS = ("tcp", "tls", "unix", "memory")
 SECONDS = 20.0
 """How long a test waits for what must happen; what happens takes milliseconds."""

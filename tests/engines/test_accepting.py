@@ -105,13 +105,13 @@ with portico.Server(greet, "tcp://127.0.0.1:0", engine=sys.argv[1]) as server:
     assert first.recv(2) == b"hi"
     if sys.argv[1] == "inline":
         first.close()
-    clients = [socket.create_connection(place) for _ in range(4)] if sys.argv[1] == "threads" else []
+    clients = [socket.create_connection(place) for _ in range(4)] if sys.argv[1] != "inline" else []
     for client in clients:
         client.settimeout(20)
         assert client.recv(2) == b"hi"
     waiting = socket.socket()
     waiting.settimeout(20)
-    while server.connections != len(clients) + (sys.argv[1] == "threads"):
+    while server.connections != len(clients) + (sys.argv[1] != "inline"):
         time.sleep(0.001)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     time.sleep(0.2)

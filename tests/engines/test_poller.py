@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from portico import Server, Stream, timeout
-from portico.engines import poller as module
 from portico.engines import lot
+from portico.engines import poller as module
 from portico.engines.poller import HANGUP, EpollPoller, Poller, SelectPoller, make_poller
 from portico.engines.threads import Threads
 from portico.http.exchange import Exchange

@@ -28,7 +28,8 @@ from portico.errors import (
     Timeout,
 )
 from portico.sockets import memory
-from portico.sockets.stream import MOST, Stream, wait_any
+from portico.sockets.reading import MOST
+from portico.sockets.stream import Stream, wait_any
 from portico.sockets.transport import READ, Bytes, Transport
 from portico.testing import BLOCK, ScriptedTransport, scripted
 

@@ -17,19 +17,47 @@ __all__ = ["ENGINES", "Engine", "Inline", "Threads", "make_engine"]
 ENGINES: dict[str, Callable[[int | None], Engine]] = {
     "inline": lambda size: _without_size("inline", size, Inline),
     "threads": Threads,
+    "events": lambda size: _events(size),
+    "forks": lambda size: _forks(size),
+    "workers": lambda size: _workers(size, "threads"),
 }
 
 
 def make_engine(engine: str | Engine) -> Engine:
-    """An engine from ``inline``, ``threads`` or ``threads:N``. Raises ``ConfigError``."""
+    """An engine from ``inline``, ``threads[:N]``, ``events[:N]``, ``forks[:N]``, ``workers[:N][/ENGINE]``.
+
+    Raises ``ConfigError``.
+    """
     if isinstance(engine, Engine):
         return engine
-    name, colon, text = engine.partition(":")
+    outer, slash, inner = engine.partition("/")
+    name, colon, text = outer.partition(":")
     if name not in ENGINES:
         raise ConfigError(f"no engine is called {name!r}; there are: {', '.join(ENGINES)}")
+    if slash and name != "workers":
+        raise ConfigError(f"engine {engine!r}: only workers have an engine inside, as in workers:4/{name}")
     if colon and not (text.isascii() and text.isdigit() and int(text)):
         raise ConfigError(f"engine {engine!r}: expected a number above zero after the colon, as in {name}:8")
-    return ENGINES[name](int(text) if colon else None)
+    size = int(text) if colon else None
+    return _workers(size, inner) if slash else ENGINES[name](size)
+
+
+def _events(size: int | None) -> Engine:
+    from portico.engines.events import Events  # greenlets are loaded where they are used
+
+    return Events(size)
+
+
+def _forks(size: int | None) -> Engine:
+    from portico.engines.workers import Forks
+
+    return Forks(size)
+
+
+def _workers(size: int | None, inner: str) -> Engine:
+    from portico.engines.workers import Workers
+
+    return Workers(size, inner)
 
 
 def _without_size(name: str, size: int | None, make: Callable[[], Engine]) -> Engine:

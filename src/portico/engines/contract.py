@@ -36,6 +36,7 @@ __all__ = [
     "Engine",
     "Listening",
     "Load",
+    "Question",
     "Serving",
 ]
 
@@ -75,6 +76,24 @@ class Load:
         self.slow(now)
 
 
+class Question(Protocol):
+    """Whether a connection may begin at all: asked before all else, where code may wait. Never raises.
+
+    ``until`` (``time.monotonic``): an answer is not waited for any longer; ``give_up`` says so, and why.
+    ``refused``: the reason for a no; one that was given in a forked process is passed to
+    ``refused_elsewhere`` of the parent's question, for the count.
+    """
+
+    until: float
+    refused: str
+
+    def __call__(self) -> bool: ...
+
+    def give_up(self, why: str) -> None: ...
+
+    def refused_elsewhere(self, reason: str) -> None: ...
+
+
 class Connection(ABC):
     """One peer's connection, as the engine sees it. Also the waiter that the transport wakes."""
 
@@ -94,6 +113,8 @@ class Connection(ABC):
 
     conversation = False
     """Whether ``run()`` lasts as long as the connection, so that it wants a thread for itself."""
+    strand = False
+    """Whether a hub may run ``run()`` as one of its strands: what it calls waits at Portico's door."""
 
     def __init__(self, transport: Transport, load: Load) -> None:
         self.transport = transport
@@ -105,7 +126,7 @@ class Connection(ABC):
         self.watched = 0  # what the engine's poller watches ``descriptor`` for
         self.descriptor = -1
         self.notify: Callable[[Any], None] | None = None
-        self.question: Callable[[], bool] | None = None  # asked before all else, in a thread that may wait
+        self.question: Question | None = None
 
     def wake(self) -> None:
         """The transport's readiness changed without the kernel knowing."""
@@ -156,11 +177,40 @@ class Listening(Waitable, ABC):
     @abstractmethod
     def close(self) -> None: ...
 
+    def again(self) -> Listening:
+        """Another listener at the same place, with a queue of its own in the kernel, for another process;
+        ``self`` where processes have to share one. Raises ``OSError``."""
+        return self
+
+    def disown(self) -> Listening:
+        """Itself, as a loan: ``close()`` gives back the descriptor, and leaves the name (a socket's file) to
+        the process that made it."""
+        return self
+
 
 class Serving(Protocol):
     """What an engine needs of a server."""
 
     limits: Limits
+    grace: float
+    """Seconds that what is going on gets at an end that nobody asked for with another figure."""
+
+    @property
+    def slots(self) -> Sequence[Sequence[Listening]]:
+        """The listeners of each process of an engine with ``processes``, as many as its ``slots``; one that
+        processes share stands in each."""
+        ...
+
+    def prepare(self, answered: Callable[[], None] | None = None) -> None:
+        """In the process that runs the handler, before anything is accepted: load it, if that is still to
+        be done, and see that it can be served. ``answered`` is called after each answer of a protocol that
+        has such. Raises ``ConfigError``, and what the handler's own code raises."""
+        ...
+
+    def ended(self, reason: str, cut: Sequence[str]) -> None:
+        """The processes of an engine have ended: told to (by a handler, perhaps), and then ``reason`` is
+        empty, or by an accident. ``cut`` is what ``stop`` would return."""
+        ...
 
     @property
     def conversations(self) -> bool:
@@ -185,6 +235,23 @@ class Serving(Protocol):
 
 class Engine(ABC):
     """Runs the connections of one server. One instance serves one server, once."""
+
+    processes = False
+    """Whether the handler runs in processes of the engine's own. Such an engine calls ``Serving.prepare``
+    there; else the server does, before ``start``."""
+    slots = 1
+    """How many sets of listeners it wants, see ``Serving.slots``."""
+    accepted = 0
+    """Connections accepted so far in processes of its own."""
+
+    def reload(self) -> str | None:
+        """Begin anew with the code as it is now, without losing a connection; waits until that is done.
+        ``None``: it is; else the reason why what was there goes on. Only with ``processes``."""
+        return None
+
+    def resize(self, by: int) -> None:
+        """So many processes more (or, below zero, fewer). Only with ``processes``."""
+        raise NotImplementedError(f"{self!r} has no processes")
 
     @abstractmethod
     def start(self, serving: Serving) -> None:

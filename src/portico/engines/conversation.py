@@ -23,7 +23,7 @@ class Conversation(Connection):
 
     __slots__ = ("_handler", "_over", "_report", "_stream")
 
-    conversation = True
+    conversation = strand = True
 
     def __init__(
         self, transport: Transport, handler: Callable[[Stream], object], limits: Limits, report: Report

@@ -19,6 +19,7 @@ wake neither ``poll`` nor ``epoll``); cancellation is ``Cancelled``, raised at a
 from __future__ import annotations
 
 import contextvars
+import logging
 import os
 import select
 import sys
@@ -40,8 +41,14 @@ __all__ = [
     "Door",
     "Task",
     "ThreadDoor",
+    "breathe",
     "current",
+    "descriptors",
+    "enter",
+    "leave",
     "park",
+    "ready_now",
+    "ready_of",
     "run_blocking",
     "sleep",
     "spawn",
@@ -49,6 +56,8 @@ __all__ = [
     "wait_any",
     "waiter",
 ]
+
+log = logging.getLogger("portico.engines")
 
 T = TypeVar("T")
 _LONGEST = 2**31 - 1  # poll() takes milliseconds in a C int
@@ -72,7 +81,11 @@ class Door(ABC):
 
     @abstractmethod
     def waiter(self) -> Waiter:
-        """The waiter of the calling thread or greenlet, to be parked and to be woken."""
+        """The waiter of the calling thread or greenlet, to be parked and to be woken.
+
+        Beside ``wake()`` it has ``cancel()``, which lets the present or next wait raise ``Cancelled``,
+        and ``cancelled``, which tells that it is still to come.
+        """
 
     @abstractmethod
     def park(self, waiter: Waiter, doing: str) -> None:
@@ -90,15 +103,20 @@ class Door(ABC):
     def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """Call what may block outside Portico (disk, C code) without holding up others."""
 
+    def breathe(self) -> None:
+        """Let others go first, where code that never waits would hold them up. Raises ``Cancelled``."""
+        return
+
 
 class Task(Generic[T]):
-    """A function running beside its starter."""
+    """A function running beside its starter. What it raises, ``join()`` tells; else it is logged."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.done = False
         self._value: T | None = None
         self._error: BaseException | None = None
+        self.told = False  # somebody has heard, or will hear, of the error
         self._joining: set[Waiter] = set()
         self._cancelling = threading.Lock()
         self._canceller: Callable[[], None] | None = None
@@ -115,11 +133,18 @@ class Task(Generic[T]):
             self._joining.discard(me)
         if self._error is None:
             return self._value  # type: ignore[return-value]
+        self.told = True
         try:
             raise self._error
         finally:
             # The error's traceback leads to this frame: no circle, or what failed is freed late.
             del self
+
+    def tell(self, waiter: Waiter) -> None:
+        """Wake somebody, who need not be waiting, at the end; now if that has come."""
+        self._joining.add(waiter)
+        if self.done:
+            waiter.wake()
 
     def cancel(self) -> None:
         """Let the task's present (or next) wait raise ``Cancelled``. From any thread."""
@@ -153,6 +178,12 @@ class Task(Generic[T]):
     def __repr__(self) -> str:
         state = "running" if not self.done else "done" if self._error is None else "failed"
         return f"<Task {self.name}: {state}>"
+
+    def __del__(self) -> None:
+        error = getattr(self, "_error", None)
+        if error is None or self.told or isinstance(error, Cancelled) or sys.is_finalizing():
+            return
+        log.error("the task %s failed, and nobody joined it: %r", self.name, error, exc_info=error)
 
 
 class ThreadWaiter:
@@ -258,12 +289,12 @@ class ThreadDoor(Door):
                 me.clear()
             if transport.closed:
                 return 0
-            if ready := _ready(transport, events):
+            if ready := ready_now(transport, events):
                 return ready
-            found = me.poll(_descriptors(((transport, events),)), until)
+            found = me.poll(descriptors(((transport, events),)), until)
             if found == [] and until <= monotonic():
                 raise expired(doing)
-            return _ready_of(found or (), transport, events)
+            return ready_of(found or (), transport, events)
         finally:
             transport.waiters.discard(me)
 
@@ -277,13 +308,13 @@ class ThreadDoor(Door):
                 me.clear()
             if any(transport.closed for transport, _ in wanted):
                 return [0] * len(wanted)
-            ready = [_ready(transport, events) for transport, events in wanted]
+            ready = [ready_now(transport, events) for transport, events in wanted]
             if any(ready):
                 return ready
-            found = me.poll(_descriptors(wanted), until)
+            found = me.poll(descriptors(wanted), until)
             if found == [] and until <= monotonic():
                 raise expired(doing)
-            return [_ready_of(found or (), transport, events) for transport, events in wanted]
+            return [ready_of(found or (), transport, events) for transport, events in wanted]
         finally:
             for transport, _ in wanted:
                 transport.waiters.discard(me)
@@ -322,12 +353,13 @@ class ThreadDoor(Door):
         return function(*args)
 
 
-def _ready(transport: Waitable, events: int) -> int:
+def ready_now(transport: Waitable, events: int) -> int:
     """What can be told without the kernel: all there is to know where it watches nothing."""
     return transport.ready(events) if transport.fileno() < 0 else 0
 
 
-def _descriptors(wanted: Sequence[tuple[Waitable, int]]) -> list[tuple[int, int]]:
+def descriptors(wanted: Sequence[tuple[Waitable, int]]) -> list[tuple[int, int]]:
+    """What to watch, for what: each descriptor once."""
     merged: dict[int, int] = {}
     for transport, events in wanted:
         descriptor = transport.fileno()
@@ -336,7 +368,8 @@ def _descriptors(wanted: Sequence[tuple[Waitable, int]]) -> list[tuple[int, int]
     return list(merged.items())
 
 
-def _ready_of(found: Sequence[tuple[int, int]], transport: Waitable, events: int) -> int:
+def ready_of(found: Sequence[tuple[int, int]], transport: Waitable, events: int) -> int:
+    """Which of ``events`` are possible now, after descriptors were ``found`` ready."""
     if transport.closed:  # its number may have been given to another since
         return 0
     descriptor = transport.fileno()
@@ -356,8 +389,8 @@ def _refuse_asyncio(doing: str) -> None:
     events = sys.modules.get("asyncio.events")
     if events is not None and events._get_running_loop() is not None:
         raise LocalProtocolError(
-            f"{doing} would block the asyncio loop of this thread; use asyncio.to_thread() around "
-            "the blocking call"
+            f"{doing} would block the asyncio loop of this thread; "
+            "use `await portico.aio.run(function, …)` around the blocking call"
         )
 
 
@@ -369,6 +402,18 @@ def current() -> Door:
     """The door of the calling thread: that of its hub, or the one for plain threads."""
     door: Door = getattr(_local, "door", THREADS)
     return door
+
+
+def enter(door: Door) -> Door:
+    """From now on this thread's code waits at ``door``; the one before, for ``leave``."""
+    before = current()
+    _local.door = door
+    return before
+
+
+def leave(before: Door) -> None:
+    """As before ``enter``."""
+    _local.door = before
 
 
 def wait(transport: Waitable, events: int, doing: str) -> int:
@@ -399,6 +444,11 @@ def sleep(seconds: float) -> None:
 def spawn(function: Callable[..., T], *args: Any, name: str = "") -> Task[T]:
     """Run a function beside this one, on the engine of the caller."""
     return current().spawn(function, *args, name=name)
+
+
+def breathe() -> None:
+    """``Door.breathe`` of the calling code."""
+    current().breathe()
 
 
 def run_blocking(function: Callable[..., T], *args: Any) -> T:

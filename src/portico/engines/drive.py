@@ -11,7 +11,7 @@ from portico.engines import door
 from portico.engines.contract import AGAIN, DONE, RUN, Connection
 from portico.errors import Timeout
 
-__all__ = ["drive"]
+__all__ = ["admitted", "drive"]
 
 
 def drive(connection: Connection, draining: Callable[[], float | None] = lambda: None) -> None:
@@ -19,6 +19,8 @@ def drive(connection: Connection, draining: Callable[[], float | None] = lambda:
 
     ``draining`` is asked before each wait: a time when the server is stopping (see ``drain``).
     """
+    if not admitted(connection):
+        return
     told = None
     while (step := connection.advance()) != DONE:
         if step == RUN:
@@ -33,6 +35,21 @@ def drive(connection: Connection, draining: Callable[[], float | None] = lambda:
             _wait(connection, step)
         elif connection.deadline <= monotonic():
             connection.expire()
+
+
+def admitted(connection: Connection) -> bool:
+    """Ask a connection's question, where it has one that is still open. After a no it is over."""
+    question, connection.question = connection.question, None
+    if question is None:
+        return True
+    began = monotonic()
+    answer = question()
+    connection.deadline += monotonic() - began
+    if not answer:
+        connection.transport.abort()
+        connection.cut()
+        connection.advance()
+    return answer
 
 
 def _wait(connection: Connection, step: int) -> None:

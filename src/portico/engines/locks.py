@@ -16,9 +16,12 @@ from portico.engines import door
 from portico.errors import StreamClosed, Timeout
 from portico.sockets.transport import Waiter
 
-__all__ = ["Event", "Lock", "Queue"]
+__all__ = ["Event", "Guard", "Lock", "Queue"]
 
 T = TypeVar("T")
+
+Guard = threading.Lock
+"""For a few lines without a wait inside, which no engine needs to know of; anything longer takes ``Lock``."""
 
 
 class _Turn:

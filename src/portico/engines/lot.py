@@ -19,6 +19,7 @@ from time import monotonic
 
 from portico.engines import door
 from portico.engines.accepting import Reception
+from portico.engines.asking import Asking
 from portico.engines.contract import AGAIN, DONE, RUN, WAIT_READ, Connection, Engine, Listening, Serving
 from portico.engines.poller import HANGUP, Poller, make_poller
 from portico.engines.pool import Pool
@@ -40,6 +41,7 @@ class Lot(Engine):
     _poller: Poller
     _pool: Pool
     _reception: Reception
+    _asking: Asking
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -62,7 +64,7 @@ class Lot(Engine):
 
     @property
     def inside(self) -> bool:
-        return self._pool.inside
+        return self._pool.inside or self._asking.inside
 
     # -- beginning and end
 
@@ -72,6 +74,7 @@ class Lot(Engine):
         self._next_sweep = 0.0
         self._poller = make_poller()
         self._pool = self._make_pool()
+        self._asking = Asking(serving.limits.queue, self._rouse)
         self._reception = Reception(self._poller, serving, self._begin, self._all.__len__, self.notify)
         self._reception.open()
         try:
@@ -130,6 +133,7 @@ class Lot(Engine):
         with self._lock:
             self._finished = True
         self._over.set()  # a call of stop() with more grace need not wait any longer
+        self._asking.close()
         self._pool.close()
         self._poller.wake()
         self._left_for_good.wait(LAST_WORDS)
@@ -149,7 +153,8 @@ class Lot(Engine):
         self._reception.close()
         self._draining = True
         for connection in self._all.copy():
-            self._tell(connection, partial(connection.drain, self._quiet_until))
+            if connection.question is None:
+                self._tell(connection, partial(connection.drain, self._quiet_until))
         self._next_sweep = 0.0
         if not self._all:
             self._over.set()
@@ -159,6 +164,10 @@ class Lot(Engine):
     def notify(self, item: Connection | Listening) -> None:
         """From any thread: look at this again."""
         self._woken.append(item)
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """From any thread: let the poll end, for there is word."""
         if self._polling:
             self._poller.wake()
 
@@ -166,7 +175,7 @@ class Lot(Engine):
         self._polling = True
         try:
             # Whoever has left word before the flag was up rang no bell.
-            left_word = self._woken or self._finished or self._drain_wanted
+            left_word = self._woken or self._asking.answers or self._finished or self._drain_wanted
             return self._poller.poll(0.0 if left_word else seconds)
         finally:
             self._polling = False
@@ -190,6 +199,36 @@ class Lot(Engine):
 
     def _begin(self, connection: Connection) -> None:
         self._all.add(connection)
+        if connection.question is None:
+            self._welcome(connection)
+        elif not self._asking.ask(connection):
+            self._give_up(connection, "too many questions are open")
+
+    def _hear(self) -> None:
+        """Go on with those whose question has its answer."""
+        while self._asking.answers:
+            connection, admitted, since = self._asking.answers.popleft()
+            if connection not in self._all or connection.transport.closed:
+                continue  # cut meanwhile
+            connection.question = None
+            connection.deadline += monotonic() - since
+            if not admitted:
+                self._turn_away(connection)
+                continue
+            self._welcome(connection)
+            if self._draining:
+                self._tell(connection, partial(connection.drain, self._quiet_until))
+
+    def _give_up(self, connection: Connection, why: str) -> None:
+        if connection.question is not None:
+            connection.question.give_up(why)
+        self._turn_away(connection)
+
+    def _turn_away(self, connection: Connection) -> None:
+        connection.transport.abort()
+        self._drop(connection)
+
+    def _welcome(self, connection: Connection) -> None:
         connection.notify = self.notify
         connection.transport.waiters.add(connection)
         try:
@@ -324,6 +363,8 @@ class Lot(Engine):
 
     def _idle_for(self, now: float) -> float:
         """How long the poll may last; deadlines are looked at first, where it is time."""
+        if self._asking.answers:
+            self._hear()
         if now >= self._next_sweep or now >= self._reception.resume_at:
             self._sweep(now)
         until = min(self._next_sweep if self._all else inf, self._reception.resume_at)
@@ -333,8 +374,10 @@ class Lot(Engine):
         """Deadlines of parked connections. A look at each costs less than keeping them in order."""
         self._next_sweep = now + self._tick
         for connection in self._all.copy():
-            if connection.deadline <= now and not connection.running:
+            if connection.deadline <= now and not connection.running and connection.question is None:
                 self._tell(connection, connection.expire)
+        for connection in self._asking.overdue(now):
+            self._give_up(connection, "it did not answer in time")
         self._reception.resume(now)
 
     def _tell(self, connection: Connection, word: Callable[[], None]) -> None:

@@ -16,9 +16,13 @@ from typing import Protocol
 
 from portico.sockets.transport import READ, WRITE
 
-__all__ = ["HANGUP", "EpollPoller", "Poller", "SelectPoller", "make_poller"]
+__all__ = ["BROKEN", "HANGUP", "EpollPoller", "Poller", "SelectPoller", "make_poller"]
 
-HANGUP = 0x2000 | 0x10 | 0x8  # EPOLLRDHUP, EPOLLHUP, EPOLLERR: a short read may not be the last
+BROKEN = 0x10 | 0x8
+"""EPOLLHUP, EPOLLERR: neither reading nor writing would wait."""
+HANGUP = 0x2000 | 0x2 | BROKEN
+"""EPOLLRDHUP, EPOLLPRI and the above: a short read may not be the last."""
+_PEER_ENDED = 0x2000
 
 
 class Poller(Protocol):
@@ -58,11 +62,14 @@ class EpollPoller:
             except OSError:
                 pass  # closed, and so taken out already
             return
-        mask = events if level else events | select.EPOLLRDHUP | select.EPOLLET
+        mask = events if level else events | select.EPOLLRDHUP | select.EPOLLPRI | select.EPOLLET
         if known:
             self._epoll.modify(descriptor, mask)
-        else:
+            return
+        try:
             self._epoll.register(descriptor, mask)
+        except FileExistsError:  # a socket that changed hands while it was open
+            self._epoll.modify(descriptor, mask)
 
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         found = self._epoll.poll(seconds, 256)
@@ -116,7 +123,7 @@ class SelectPoller:
                 continue
             events = READ if mask & selectors.EVENT_READ else 0
             events |= WRITE if mask & selectors.EVENT_WRITE else 0
-            found.append((key.fd, events | HANGUP))
+            found.append((key.fd, events | _PEER_ENDED))
         return found
 
     def wake(self) -> None:

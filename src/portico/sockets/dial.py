@@ -83,7 +83,8 @@ def _reach(
         return _adopt(where, options)
     if kind in ("tcp", "tls"):
         return _connect_tcp(where, local, options, resolver)
-    raise ConfigError(f"{where}: connect() makes streams; this is a {kind} address")
+    instead = "; use datagrams()" if kind in ("udp", "unixgram") else ""
+    raise ConfigError(f"{where}: connect() makes streams; this is a {kind} address{instead}")
 
 
 # -- TCP

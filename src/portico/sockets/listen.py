@@ -9,21 +9,24 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
 
 from portico.address import Address
 from portico.engines.contract import Listening
 from portico.errors import BindError, ConfigError
+from portico.limits import Limits
 from portico.sockets import memory
 from portico.sockets.names import resolve
-from portico.sockets.transport import SocketTransport, Transport, adopt, socket_file
+from portico.sockets.socket_files import Made, bind_file, unlink_same
+from portico.sockets.transport import SocketTransport, Transport, adopt
 
-__all__ = ["SocketListener", "inherited", "listen"]
+__all__ = ["SocketListener", "bind_all", "bind_error", "inherited", "listen", "named"]
 
-_DEFAULT_MODE = 0o600
-"""A Unix socket is for its owner until told otherwise (row S10)."""
+Bound = Callable[[int, tuple[Any, ...]], socket.socket]
+
 _FIRST_INHERITED = 3  # sd_listen_fds(3)
 _PORT_TRIES = 16
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
@@ -32,9 +35,11 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 class SocketListener(Listening):
     """A listening stream socket, TCP or Unix. ``address`` has the real port. Owns the socket."""
 
-    __slots__ = ("_descriptor", "_scheme", "_unlink", "sock")
+    __slots__ = ("_descriptor", "_queue", "_scheme", "_unlink", "sock")
 
-    def __init__(self, sock: socket.socket, address: Address, unlink: tuple[str, int] | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, address: Address, unlink: Made | None = None, *, queue: int = 0
+    ) -> None:
         super().__init__()
         sock.setblocking(False)
         self.sock = sock
@@ -42,6 +47,7 @@ class SocketListener(Listening):
         self._scheme = address.scheme
         self._descriptor = sock.fileno()
         self._unlink = unlink
+        self._queue = queue  # the backlog of others at this place, where there may be such
 
     def fileno(self) -> int:
         return self._descriptor
@@ -65,9 +71,20 @@ class SocketListener(Listening):
         self.wake()
         if self._unlink is not None:
             # While it is open nobody else's file can have the same number.
-            _unlink_same(*self._unlink)
+            unlink_same(*self._unlink)
         self._descriptor = -1
         self.sock.close()
+
+    def again(self) -> Listening:
+        if not self._queue:
+            return self
+        name = self.sock.getsockname()
+        sock = _bound(self.sock.family, name, self._queue, _Place.BESIDE_OURS)
+        return SocketListener(sock, self.address, queue=self._queue)
+
+    def disown(self) -> Listening:
+        self._unlink = None
+        return self
 
     def __repr__(self) -> str:
         return f"<SocketListener {self.address}{' closed' if self.closed else ''}>"
@@ -81,21 +98,42 @@ _GONE_BEFORE_ACCEPT = frozenset(
 )
 
 
-def listen(address: Address, backlog: int) -> list[Listening]:
-    """Listeners for an address (``tcp tls http https unix memory fd``).
+class _Place(Enum):
+    """What else may listen where we do."""
 
+    ALONE = 0
+    FIRST_OF_OURS = 1
+    BESIDE_OURS = 2
+
+
+# Elsewhere connections are not spread over the sockets of one port: processes share one socket.
+_SPREADS = sys.platform == "linux"
+
+
+def listen(
+    address: Address, backlog: int, limits: Limits | None = None, *, processes: bool = False
+) -> list[Listening]:
+    """Listeners for an address (``tcp tls http https unix memory fd``; with ``limits`` ``udp unixgram``).
+
+    ``processes``: they are for processes of ours, one or more (see ``Listening.again``).
     Raises ``BindError`` saying what to do, ``ConfigError`` for an address that cannot be listened on.
     """
     transport = address.transport
     if transport == "memory":
-        return [memory.listen(address, backlog=backlog)]
+        return [(memory.listen_for_others if processes else memory.listen)(address, backlog=backlog)]
     if transport == "fd":
         return [_adopt(address)]
     if transport == "unix":
         return [_listen_unix(address, backlog)]
     if transport in ("tcp", "tls"):
-        return _listen_tcp(address, backlog)
-    raise ConfigError(f"{address}: a stream server cannot listen on {transport} addresses")
+        return _listen_tcp(address, backlog, processes and _SPREADS)
+    if transport not in ("udp", "unixgram"):
+        raise ConfigError(f"{address}: a stream server cannot listen on {transport} addresses")
+    if limits is None:
+        raise ConfigError(f"{address}: datagrams make no streams; use datagrams(local=…) or serve()")
+    from portico.sockets.datagram_listener import listen_datagrams  # which builds on this module
+
+    return [*listen_datagrams(address, limits)]
 
 
 def inherited() -> list[Address]:
@@ -108,28 +146,38 @@ def inherited() -> list[Address]:
     return [Address.parse(f"fd://{_FIRST_INHERITED + index}") for index in range(int(count))]
 
 
-def _listen_tcp(address: Address, backlog: int) -> list[Listening]:
+def _listen_tcp(address: Address, backlog: int, spread: bool) -> list[Listening]:
+    place = _Place.FIRST_OF_OURS if spread else _Place.ALONE
+    sockets = bind_all(address, lambda family, name: _bound(family, name, backlog, place))
+    return [SocketListener(sock, named(address, sock), queue=backlog if spread else 0) for sock in sockets]
+
+
+def bind_all(address: Address, bound: Bound) -> list[socket.socket]:
+    """A socket, made by ``bound(family, name)``, for each place of an address, all on one port.
+
+    Raises ``BindError``; then every socket has been closed.
+    """
     for _ in range(_PORT_TRIES):
-        sockets = _bind_all(address, backlog)
+        sockets = _bind_once(address, bound)
         if sockets is not None:
-            return [SocketListener(sock, _named(address, sock)) for sock in sockets]
+            return sockets
     raise BindError(f"cannot listen on {address}: no port was free on all of its addresses")
 
 
-def _bind_all(address: Address, backlog: int) -> list[socket.socket] | None:
-    """A socket for each of the name's addresses, on one port. ``None``: the picked port was not free."""
+def _bind_once(address: Address, bound: Bound) -> list[socket.socket] | None:
+    """``None``: the port that the system picked for the first place is not free at another."""
     sockets: list[socket.socket] = []
     port, missing = address.port or 0, None
     try:
         for family, name in _places(address):
             try:
-                sock = _bound(family, (name[0], port, *name[2:]), backlog)
+                sock = bound(family, (name[0], port, *name[2:]))
             except OSError as error:
                 if sockets and address.port == 0 and error.errno == errno.EADDRINUSE:
                     _close_all(sockets)
                     return None
                 if error.errno not in _MISSING:
-                    raise _bind_error(error, address) from error
+                    raise bind_error(error, address) from error
                 missing = error  # such as ::1 of localhost where IPv6 is off: the others will do
                 continue
             sockets.append(sock)
@@ -137,7 +185,7 @@ def _bind_all(address: Address, backlog: int) -> list[socket.socket] | None:
             if not address.host:
                 break
         if not sockets and missing is not None:
-            raise _bind_error(missing, address) from missing
+            raise bind_error(missing, address) from missing
     except BaseException:
         _close_all(sockets)
         raise
@@ -155,11 +203,12 @@ def _places(address: Address) -> Sequence[tuple[int, tuple[str, int, *tuple[int,
     return [(found.family, found.sockaddr) for found in resolve(address.host, 0)]
 
 
-def _bind_error(error: OSError, address: Address) -> BindError:
+def bind_error(error: OSError, address: Address) -> BindError:
+    """The Portico error for an address that could not be bound, with advice."""
     return BindError(f"cannot listen on {address}: {_advice(error)}")
 
 
-def _bound(family: int, name: tuple[object, ...], backlog: int) -> socket.socket:
+def _bound(family: int, name: tuple[object, ...], backlog: int, place: _Place) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -167,7 +216,12 @@ def _bound(family: int, name: tuple[object, ...], backlog: int) -> socket.socket
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if name[0] == "::" else 1)
+        if place is _Place.BESIDE_OURS:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(name)
+        if place is _Place.FIRST_OF_OURS:
+            # Not before: the same server, started twice, would quietly share its connections.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.listen(backlog)
     except BaseException:
         sock.close()
@@ -180,7 +234,7 @@ def _close_all(sockets: Sequence[socket.socket]) -> None:
         sock.close()
 
 
-def _named(address: Address, sock: socket.socket) -> Address:
+def named(address: Address, sock: socket.socket) -> Address:
     """The address as given, with the port that it really got (and the numeric host for each family)."""
     name = sock.getsockname()
     if not address.host or address.is_ip:
@@ -202,77 +256,18 @@ def _advice(error: OSError) -> str:
 
 
 def _listen_unix(address: Address, backlog: int) -> Listening:
-    path = socket_file(address)
     sock, made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), None
     try:
-        if path.startswith("\0"):
-            sock.bind(path)
-        else:
-            _remove_stale(path, address)
-            _bind_private(sock, path)
-            made = path, os.lstat(path).st_ino
-            os.chmod(path, address.mode if address.mode is not None else _DEFAULT_MODE)
+        made = bind_file(sock, address)
         sock.listen(backlog)
     except BaseException as error:
         if made is not None:
-            _unlink_same(*made)
+            unlink_same(*made)
         sock.close()
         if isinstance(error, OSError) and not isinstance(error, BindError):
-            raise BindError(f"cannot listen on {address}: {_unix_advice(error, path)}") from error
+            raise bind_error(error, address) from error
         raise
     return SocketListener(sock, address, made)
-
-
-def _bind_private(sock: socket.socket, path: str) -> None:
-    """Bind so that the file never has, not for a moment, more permissions than it shall have."""
-    if sys.platform == "linux":
-        # The file takes the socket's own mode. The umask would be that of all threads.
-        os.fchmod(sock.fileno(), _DEFAULT_MODE)
-        sock.bind(path)
-    else:
-        before = os.umask(0o177)
-        try:
-            sock.bind(path)
-        finally:
-            os.umask(before)
-
-
-def _remove_stale(path: str, address: Address) -> None:
-    """Remove a socket file that nobody listens on any more; refuse to touch anything else."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise BindError(f"cannot listen on {address}: the path exists and is not a socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            _unlink_same(path, found.st_ino)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EINPROGRESS):
-                raise
-    raise BindError(f"cannot listen on {address}: another program is listening there")
-
-
-def _unlink_same(path: str, inode: int) -> None:
-    """Unlink our own file, not one that a successor has put in its place."""
-    try:
-        if os.lstat(path).st_ino == inode:
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _unix_advice(error: OSError, path: str) -> str:
-    if error.errno == errno.ENOENT:
-        return f"the folder {os.path.dirname(path) or '.'} does not exist"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"not permitted to write in {os.path.dirname(path) or '.'}"
-    return error.strerror or str(error)
 
 
 # -- inherited descriptors

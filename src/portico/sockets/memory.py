@@ -8,6 +8,7 @@ a failing test fails again. Everything is thread-safe; a lock is held for copyin
 from __future__ import annotations
 
 import heapq
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -25,9 +26,20 @@ from portico.errors import (
     LocalProtocolError,
     StreamClosed,
 )
+from portico.sockets.handover import HandoverListener
 from portico.sockets.transport import READ, WRITE, Bytes, Transport
 
-__all__ = ["CAPACITY", "Faults", "MemoryListener", "MemoryTransport", "dial", "listen", "pair"]
+__all__ = [
+    "CAPACITY",
+    "Faults",
+    "MemoryListener",
+    "MemoryTransport",
+    "Outward",
+    "dial",
+    "listen",
+    "listen_for_others",
+    "pair",
+]
 
 CAPACITY = 65536
 """Bytes that one direction holds before its writer would block, as a pipe of Linux does."""
@@ -340,9 +352,7 @@ class MemoryListener(Listening):
 
     def close(self) -> None:
         """Give the name back; connections that were not accepted are reset. Safe to call twice."""
-        with _NAMES_LOCK:
-            if _NAMES.get(str(self.address)) is self:
-                del _NAMES[str(self.address)]
+        _unregister(self)
         with self._lock:
             self.closed = True
             refused = list(self._waiting)
@@ -366,7 +376,7 @@ class MemoryListener(Listening):
         return f"<MemoryListener {self.address}, {state}>"
 
 
-_NAMES: dict[str, MemoryListener] = {}
+_NAMES: dict[str, MemoryListener | Outward] = {}
 _NAMES_LOCK = threading.Lock()
 
 
@@ -376,24 +386,61 @@ def listen(address: Address | str, *, backlog: int = 128) -> MemoryListener:
     ``backlog``: connections that may wait to be accepted. Raises ``BindError`` when the name is in use,
     ``AddressError`` for an address that cannot be read.
     """
-    local = _memory_address(address)
-    listener = MemoryListener(local, backlog)
-    with _NAMES_LOCK:
-        if _NAMES.setdefault(str(local), listener) is not listener:
-            raise BindError(f"{local} is in use: somebody in this process listens there already")
+    listener = MemoryListener(_memory_address(address), backlog)
+    _register(listener)
     return listener
 
 
-def dial(address: Address | str, faults: FaultPlan = None) -> MemoryTransport:
+class Outward(HandoverListener):
+    """Owns its name as a ``MemoryListener`` does, for other processes to accept; made by
+    ``listen_for_others``."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        _unregister(self)
+        super().close()
+
+
+def listen_for_others(address: Address | str, *, backlog: int = 128) -> Outward:
+    """As ``listen``, where processes of a server accept what this process dials.
+
+    ``backlog`` is the kernel's business there: some two hundred.
+    """
+    listener = Outward(_memory_address(address))
+    try:
+        _register(listener)
+    except BindError:
+        listener.close()
+        raise
+    return listener
+
+
+def _register(listener: MemoryListener | Outward) -> None:
+    with _NAMES_LOCK:
+        if _NAMES.setdefault(str(listener.address), listener) is not listener:
+            raise BindError(f"{listener.address} is in use: somebody in this process listens there already")
+
+
+def _unregister(listener: MemoryListener | Outward) -> None:
+    with _NAMES_LOCK:
+        if _NAMES.get(str(listener.address)) is listener:
+            del _NAMES[str(listener.address)]
+
+
+def dial(address: Address | str, faults: FaultPlan = None) -> Transport:
     """Connect to a ``memory:`` address. ``faults``: both ways, or ``(to the listener, from it)``.
 
-    Raises ``ConnectError`` when nobody listens there or its backlog is full.
+    Raises ``ConnectError`` when nobody listens there or its backlog is full, ``ConfigError`` for faults
+    where another process accepts.
     """
     peer = _memory_address(address)
     with _NAMES_LOCK:
         listener = _NAMES.get(str(peer))
     if listener is None:
         raise _unreachable(peer, "nobody listens there")
+    if isinstance(listener, Outward):
+        return _dial_outward(listener, faults)
     mine, theirs = pair(faults=faults, addresses=(peer, peer))
     try:
         listener.enqueue(theirs)
@@ -402,6 +449,18 @@ def dial(address: Address | str, faults: FaultPlan = None) -> MemoryTransport:
         theirs.close()
         raise
     return mine
+
+
+def _dial_outward(listener: Outward, faults: FaultPlan) -> Transport:
+    if faults is not None:
+        raise ConfigError(f"{listener.address} is served by other processes: its lines can have no faults")
+    try:
+        transport = listener.dial()
+    except OSError as error:
+        raise _unreachable(listener.address, error.strerror or str(error)) from error
+    if transport is None:
+        raise _unreachable(listener.address, "as many connections wait there as may")
+    return transport
 
 
 def _memory_address(address: Address | str) -> Address:
@@ -456,3 +515,14 @@ class _Clock:
 
 
 _CLOCK = _Clock()
+
+
+def _after_fork() -> None:
+    """Who listened in our parent does not listen here, and a thread of its may have held the locks."""
+    global _CLOCK, _NAMES_LOCK
+    _CLOCK, _NAMES_LOCK = _Clock(), threading.Lock()
+    _NAMES.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

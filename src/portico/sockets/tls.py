@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 from time import monotonic
 from types import EllipsisType
+from typing import Any
 
 from portico.address import canonical_host
 from portico.errors import ConfigError
@@ -208,6 +209,15 @@ class ServerTLS:
     def wrap(self, lower: Transport, server_name: str | None = None) -> TLSTransport:
         """A channel over ``lower``; the handshake is still to be driven. ``server_name`` has no use here."""
         return TLSTransport(lower, self.context, server_side=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which loads the files again."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_loaded")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self._loaded = self._load()
 
     def __repr__(self) -> str:
         source = f" {self._pair.certificate}" if is_path(self._pair.certificate) else ""

@@ -1,0 +1,190 @@
+"""The engine ``events``: ten thousand conversations in one thread.
+
+One thread, the hub's, polls and advances parked connections; a conversation (a raw stream handler) is
+a strand of the hub: plain blocking code, that gives way to others wherever it waits. Requests
+(WSGI, files, programs) hold no strand either: they run in a pool of threads, because what they call
+(databases, disks) would hold up the hub, and thread-locals would be shared.
+
+A handler that holds the hub for longer than ``HELD`` is named in the log, with its stack.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+from contextvars import Context
+from functools import partial
+from math import inf
+from time import monotonic
+
+from portico.engines.contract import RUN, Connection
+from portico.engines.hub import Hub, Strand
+from portico.engines.lot import REQUEST_THREADS, Lot
+from portico.engines.observe import is_waiting
+from portico.engines.pool import Pool
+from portico.engines.watchdog import Watchdog
+from portico.errors import ConfigError
+
+__all__ = ["Events"]
+
+log = logging.getLogger("portico.events")
+
+HELD = 0.1
+"""Seconds that a handler may hold the hub before it is named: what others then wait is felt."""
+_LOG_PAUSE = 5.0  # seconds between two lines about handlers that hold the hub
+
+
+class Events(Lot):
+    """A hub in a thread of its own, and up to ``size`` threads inside request handlers."""
+
+    def __init__(self, size: int | None = None) -> None:
+        if size is not None and size < 1:
+            raise ConfigError(f"engine events:{size}: at least one thread for requests is needed")
+        super().__init__()
+        self._wanted = size
+        self._hub: Hub | None = None
+        self._thread = 0
+        self._talking: dict[Connection, Strand] = {}
+        self._last_log = -inf
+
+    @property
+    def inside(self) -> bool:
+        return threading.get_ident() == self._thread or super().inside
+
+    def _make_pool(self) -> Pool:
+        return Pool(self._wanted or REQUEST_THREADS, self._serving.limits.queue)
+
+    def _launch(self) -> None:
+        made = threading.Event()
+        try:
+            threading.Thread(
+                target=Context().run, args=(self._main, made), name="portico events", daemon=True
+            ).start()
+        except RuntimeError:
+            raise ConfigError("engine events: the system gives no more threads; raise the limit") from None
+        made.wait()
+
+    def _main(self, made: threading.Event) -> None:
+        hub = self._hub = Hub(self._poller)
+        self._thread = hub.thread
+        hub.stranger, hub.turn = self._found, self._turn
+        watchdog = Watchdog(
+            HELD, lambda: hub.resumed, lambda: hub.current is not None, partial(self._held, hub)
+        )
+        if watchdog.start():
+            hub.watchdog = watchdog
+        made.set()
+        try:
+            with hub.installed():
+                hub.loop(lambda: self._finished)
+        finally:
+            watchdog.stop()
+            self._thread = 0
+            self._retire()
+
+    def _finish(self) -> None:
+        super()._finish()
+        if not self._left_for_good.is_set():
+            for listener in self._serving.listeners:  # a handler holds the hub, which cannot come to do it
+                listener.close()
+
+    # -- a turn of the hub
+
+    def _rouse(self) -> None:
+        hub = self._hub
+        # Not only while the hub polls: it may have looked for word already, and be about to.
+        if hub is not None and threading.get_ident() != hub.thread:
+            self._poller.wake()
+
+    def _turn(self, alarm: float) -> float:
+        """Before each poll: who was woken, the end, the deadlines. How long the poll may last."""
+        for _ in range(len(self._woken)):
+            item = self._woken.popleft()
+            if isinstance(item, Connection):
+                self._deliver(item)
+            else:
+                self._reception.accept(item)
+        if self._drain_wanted:
+            self._drain()
+            return 0.0  # what had come before the end is read before any deadline is looked at
+        now = monotonic()
+        idle = self._idle_for(now)
+        if self._woken or self._finished:
+            return 0.0
+        if alarm == inf:
+            return idle
+        alarm = max(alarm - now, 0.0)
+        return alarm if idle < 0 else min(idle, alarm)
+
+    def _found(self, descriptor: int, events: int) -> None:
+        connection = self._find(descriptor, events)
+        if connection is not None:
+            self._deliver(connection)
+
+    def _deliver(self, connection: Connection) -> None:
+        if connection.running and self._leave_word(connection):
+            return
+        hub = self._hub
+        assert hub is not None
+        hub.resumed += 1
+        hub.current = connection
+        try:
+            step = connection.advance()
+            while step == RUN:
+                if connection.strand:
+                    self._talk(connection, hub)
+                    return
+                if self._hand(connection):
+                    return
+                connection.run()  # there are no threads at all
+                step = connection.advance()
+            self._settle(connection, step)
+        except Exception as error:  # noqa: BLE001  (a hub must outlive any bug)
+            self._crashed(connection, error)
+
+    # -- conversations
+
+    def _talk(self, connection: Connection, hub: Hub) -> None:
+        connection.running, connection.thread = True, 0
+        self._unwatch(connection)
+        self._talking[connection] = hub.start(partial(self._converse, connection), connection)
+
+    def _converse(self, connection: Connection) -> None:
+        try:
+            if not connection.transport.closed:
+                connection.run()
+        except Exception as error:  # noqa: BLE001  (as above)
+            self._crashed(connection, error)
+        else:
+            self._after_run(connection)
+        finally:
+            self._talking.pop(connection, None)
+
+    def _call_off(self, connection: Connection) -> None:
+        strand = self._talking.get(connection)
+        if strand is not None:
+            strand.cancel()
+        super()._call_off(connection)
+
+    # -- who holds the hub
+
+    def _held(self, hub: Hub, number: int) -> None:
+        held, now = hub.current, monotonic()
+        if held is None or hub.resumed != number or now - self._last_log < _LOG_PAUSE:
+            return
+        self._last_log = now
+        frame = sys._current_frames().get(hub.thread)
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (no stack)\n"
+        log.warning(
+            "%s has held the hub for more than %g s, %s; all others wait. Put the call into "
+            "portico.sync.run_blocking(), or serve with the engine threads. It is at:\n%s",
+            _name(held),
+            HELD, "asleep" if is_waiting(hub.native_id) else "computing", stack.rstrip(),
+        )  # fmt: skip
+
+
+def _name(held: object) -> object:
+    what = held.name if isinstance(held, Strand) else held
+    return what.describe() if isinstance(what, Connection) else what

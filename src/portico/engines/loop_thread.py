@@ -1,0 +1,168 @@
+"""An asyncio loop in a thread of its own, where an engine runs what is written with ``async def``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from math import inf
+from time import monotonic
+from typing import Any
+
+from portico.errors import Cancelled, LocalProtocolError
+
+__all__ = ["LAST_WORDS", "LoopThread"]
+
+log = logging.getLogger("portico.engines")
+
+LAST_WORDS = 1.0
+"""Seconds that a cancelled coroutine gets for its clean-up."""
+
+Make = Callable[[], Coroutine[Any, Any, Any]]
+Report = Callable[[BaseException | None], None]
+
+
+class LoopThread:
+    """One asyncio loop (uvloop's where it is installed) and its thread.
+
+    ``start()``, then ``submit()`` from any thread, then ``stop()``, from any other thread than its own. All
+    coroutines begin in an empty context.
+    """
+
+    def __init__(self, name: str = "portico loop") -> None:
+        self._name = name
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._over: asyncio.Future[None] | None = None
+        # What follows belongs to the loop's thread.
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order in which they began
+        self._until = inf
+        self._stopping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._cut: list[str] = []
+
+    @property
+    def inside(self) -> bool:
+        """Whether the caller runs on this loop."""
+        return self._thread is threading.current_thread()
+
+    @property
+    def tasks(self) -> int:
+        """How many coroutines run."""
+        return len(self._tasks)
+
+    def start(self) -> None:
+        """Begin; returns at once. Raises ``LocalProtocolError`` the second time."""
+        if self._thread is not None:
+            raise LocalProtocolError("this loop was started before")
+        self._loop = loop = _new_loop()
+        self._over = loop.create_future()
+        self._thread = threading.Thread(
+            target=self._main, args=(loop, self._over), name=self._name, daemon=True
+        )
+        try:
+            self._thread.start()
+        except BaseException:
+            loop.close()
+            raise
+
+    def submit(self, make: Make, report: Report, name: str = "") -> None:
+        """Run the coroutine that ``make()`` gives, which is called on the loop. From any thread.
+
+        ``report`` is called there too, once: with ``None``, the error, or ``Cancelled``. ``name`` is for the
+        log. Raises ``LocalProtocolError`` when the loop does not run.
+        """
+        self._call(self._begin, make, report, name)
+
+    def stop(self, grace: float) -> list[str]:
+        """Let what runs end within ``grace`` seconds, cancel the rest, and end the thread.
+
+        The names of what was cancelled. A second call with less grace, from another thread, shortens the
+        first. Blocks at most ``LAST_WORDS`` longer than ``grace``; then a coroutine that holds the thread
+        is left behind, and logged.
+        """
+        if self._thread is None or self._loop is None:
+            return []
+        try:
+            self._call(self._wind_up, monotonic() + grace)
+        except LocalProtocolError:
+            pass  # it has ended already
+        if self.inside:
+            return []
+        self._thread.join(grace + 2 * LAST_WORDS)
+        if self._thread.is_alive():
+            log.error("%s does not end: a handler blocks it; what may block belongs in a thread", self._name)
+        return list(self._cut)
+
+    # -- on the loop
+
+    def _main(self, loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]) -> None:
+        try:
+            loop.run_until_complete(over)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    def _call(self, function: Callable[..., None], *args: object) -> None:
+        if self._loop is None:
+            raise LocalProtocolError("this loop was not started")
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            raise LocalProtocolError("this loop has ended") from None
+
+    def _begin(self, make: Make, report: Report, name: str) -> None:
+        assert self._loop is not None
+        assert self._over is not None
+        if self._over.done():
+            report(Cancelled("the loop is ending"))
+            return
+        try:
+            coroutine = make()
+        except Exception as error:  # noqa: BLE001  (a handler's own; it is reported as the others are)
+            report(error)
+            return
+        task = self._loop.create_task(coroutine, name=name or None)
+        self._tasks[task] = None
+        task.add_done_callback(partial(self._ended, report))
+
+    def _ended(self, report: Report, task: asyncio.Task[Any]) -> None:
+        del self._tasks[task]
+        try:
+            report(Cancelled("called off") if task.cancelled() else task.exception())
+        finally:
+            if self._stopping and not self._tasks:
+                self._finish()
+
+    def _wind_up(self, until: float) -> None:
+        self._stopping = True
+        if not self._tasks:
+            self._finish()
+        elif until < self._until and self._loop is not None:
+            self._until = until
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(max(until - monotonic(), 0.0), self._call_off)
+
+    def _call_off(self) -> None:
+        assert self._loop is not None
+        for task in self._tasks:
+            self._cut.append(task.get_name())
+            task.cancel()
+        self._timer = self._loop.call_later(LAST_WORDS, self._finish)
+
+    def _finish(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

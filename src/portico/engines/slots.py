@@ -1,0 +1,142 @@
+"""What the supervisor knows of its workers: the plan, the places, and who stands in them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from time import monotonic
+
+from portico.engines.channel import Channel
+from portico.engines.contract import Listening, Serving
+from portico.engines.loop import Timer
+from portico.engines.scoreboard import Row, State
+from portico.limits import Limits
+
+__all__ = ["Hand", "Outline", "Plan", "Slot", "listeners_of", "requests_of", "resident"]
+
+YOUNG = 5.0
+"""A worker that ends sooner than so many seconds after its start may do so again and again."""
+_AT_ONCE = 3  # young deaths in a row, after which the next replacement has to wait
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+_SPREAD = 0.1  # workers of one age must not all go at once: each bound is up to so much lower
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a process engine was asked for. ``max_memory``: bytes; ``max_age``: seconds."""
+
+    workers: int
+    inner: str
+    forks: int | None = None
+    max_requests: int | None = None
+    max_memory: int | None = None
+    max_age: float | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody has to look at clocks and sizes."""
+        return self.max_memory is not None or self.max_age is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What the supervisor has of the server: all but the handler, which ``find`` brings to a worker."""
+
+    slots: Sequence[Sequence[Listening]]
+    limits: Limits
+    grace: float
+    find: Callable[[], Serving]
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """A place for one worker, and the listeners that whoever stands in it accepts from."""
+
+    number: int
+    listeners: list[Listening]
+    current: Hand | None = None
+    coming: Hand | None = None
+    young_deaths: int = 0
+    retry: Timer | None = None
+    stale: set[Hand] = field(default_factory=set)
+    """Workers of a slot that was given up, until the next one here accepts in their stead."""
+
+    def pause(self) -> float:
+        """Seconds to wait before the next try, after a death."""
+        beyond = self.young_deaths - _AT_ONCE
+        return 0.0 if beyond <= 0 else min(_FIRST_PAUSE * 2.0 ** min(beyond - 1, 16), _LONGEST_PAUSE)
+
+    def rest(self) -> None:
+        """No new try is due any more."""
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None
+
+
+@dataclass(eq=False, slots=True)
+class Hand:
+    """A worker, from its fork to its burial."""
+
+    slot: Slot
+    row: Row
+    channel: Channel
+    plan: Plan
+    pid: int = 0
+    born: float = field(default_factory=monotonic)
+    failure: str = ""
+    expected: bool = False
+    killing: Timer | None = None
+    end: float = field(default=inf)
+    most_memory: float = field(default=inf)
+
+    def __post_init__(self) -> None:
+        if self.plan.max_age is not None:
+            self.end = self.born + self.plan.max_age * _less()
+        if self.plan.max_memory is not None:
+            self.most_memory = self.plan.max_memory * _less()
+
+    @property
+    def young(self) -> bool:
+        return monotonic() - self.born < YOUNG
+
+    @property
+    def state(self) -> State:
+        return self.row.state
+
+    @property
+    def too_much(self) -> str:
+        """Why it should be replaced; empty while it need not."""
+        if monotonic() >= self.end:
+            return f"it has run for {monotonic() - self.born:.0f} s"
+        size = resident(self.pid) if self.most_memory < inf else 0
+        return f"it has grown to {size >> 20} MiB" if size > self.most_memory else ""
+
+    def __str__(self) -> str:
+        return f"worker {self.slot.number} (pid {self.pid})"
+
+
+def requests_of(plan: Plan) -> int | None:
+    """One worker's share of ``max_requests``."""
+    return None if plan.max_requests is None else max(round(plan.max_requests * _less()), 1)
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 when it has ended. Linux only."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def listeners_of(slots: Sequence[Slot]) -> set[Listening]:
+    """Each once, also what is shared."""
+    return {listener for slot in slots for listener in slot.listeners}
+
+
+def _less() -> float:
+    return 1.0 - random.random() * _SPREAD
