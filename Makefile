@@ -15,7 +15,7 @@ help:
 	@echo 'make test    the whole test suite                      (ARGS="-k name" for a part)'
 	@echo 'make lint    ruff and mypy --strict'
 	@echo 'make format  put the sources into the form that lint expects'
-	@echo 'make bench   measure, beside other servers'
+	@echo 'make bench   measure, beside other servers             (ARGS="echo --quick" for a part)'
 	@echo 'make fuzz    the property tests, with many more examples'
 	@echo 'make docs    run every program of README.md and docs/'
 	@echo 'make clean   remove the environments and caches'
@@ -56,7 +56,7 @@ format: $(VENV)/test
 	$(BIN)/ruff format $(PROGRAMS)
 
 bench: $(VENV)/bench
-	$(BIN)/python bench/http.py $(ARGS)
+	$(BIN)/python -m bench $(ARGS)
 
 fuzz: $(VENV)/test
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=3600 $(ARGS)

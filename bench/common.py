@@ -19,10 +19,12 @@ from typing import NoReturn
 __all__ = [
     "Missing",
     "Spread",
+    "Wrong",
     "busy_seconds",
     "compile_c",
     "cpu_seconds",
     "end_on_sigterm",
+    "family",
     "machine",
     "pinned",
     "plain",
@@ -38,6 +40,10 @@ PR_SET_PDEATHSIG = 1
 
 class Missing(Exception):
     """Something that would be measured is not here, or does not start; the text says which and why."""
+
+
+class Wrong(Missing):
+    """It is here, but does not answer as it should."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +120,21 @@ def _last_line(text: str) -> str:
 def cpu_seconds(root: int) -> float:
     """User and system time of a process, of its living descendants, and of those it has reaped."""
     stats = dict(_process_stats())
-    family, grown = {root}, True
+    return sum(int(ticks) for pid in _family(root, stats) for ticks in stats[pid][11:15]) / TICK
+
+
+def family(root: int) -> set[int]:
+    """A process and its living descendants."""
+    return _family(root, dict(_process_stats()))
+
+
+def _family(root: int, stats: Mapping[int, list[str]]) -> set[int]:
+    found, grown = {root}, True
     while grown:
-        more = {pid for pid, fields in stats.items() if int(fields[1]) in family} - family
-        family |= more
+        more = {pid for pid, fields in stats.items() if int(fields[1]) in found} - found
+        found |= more
         grown = bool(more)
-    return sum(int(ticks) for pid in family & stats.keys() for ticks in stats[pid][11:15]) / TICK
+    return found & stats.keys()
 
 
 def busy_seconds(cores: Iterable[int]) -> float:
@@ -167,11 +182,20 @@ def table(rows: Sequence[Sequence[str]], groups: Mapping[int, str], apart: Seque
     groups, and the columns in ``apart``.
     """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    _make_room(widths, groups, [*apart, len(widths)])
     gaps = [0 if i == 0 else 4 if i in groups or i in apart else 2 for i in range(len(widths))]
     above = ""
     for i, name in groups.items():
         above = above.ljust(sum(widths[:i]) + sum(gaps[: i + 1])) + name
     return "\n".join([above, *(_line(row, widths, gaps) for row in rows)])
+
+
+def _make_room(widths: list[int], groups: Mapping[int, str], apart: Sequence[int]) -> None:
+    """Widen the first column of a group that is narrower than its name."""
+    for first, name in groups.items():
+        end = min(i for i in (*groups, *apart) if i > first)
+        lacking = len(name) - sum(widths[first:end]) - 2 * (end - first - 1)
+        widths[first] += max(0, lacking)
 
 
 def _line(row: Sequence[str], widths: Sequence[int], gaps: Sequence[int]) -> str:

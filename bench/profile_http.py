@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from bench.common import machine, table, two_cores
-from bench.load import KINDS, NEW
+from bench.load.requests import KINDS, NEW
 from bench.peers.apps.app_module import BODY, HEADERS, app
 from portico.address import Address
 from portico.engines.contract import RUN, WAIT_READ

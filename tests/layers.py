@@ -17,7 +17,7 @@ from pathlib import Path
 __all__ = ["Import", "Tree", "floor_of", "unit_of", "violations"]
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "limits", "deadline", "address"}),
+    frozenset({"errors", "limits", "deadline", "address", "pace"}),
     frozenset({"engines", "sockets", "sync"}),
     frozenset({"server", "admission"}),
     frozenset({"http", "ftp", "smtp", "rpc"}),

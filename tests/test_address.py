@@ -126,6 +126,14 @@ def test_options_of_a_socket_file() -> None:
     assert Address.parse("unix:/run/x.sock").mode is None
 
 
+def test_an_interface_is_part_of_an_address_for_datagrams() -> None:
+    address = Address.parse("udp://[ff15::1]:0?interface=eth0")
+    assert address.interface == "eth0"
+    assert str(address.with_port(9)) == "udp://[ff15::1]:9?interface=eth0"
+    assert Address.parse(str(address)) == address
+    assert Address.parse("udp://127.0.0.1:9").interface is None
+
+
 # -- what it knows
 
 
@@ -352,6 +360,11 @@ REFUSED = {
     "smtp://h/x": "a path .* has no meaning",
     "tcp://h:80?x=1": "query",
     "http://h/x?y=1": "query",
+    "udp://h:80?mode=600": "the option 'mode' is unknown",
+    "udp://h:80?interface=": "no name of an interface",
+    "udp://h:80?interface=//lo": "no name of an interface",
+    "udp://h:80?interface=lo&interface=lo": "twice",
+    "udp://h:80?interface=../lo": "no name of an interface",
     "http://h?y": "query",
     "http://h/#top": "fragment",
     "http://h/a b": "write as %XX",

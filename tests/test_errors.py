@@ -11,6 +11,7 @@ from portico import errors
 from portico.errors import (
     Cancelled,
     ConnectError,
+    DatagramTooLong,
     EndOfStream,
     HTTPError,
     LimitExceeded,
@@ -82,6 +83,7 @@ def test_errors_carry_their_facts() -> None:
         ConnectError("nobody", [("a", "refused")]),
         ProtocolError("bad", 501),
         LimitExceeded("too long", "line", 431),
+        DatagramTooLong("too long", b"abc", 70000),
         RemoteError("boom", "Traceback"),
     ],
     ids=lambda error: type(error).__name__,

@@ -35,6 +35,8 @@ PACKAGES = {
     "perl": None,
     "sh": None,
     "sleep": None,
+    "telnet": "inetutils-telnet",
+    "telnetd": "inetutils-telnetd",
 }
 
 
@@ -90,7 +92,7 @@ def test_the_package_is_typed() -> None:
 
 def test_importing_portico_is_cheap() -> None:
     """A user of streams pays for no command line, no tables and no event loop."""
-    heavy = {"click", "rich", "asyncio", "cryptography", "multiprocessing"}
+    heavy = {"click", "rich", "asyncio", "cryptography", "greenlet", "multiprocessing", "uvloop"}
     program = f"import sys, portico; print(*sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True

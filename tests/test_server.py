@@ -212,7 +212,6 @@ class Ambiguous:
         (NoHandle, ("tcp://127.0.0.1:0",), "no method handle"),
         (echo, ("tls://127.0.0.1:0",), "needs a certificate"),
         (echo, ("https://127.0.0.1:0",), "needs a certificate"),
-        (echo, ("udp://127.0.0.1:0",), "no server speaks"),
         (echo, ("ftp://127.0.0.1:0",), "no server speaks"),
         (Ambiguous(), ("http://127.0.0.1:0",), "web application"),
     ],

@@ -1,26 +1,16 @@
 /* A small load generator, for machines without wrk.
  *
- *     load PORT CONNECTIONS SECONDS REQUEST-FILE SEED
+ *     load PORT CONNECTIONS SECONDS REQUEST-FILE SEED PATIENCE
  *
  * Each connection has one request under way at a time. Every run of sixteen '@' in the request becomes
  * SEED (eight characters) and a counter (eight hexadecimal digits), so each such request is a new one.
- * Every answer must be a 200 with a Content-Length. Prints one line: counts of answers and of errors.
+ * Every answer must be a 200 with a Content-Length. Prints one line: counts of answers and of errors, and
+ * latencies. A request that has waited for more than PATIENCE seconds at the end is an error, too.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "asking.h"
 
-enum { ROOM = 16384, MARK = 16, MARKS = 8, PATIENCE = 2 };
+enum { ROOM = 16384, MARK = 16, MARKS = 8 };
 
 struct connection {
     int fd;
@@ -29,20 +19,11 @@ struct connection {
     char in[ROOM + 1];
 };
 
-static struct sockaddr_in target = {.sin_family = AF_INET};
 static char request[ROOM + 1], *marks[MARKS];
 static size_t request_size;
-static int mark_count, loop;
-static unsigned long counter, answers, status_errors, connect_errors, read_errors, timeouts;
+static int port, mark_count, loop;
+static unsigned long counter, status_errors, connect_errors, read_errors, timeouts;
 static double now;
-
-static double clock_seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + t.tv_nsec / 1e9;
-}
 
 static int load_request(const char *path, const char *seed)
 {
@@ -76,18 +57,11 @@ static void ask(struct connection *c)
 static void open_connection(struct connection *c)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-    int one = 1;
 
-    c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&target, sizeof target)) {
-        connect_errors++;
-        if (c->fd >= 0)
-            close(c->fd);
-        c->fd = -1; /* given up: a server that refuses is not asked again and again */
+    if ((c->fd = connect_to(port)) < 0) {
+        connect_errors++; /* given up: a server that refuses is not asked again and again */
         return;
     }
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    fcntl(c->fd, F_SETFL, O_NONBLOCK);
     epoll_ctl(loop, EPOLL_CTL_ADD, c->fd, &event);
     ask(c);
 }
@@ -126,7 +100,8 @@ static void receive(struct connection *c)
         read_errors++;
         reopen(c);
     } else if (size && (size_t)size == c->have) {
-        answers++;
+        now = clock_seconds();
+        count_answer(now - c->asked);
         status_errors += c->have < 12 || memcmp(c->in, "HTTP/1.", 7) || memcmp(c->in + 8, " 200", 4);
         ask(c);
     }
@@ -136,15 +111,15 @@ int main(int argc, char **argv)
 {
     struct epoll_event events[256];
     struct connection *all;
-    double start, end;
+    double start, end, patience;
     int count;
 
-    if (argc != 6 || strlen(argv[5]) != MARK / 2 || load_request(argv[4], argv[5])) {
-        fprintf(stderr, "usage: load PORT CONNECTIONS SECONDS REQUEST-FILE SEED\n");
+    if (argc != 7 || strlen(argv[5]) != MARK / 2 || load_request(argv[4], argv[5])) {
+        fprintf(stderr, "usage: load PORT CONNECTIONS SECONDS REQUEST-FILE SEED PATIENCE\n");
         return 2;
     }
-    target.sin_port = htons(atoi(argv[1]));
-    target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    port = atoi(argv[1]);
+    patience = atof(argv[6]);
     count = atoi(argv[2]);
     all = calloc(count, sizeof *all);
     loop = epoll_create1(0);
@@ -161,8 +136,9 @@ int main(int argc, char **argv)
             receive(events[i].data.ptr);
     }
     for (int i = 0; i < count; i++)
-        timeouts += all[i].fd >= 0 && now - all[i].asked > PATIENCE;
-    printf("requests=%lu seconds=%.6f connect=%lu read=%lu status=%lu timeout=%lu\n", answers, now - start,
+        timeouts += all[i].fd >= 0 && now - all[i].asked > patience;
+    printf("requests=%lu seconds=%.6f connect=%lu read=%lu status=%lu timeout=%lu", answers, now - start,
            connect_errors, read_errors, status_errors, timeouts);
+    print_latencies();
     return 0;
 }

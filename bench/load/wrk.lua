@@ -30,8 +30,9 @@ function init(args)
    end
 end
 
-function done(summary)
+function done(summary, latency)
    local e = summary.errors
-   print(string.format("requests=%d seconds=%.6f connect=%d read=%d status=%d timeout=%d",
-      summary.requests, summary.duration / 1e6, e.connect, e.read + e.write, e.status, e.timeout))
+   print(string.format("requests=%d seconds=%.6f connect=%d read=%d status=%d timeout=%d p50_us=%d p99_us=%d max_us=%d",
+      summary.requests, summary.duration / 1e6, e.connect, e.read + e.write, e.status, e.timeout,
+      latency:percentile(50), latency:percentile(99), latency.max))
 end

@@ -4,21 +4,29 @@ Write a plain blocking function once; choose address, engine, wire and gateway w
 """
 
 from portico.address import Address
+from portico.admission import Admission
 from portico.deadline import timeout
 from portico.engines.door import sleep
 from portico.errors import PorticoError, Timeout
 from portico.limits import Limits
 from portico.server import Handler, Server, serve
+from portico.sockets.datagram import Datagrams
+from portico.sockets.datagram_port import Datagram
 from portico.sockets.dial import connect
+from portico.sockets.dial_datagrams import datagrams
 from portico.sockets.listener import Listener, listen
 from portico.sockets.stream import Stream, wait_any
 from portico.sockets.tls import ClientTLS, ServerTLS
+from portico.sync import TaskGroup
 from portico.web.gateways import as_gateway
 from portico.web.mounts import Mounts
 
 __all__ = [
     "Address",
+    "Admission",
     "ClientTLS",
+    "Datagram",
+    "Datagrams",
     "Handler",
     "Limits",
     "Listener",
@@ -27,9 +35,11 @@ __all__ = [
     "Server",
     "ServerTLS",
     "Stream",
+    "TaskGroup",
     "Timeout",
     "as_gateway",
     "connect",
+    "datagrams",
     "listen",
     "serve",
     "sleep",

@@ -19,6 +19,7 @@
     ├── ProtocolError                 the peer broke the protocol; .status is the answer it gets
     ├── LocalProtocolError            our own side tried an illegal move (a bug in the caller)
     ├── LimitExceeded                 more than a limit allows; .limit names it, .status is the answer
+    │   └── DatagramTooLong           a datagram of which only the beginning was taken, .partial
     ├── HTTPError                     an HTTP answer that says no; .response
     ├── AuthenticationError           who is there could not be proved
     └── RemoteError                   code on the other side raised; .traceback
@@ -43,6 +44,7 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "ConnectionLost",
+    "DatagramTooLong",
     "EndOfStream",
     "HTTPError",
     "LimitExceeded",
@@ -160,6 +162,21 @@ class LimitExceeded(PorticoError):
         super().__init__(message)
         self.limit = limit
         self.status = status
+
+
+class DatagramTooLong(LimitExceeded):
+    """A datagram was longer than the limit: ``partial`` is its beginning, ``size`` its whole length.
+
+    The rest is gone. Where the system does not tell the length, ``size`` is that of the beginning.
+    """
+
+    def __init__(self, message: str, partial: bytes = b"", size: int = 0) -> None:
+        super().__init__(message, "datagram", 413)
+        self.partial = partial
+        self.size = size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.partial, self.size)
 
 
 class HTTPError(PorticoError):

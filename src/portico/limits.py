@@ -25,6 +25,14 @@ class Limits:
     read_all: int = 64 << 20
     """What ``read_all`` gathers: a reader that wants more should stream."""
 
+    # Datagrams
+    datagram: int = 65535
+    """Longest datagram that is taken: UDP has no longer ones. What is longer is dropped, or an error."""
+    datagram_memory: int = 16 << 20
+    """What a listener holds of datagrams not handled yet, 4 KiB added for each; then new ones are dropped."""
+    datagram_stall: float = 2.0
+    """A reply that the system has no room for is given up after so long: a flooder may never read."""
+
     # HTTP, sizes
     request_line: int = 8192
     """RFC 9112, 3: recipients should take at least 8000 octets."""
@@ -66,10 +74,18 @@ class Limits:
     """Open connections of one server; beyond it, accepting pauses."""
     backlog: int = 2048
     """Connections that the kernel may hold before they are accepted."""
+    peers: int = 65536
+    """Peers whose rate is remembered (``Admission``), about 10 MiB; who was not seen for longest goes first."""
     queue: int = 1024
     """Requests that wait for a free thread; beyond it they are refused (503)."""
     drain_quiet: float = 5.0
     """While draining: an idle kept connection gets so long for one more request."""
+
+    # Telnet
+    telnet_subnegotiation: int = 4096
+    """Bytes of one subnegotiation: the longest that is in use, an environment, stays below a kilobyte."""
+    telnet_negotiations: int = 10000
+    """Of a whole connection: a login takes twenty, each password that is asked for two more."""
 
     # Programs
     cgi_seconds: float = 60.0

@@ -11,26 +11,33 @@ import errno
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import iscoroutinefunction
 from time import monotonic
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from portico.address import Address
 from portico.address.schemes import SCHEMES
+from portico.admission import Admission, Gate
 from portico.deadline import expiry
 from portico.engines import Engine, door, make_engine
 from portico.engines.contract import Connection, Listening
-from portico.engines.conversation import Conversation
-from portico.errors import ConfigError, ConnectionLost, TLSError
+from portico.engines.conversation import AwaitedConversation, Conversation
+from portico.engines.datagrams import Deliveries
+from portico.errors import ConfigError, ConnectError, ConnectionLost, PorticoError, TLSError
 from portico.limits import Limits
-from portico.sockets.listen import inherited, listen
+from portico.sockets.datagram_listener import DatagramListener
+from portico.sockets.datagram_port import Datagram
+from portico.sockets.listen import bind_error, inherited, listen
 from portico.sockets.pipe import PipeTransport
 from portico.sockets.stream import Stream
 from portico.sockets.tls import ServerTLS
 from portico.sockets.transport import READ, Transport, Waitable, Waiter
 
-__all__ = ["Handler", "Server", "Wire", "register_wire", "serve"]
+__all__ = ["Handler", "Late", "Server", "Wire", "register_wire", "serve"]
 
 log = logging.getLogger("portico.server")
 drain_log = logging.getLogger("portico.drain")
@@ -42,6 +49,7 @@ Wire = Callable[[Any, "Server"], Connector]
 _WIRES: dict[str, Wire] = {}
 _CLAIMS: list[tuple[Callable[[Any], bool], str]] = []
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_OF_A_PROCESS = ("_waiting", "_connectors", "_places", "listeners", "slots")  # of a server's attributes
 _LOG_PAUSE = 5.0  # seconds between two lines about the same trouble
 
 
@@ -53,13 +61,16 @@ def register_wire(name: str, wire: Wire, claims: Callable[[Any], bool] = lambda 
 
 
 class Handler:
-    """A conversation as a class (row R1): subclass, and write ``handle``.
+    """A conversation, or the answer to a datagram, as a class (row R1): subclass, and write ``handle``.
 
-    A new instance for each connection; ``stream``, ``peer`` and ``server`` are set before ``setup()``.
-    ``finish()`` is called whenever ``setup()`` succeeded.
+    A new instance for each connection; ``stream`` (on datagram addresses ``datagram``), ``peer`` and
+    ``server`` are set before ``setup()``. ``finish()`` is called whenever ``setup()`` succeeded.
+    ``truncated = True``: datagrams beyond ``Limits.datagram`` come too, as their beginning.
     """
 
     stream: Stream
+    datagram: Datagram
+    truncated = False
     peer: Address | None
     server: Server
 
@@ -73,14 +84,30 @@ class Handler:
         """After ``handle``, also when it raised."""
 
 
+class Late:
+    """A handler that is still to be loaded: ``Server(Late(load), …, wire="http")``.
+
+    ``load()`` is called once in the process that runs the handler: with ``workers`` and ``forks`` in each
+    worker, so that a reload finds new code. What it raises ends ``start()``.
+    """
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self.load = load
+
+    def __repr__(self) -> str:
+        return f"Late({self.load!r})"
+
+
 class Server:
     """Serves ``handler`` on ``addresses`` until ``stop()``; also a context manager.
 
-    ``engine``: ``inline``, ``threads``, ``threads:N`` or an ``Engine``. ``limits``: see ``Limits``.
-    ``tls``: a ``ServerTLS`` for the addresses that are secure (``tls https``). ``grace``: seconds that
-    ``stop()`` leaves to what is going on. ``wire``: what the bytes look like on plain stream addresses;
-    found out from the handler when not given. Raises ``ConfigError``, ``AddressError``; ``start()``
-    raises ``BindError``.
+    ``engine``: ``inline``, ``threads[:N]``, ``events[:N]``, ``forks[:N]``, ``workers[:N][/ENGINE]`` or an
+    ``Engine``. With the last two ``handler`` runs in other processes, where its module's variables are not
+    ours; ``limits`` and ``admission`` hold for each of them. ``limits``: see ``Limits``. ``tls``: a
+    ``ServerTLS`` for the addresses that are secure (``tls https``). ``grace``: seconds that ``stop()`` leaves
+    to what is going on. ``wire``: what the bytes look like on plain stream addresses; found out from the
+    handler when not given. ``admission``: who may connect. Raises ``ConfigError``,
+    ``AddressError``; ``start()`` raises ``BindError``.
     """
 
     def __init__(
@@ -92,24 +119,30 @@ class Server:
         tls: ServerTLS | None = None,
         grace: float = 10.0,
         wire: str | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits or Limits()
         self.tls = tls
         self.grace = grace
-        self.accepted = 0
+        self.gate = None if admission is None else Gate(admission, self.limits)
         self.access: Callable[..., None] | None = None  # called after each answer by wires that have such
         self.listeners: list[Listening] = []
+        self.slots: list[list[Listening]] = []
         self.addresses: list[Address] = []
         self.cut: list[str] = []
         self._engine = make_engine(engine)
         self._asked = [Address.parse(address) for address in addresses] or inherited()
+        self._given_wire = wire is not None
         self._wire = wire or _claimed_wire(handler)
+        self._accepted = 0
+        self._failure = ""
         self._connectors: dict[str, Connector] = {}
         self._used = False
         self._started = False
         self._stopped = False
         self._waiting: set[Waiter] = set()
+        self._places: dict[Connection, Callable[[], None]] = {}  # of the gate's, and how to give them back
         self._last_log = 0.0
         self._check()
 
@@ -119,29 +152,69 @@ class Server:
         return all(self._wire_of(address) == "stream" for address in self._asked)
 
     @property
+    def awaits(self) -> bool:
+        """Whether handlers may be written with ``async def``."""
+        return self._engine.awaits
+
+    @property
     def connections(self) -> int:
         """How many connections are open."""
         return self._engine.connections
+
+    @property
+    def accepted(self) -> int:
+        """How many connections have been accepted so far."""
+        return self._accepted + self._engine.accepted
+
+    @accepted.setter
+    def accepted(self, number: int) -> None:
+        self._accepted = number
+
+    @property
+    def refused(self) -> Counter[str]:
+        """How many were refused by ``admission``, by reason (see ``Gate``). Of this process: each worker
+        counts for itself, and says in the log whom it refused."""
+        return Counter() if self.gate is None else Counter(self.gate.refused)
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams that were not handled: no room, no thread, too long, lost in the kernel. Of this process."""
+        return sum(each.dropped for each in self.listeners if isinstance(each, DatagramListener))
 
     def start(self) -> Server:
         """Bind every address and begin to serve; returns at once. Raises ``BindError``."""
         if self._used:
             raise ConfigError("this server was started or stopped before; make a new one")
         self._used = True
-        for address in self._asked:
-            self._connector(address.scheme)  # a handler that cannot work is refused now
+        if not self._engine.processes:
+            self.prepare()
         try:
-            for address in self._asked:
-                for listener in listen(address, self.limits.backlog):
-                    self.listeners.append(listener)
-                    self.addresses.append(listener.address)
+            self._bind()
             self._engine.start(self)
         except BaseException:
-            for listener in self.listeners:
-                listener.close()
+            self._close_listeners()
             raise
         self._started = True
         return self
+
+    def _bind(self) -> None:
+        for address in self._asked:
+            for listener in listen(
+                address, self.limits.backlog, self.limits, processes=self._engine.processes
+            ):
+                self.listeners.append(listener)
+                self.addresses.append(listener.address)
+        self.slots = [self.listeners, *([] for _ in range(self._engine.slots - 1))]
+        for slot in self.slots[1:]:
+            for listener in self.listeners:
+                try:
+                    slot.append(listener.again())
+                except OSError as error:
+                    raise bind_error(error, listener.address) from error
+
+    def _close_listeners(self) -> None:
+        for listener in (*self.listeners, *(each for slot in self.slots for each in slot)):
+            listener.close()
 
     def stop(self, grace: float | None = None, quiet: float = 0.0) -> list[str]:
         """Stop: no new connections; what is going on gets ``grace`` seconds (default: the server's).
@@ -151,7 +224,9 @@ class Server:
         deadline in force shortens it too. Called by a handler it returns at once, and goes on beside it.
         """
         if self._started and self._engine.inside:
-            door.spawn(self.stop, grace, quiet, name="stop")  # to wait here would be to wait for ourselves
+            door.THREADS.spawn(
+                self.stop, grace, quiet, name="stop"
+            )  # to wait here would be to wait for ourselves
             return self.cut
         if self._started:
             seconds = min(self.grace if grace is None else grace, expiry() - monotonic())
@@ -162,20 +237,32 @@ class Server:
             waiter.wake()
         return self.cut
 
-    def reload(self) -> None:
-        """Read the certificates anew, for new handshakes; when that fails the old ones stay. Logged.
+    def reload(self) -> str | None:
+        """Read the certificates anew, for new handshakes; when that fails the old ones stay. With ``workers``
+        and ``forks`` the workers are replaced one by one, without losing a connection: a handler that is
+        loaded there (``Late``) is loaded anew, and when it fails to start the old workers go on.
 
-        Files that changed are noticed without this, at a later handshake.
+        ``None``: done; else the reason why not, which is logged. Certificate files that changed are noticed
+        without this, at a later handshake.
         """
+        if self._engine.processes:
+            return self._engine.reload() if self._started else "the server is not serving"
         if self.tls is None:
             log.info("nothing to reload: there are no certificates")
-            return
+            return None
         try:
             self.tls.reload()
         except ConfigError as error:
             log.error("the old certificates stay: %s", error)
-        else:
-            log.info("certificates reloaded")
+            return str(error)
+        log.info("certificates reloaded")
+        return None
+
+    def resize(self, by: int) -> None:
+        """With ``workers``: so many more, or fewer. Returns at once. Raises ``ConfigError`` without them."""
+        if not self._engine.processes:
+            raise ConfigError("only a server with workers can have more or fewer of them")
+        self._engine.resize(by)
 
     def wait(self) -> None:
         """Block until the server has been stopped."""
@@ -201,7 +288,7 @@ class Server:
         ``ready(server)`` is called once it listens. What was cut after ``grace`` seconds is logged and
         returned. In another thread than the main one signals are not touched. Raises as ``start`` does.
         """
-        with _Signals() as signals:
+        with _Signals(self._engine.processes) as signals:
             self.start()
             try:
                 if ready is not None:
@@ -212,6 +299,8 @@ class Server:
                     self.stop(0.0)
         for what in self.cut:
             drain_log.warning("cut %s", what)
+        if self._failure:
+            raise PorticoError(self._failure)
         return self.cut
 
     def __enter__(self) -> Self:
@@ -223,6 +312,11 @@ class Server:
     ) -> None:
         self.stop(0.0 if error is not None else None)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process that is to serve the same: without what belongs to this one."""
+        own = {name: type(self.__dict__[name])() for name in _OF_A_PROCESS}
+        return {**self.__dict__, **own}
+
     def __repr__(self) -> str:
         where = ", ".join(map(str, self.addresses or self._asked))
         state = "stopped" if self._stopped else "serving" if self._started else "new"
@@ -230,22 +324,65 @@ class Server:
 
     # -- what the engine calls
 
+    def prepare(self, answered: Callable[[], None] | None = None) -> None:
+        """Load a late handler, and see that what there is can be served. Raises ``ConfigError``."""
+        if self._engine.processes:
+            self._used = self._started = True  # here, in a worker's copy
+            if self.tls is not None:
+                self.tls.reload()
+        if isinstance(self.handler, Late):
+            self.handler = self.handler.load()
+            self._check_handler()
+        if answered is not None:
+            self.access = _counted(self.access, answered)
+        for address in self._asked:
+            self._connector(address.scheme)  # a handler that cannot work is refused now
+
+    def ended(self, reason: str, cut: Sequence[str]) -> None:
+        """The engine is at its end; ``reason``, when it should not be."""
+        self._failure = reason
+        self.cut += [what for what in cut if what not in self.cut]
+        self._close_listeners()
+        self._used = self._stopped = True
+        for waiter in tuple(self._waiting):
+            waiter.wake()
+
     def connected(self, transport: Transport) -> Connection | None:
-        """Make a connection of an accepted transport."""
-        self.accepted += 1
-        local = transport.local
-        scheme = local.scheme if local is not None else "tcp"
+        """Make a connection of an accepted transport; ``None`` for one that is turned away."""
         try:
-            if scheme in ("tls", "https") and self.tls is not None:
-                transport = self.tls.wrap(transport)
-            return self._connector(scheme)(transport)
+            return self._connect(transport) if self.gate is None else self._admit(self.gate, transport)
         except Exception as error:  # an engine must outlive what one connection meets
             transport.abort()
             log.error("the connection from %s could not be served", transport.peer, exc_info=error)
             return None
 
+    def _admit(self, gate: Gate, transport: Transport) -> Connection | None:
+        peer = transport.peer
+        if gate.enter(peer) is not None:
+            transport.abort()  # a reset: nothing is kept for a peer that will not be served
+            return None
+        try:
+            connection = self._connect(transport)
+        except BaseException:
+            gate.leave(peer)
+            raise
+        self._places[connection] = partial(gate.leave, peer)
+        connection.question = gate.question(peer)
+        return connection
+
+    def _connect(self, transport: Transport) -> Connection:
+        self._accepted += 1
+        local = transport.local
+        scheme = local.scheme if local is not None else "tcp"
+        if scheme in ("tls", "https") and self.tls is not None:
+            transport = self.tls.wrap(transport)
+        return self._connector(scheme)(transport)
+
     def disconnected(self, connection: Connection) -> None:
         """A connection is over."""
+        leave = self._places.pop(connection, None)
+        if leave is not None:
+            leave()
 
     def accept_failed(self, listener: Listening, error: OSError) -> None:
         """Accepting rests for a moment; said once in a while, not each time."""
@@ -270,6 +407,15 @@ class Server:
                 raise ConfigError(f"{address}: no server speaks {name!r}; there are: {', '.join(_WIRES)}")
             if address.secure and self.tls is None:
                 raise ConfigError(f"{address} needs a certificate: pass tls=ServerTLS(certificate=…, key=…)")
+        if isinstance(self.handler, Late):
+            if not self._given_wire:
+                raise ConfigError(
+                    'a handler that is loaded later needs to be told by wire="http" or "stream"'
+                )
+        else:
+            self._check_handler()
+
+    def _check_handler(self) -> None:
         if self.conversations and not callable(self.handler):
             raise ConfigError(f"the handler {self.handler!r} is not callable")
 
@@ -295,16 +441,26 @@ def serve(
     tls: ServerTLS | None = None,
     grace: float = 10.0,
     wire: str | None = None,
+    admission: Admission | None = None,
     ready: Callable[[Server], None] | None = None,
 ) -> list[str]:
     """Serve until SIGTERM or SIGINT: ``Server(…).run(ready)``. Blocks; returns what had to be cut."""
-    server = Server(handler, *addresses, engine=engine, limits=limits, tls=tls, grace=grace, wire=wire)
+    server = Server(
+        handler,
+        *addresses,
+        engine=engine,
+        limits=limits,
+        tls=tls,
+        grace=grace,
+        wire=wire,
+        admission=admission,
+    )
     return server.run(ready)
 
 
 class _Signals:
-    """SIGTERM and SIGINT while serving: the first drains, the second stops now. SIGHUP reads certificates
-    anew; where it is ignored (``nohup``) it stays so.
+    """SIGTERM and SIGINT while serving: the first drains, the second stops now. SIGHUP reloads; where it is
+    ignored (``nohup``) it stays so. With workers, SIGTTIN makes them one more, SIGTTOU one less.
 
     A handler only counts: it may run in the middle of anything. What ends the main thread's wait is the
     interpreter's own note in a pipe: a signal that the kernel gives to another thread, or just before the
@@ -312,16 +468,18 @@ class _Signals:
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
+    STEPS: ClassVar[dict[int, int]] = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
 
-    def __init__(self) -> None:
+    def __init__(self, processes: bool) -> None:
+        self._processes = processes
         self._count = 0
-        self._reload = False
+        self._others: deque[int] = deque()
         self._bell: PipeTransport | None = None
         self._noter = self._noter_before = -1
         self._before: list[tuple[int, Any]] = []
 
     def __enter__(self) -> Self:
-        numbers = [*self.SIGNALS, *_hangups()]
+        numbers = [*self.SIGNALS, *_hangups(), *(self.STEPS if self._processes else ())]
         for number in numbers:
             try:
                 self._before.append((number, signal.signal(number, self._received)))
@@ -346,14 +504,19 @@ class _Signals:
         if number in self.SIGNALS:
             self._count += 1
         else:
-            self._reload = True
+            self._others.append(number)
 
     def _more_than(self, count: int, server: Server) -> bool:
         if self._bell is not None:
             self._bell.recv(64)
-        if self._reload:
-            self._reload = False
-            server.reload()
+        while self._others:
+            number = self._others.popleft()
+            if number in self.STEPS:
+                server.resize(self.STEPS[number])
+            elif self._processes:
+                door.THREADS.spawn(server.reload, name="reload")  # it takes a while, and a stop may come
+            else:
+                server.reload()
         return self._count > count
 
     def wait(self, server: Server) -> None:
@@ -377,6 +540,19 @@ def _hangups() -> list[signal.Signals]:
     return [] if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [hangup]
 
 
+def _counted(access: Callable[..., None] | None, answered: Callable[[], None]) -> Callable[..., None]:
+    """The hook ``access`` that is called after each answer, with a count beside it."""
+    if access is None:
+        return lambda exchange, seconds: answered()
+    write: Callable[..., None] = access
+
+    def both(exchange: object, seconds: float) -> None:
+        answered()
+        write(exchange, seconds)
+
+    return both
+
+
 def _claimed_wire(handler: Any) -> str:
     """The wire that a handler speaks on plain stream addresses; raw streams when nobody claims it."""
     for claims, name in _CLAIMS:
@@ -386,7 +562,11 @@ def _claimed_wire(handler: Any) -> str:
 
 
 def _stream_wire(handler: Any, server: Server) -> Connector:
-    converse = _converse_by_class(handler, server) if isinstance(handler, type) else handler
+    converse = _by_class(handler, server, "stream") if isinstance(handler, type) else handler
+    awaited = iscoroutinefunction(converse) or iscoroutinefunction(getattr(converse, "__call__", None))
+    if awaited and not server.awaits:
+        raise ConfigError(f'{handler!r} is an async function: serve it with engine="events"')
+    conversation = AwaitedConversation if awaited else Conversation
 
     def report(doing: str, peer: object, error: BaseException) -> None:
         if doing == "handshake" or isinstance(error, (TLSError, ConnectionLost)):
@@ -394,23 +574,50 @@ def _stream_wire(handler: Any, server: Server) -> Connector:
         else:
             log.error("the handler of the connection from %s failed: %r", peer, error, exc_info=error)
 
-    return lambda transport: Conversation(transport, converse, server.limits, report)
+    return lambda transport: conversation(transport, converse, server.limits, report)
 
 
-def _converse_by_class(kind: type, server: Server) -> Callable[[Stream], None]:
+def _datagram_wire(handler: Any, server: Server) -> Connector:
+    handle = _by_class(handler, server, "datagram") if isinstance(handler, type) else handler
+    if iscoroutinefunction(handle):
+        raise ConfigError(f"{handler!r} is an async function; a handler of datagrams is a plain one")
+
+    def report(transport: Transport, error: BaseException) -> None:
+        if isinstance(error, (ConnectError, ConnectionLost)):
+            log.info("the datagram from %s: %s", transport.peer, error)  # who asked has gone
+        else:
+            log.error("the handler of the datagram from %s failed: %r", transport.peer, error, exc_info=error)
+
+    return Deliveries(handle, report, truncated=getattr(handler, "truncated", False))
+
+
+def _by_class(kind: Any, server: Server, what: str) -> Callable[[Any], Any]:
+    """A function of a stream or a datagram that makes an instance for it, and lets that handle it."""
     if not callable(getattr(kind, "handle", None)):
         raise ConfigError(f"the handler class {kind.__name__} has no method handle()")
 
-    def converse(stream: Stream) -> None:
-        handler = kind()
-        handler.stream, handler.peer, handler.server = stream, stream.peer, server
+    def made_for(subject: Any) -> Any:
+        handler: Any = kind()
+        setattr(handler, what, subject)
+        handler.peer, handler.server = subject.peer, server
         getattr(handler, "setup", _nothing)()
+        return handler
+
+    def converse(subject: Any) -> None:
+        handler = made_for(subject)
         try:
             handler.handle()
         finally:
             getattr(handler, "finish", _nothing)()
 
-    return converse
+    async def converse_awaited(subject: Any) -> None:
+        handler = made_for(subject)
+        try:
+            await handler.handle()
+        finally:
+            getattr(handler, "finish", _nothing)()
+
+    return converse_awaited if iscoroutinefunction(kind.handle) else converse
 
 
 def _nothing() -> None:
@@ -418,3 +625,4 @@ def _nothing() -> None:
 
 
 register_wire("stream", _stream_wire)
+register_wire("datagram", _datagram_wire)

@@ -1,6 +1,7 @@
 """Locks, events, queues and tasks for code above the engines; the same on every engine."""
 
 from portico.engines.door import Task, run_blocking, sleep, spawn
-from portico.engines.locks import Event, Lock, Queue
+from portico.engines.locks import Event, Guard, Lock, Queue
+from portico.engines.tasks import TaskGroup
 
-__all__ = ["Event", "Lock", "Queue", "Task", "run_blocking", "sleep", "spawn"]
+__all__ = ["Event", "Guard", "Lock", "Queue", "Task", "TaskGroup", "run_blocking", "sleep", "spawn"]

@@ -33,6 +33,7 @@ __all__ = [
     "dial",
     "engine_threads",
     "get",
+    "issue",
     "reset",
     "server_tls",
     "until",
@@ -68,9 +69,14 @@ def authority() -> trustme.CA:
     return _authority[0]
 
 
-def server_tls() -> ServerTLS:
+def issue() -> bytes:
+    """A key with its certificate, for this machine."""
     made = authority().issue_cert("localhost", "127.0.0.1", "::1")
-    return ServerTLS(made.private_key_and_cert_chain_pem.bytes())
+    return bytes(made.private_key_and_cert_chain_pem.bytes())
+
+
+def server_tls() -> ServerTLS:
+    return ServerTLS(issue())
 
 
 def client_tls() -> ClientTLS:

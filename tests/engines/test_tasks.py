@@ -7,6 +7,7 @@ import contextvars
 import gc
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -318,6 +319,31 @@ def test_a_second_cancellation_does_not_leave_a_task_behind(on: On) -> None:
         assert on(body) == ["task"]
 
 
+def test_what_is_called_off_is_cancelled_once(on: On) -> None:
+    cleaned: list[str] = []
+
+    def careful(group: TaskGroup) -> None:
+        try:
+            door.sleep(LONG)
+        finally:
+            door.sleep(0.02)
+            cleaned.append("cleaned")
+
+    def body() -> None:
+        with TaskGroup() as group:
+            for _ in range(3):
+                group.start(careful, group)
+            door.sleep(SOON)
+            for number in range(3):
+                group.start(fail, KeyError(number))
+            door.sleep(LONG)
+
+    for _ in range(3):
+        with timeout(10), pytest.raises(KeyError):
+            on(body)
+    assert cleaned == ["cleaned"] * 9
+
+
 def test_nested_groups_end_inside_out(on: On) -> None:
     ended: list[str] = []
 
@@ -471,6 +497,37 @@ def test_cancel_ends_the_tasks_and_the_block_goes_on(on: On) -> None:
         assert on(body) == "the quickest"
 
 
+def test_a_block_that_starts_more_when_its_group_was_cancelled_ends_without_an_error(on: On) -> None:
+    ended: list[str] = []
+
+    def body() -> str:
+        with TaskGroup(limit=2) as group:
+            group.start(sleeper, ended)
+            while True:
+                with TaskGroup() as inner:
+                    inner.start(int)
+                    group.start(group.cancel)
+                    door.sleep(0.001)
+        return "ended"
+
+    with timeout(10):
+        assert on(body) == "ended"
+
+
+def test_a_failure_while_the_block_starts_tasks_strays_to_no_later_wait(on: On) -> None:
+    def body() -> str:
+        for _ in range(200):
+            with pytest.raises(ValueError, match="x"), TaskGroup(limit=2) as group:  # noqa: PT012
+                while True:
+                    group.start(fail, ValueError("x"))
+            door.sleep(0)
+        door.sleep(0.001)
+        return "went on"
+
+    with timeout(30):
+        assert on(body) == "went on"
+
+
 def test_a_task_cancelled_by_hand_is_no_failure(on: On) -> None:
     def body() -> str:
         with TaskGroup() as group:
@@ -571,6 +628,29 @@ def test_a_generator_that_is_closed_ends_its_group(on: On) -> None:
     with timeout(10):
         on(body)
     assert ended == ["task"]
+
+
+def test_a_generator_may_be_closed_by_another_task(on: On) -> None:
+    ended: list[str] = []
+
+    def generator() -> Iterator[int]:
+        with TaskGroup() as group:
+            group.start(sleeper, ended)
+            group.start(fail, ValueError("x"))
+            yield 1
+
+    def body() -> str:
+        source = generator()
+        assert next(source) == 1
+        with pytest.raises((ValueError, Cancelled)):
+            door.sleep(LONG)  # the failure reaches whoever opened the group
+        with pytest.raises(ValueError, match="x"):
+            door.spawn(source.close).join()
+        door.sleep(0.001)
+        return "closed"
+
+    with timeout(10):
+        assert on(body) == "closed"
 
 
 def test_reading_tasks_are_called_off(on: On) -> None:
@@ -707,3 +787,50 @@ def test_ctrl_c_ends_the_block_and_its_tasks() -> None:
             os.kill(child.pid, signal.SIGINT)
             out, _ = child.communicate(timeout=20)
         assert out == "interrupted 3\n"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_happens_nothing_is_left_and_no_cancellation_strays(on: On, seed: int) -> None:
+    chance = random.Random(seed)
+    running: set[int] = set()
+
+    def work(number: int, depth: int) -> None:
+        running.add(number)
+        try:
+            what = chance.random()
+            if what < 0.15:
+                raise KeyError(number)
+            if what < 0.5 or not depth:
+                door.sleep(chance.random() * 0.01)
+            else:
+                with TaskGroup(limit=chance.choice((None, 1, 3))) as group:
+                    for _ in range(3):
+                        group.start(work, chance.random(), depth - 1)
+                    if chance.random() < 0.1:
+                        group.cancel()
+        finally:
+            running.discard(number)
+
+    def body() -> int:
+        failed = 0
+        for number in range(20):
+            owner = door.spawn(work, number, 3)
+            if chance.random() < 0.4:
+                door.sleep(chance.random() * 0.01)
+                owner.cancel()
+            try:
+                with timeout(chance.choice((None, 0.005, 10))):
+                    owner.join()
+            except (KeyError, Cancelled, Timeout):
+                failed += 1
+                owner.cancel()
+                try:
+                    owner.join()
+                except (KeyError, Cancelled):
+                    pass
+            assert not running
+            door.sleep(0.0001)  # would raise what had strayed
+        return failed
+
+    with timeout(40):
+        assert on(body) > 0

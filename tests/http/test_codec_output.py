@@ -6,6 +6,7 @@ import pytest
 
 from portico.errors import LocalProtocolError
 from portico.http.messages import END, PAUSED, RequestHead
+from portico.http.outgoing import Field
 from portico.http.states import MOVES, Move, Role, State, after
 from tests.http.dialogue import client, events, server
 
@@ -334,16 +335,36 @@ def test_a_cycle_ends_when_both_sides_are_done():
         codec.start_next_cycle()
 
 
-# Ready-made lines
+# Fields that a server adds
+
+DATE = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+DEFAULTS = ((Field.DATE, DATE), (Field.SERVER, "Server: portico\r\n"))
 
 
-def test_ready_lines_go_out_as_they_are():
-    ready = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: portico\r\n"
-    answer = asked().respond(200, "OK", [("A", "b")], b"hello", ready)
-    assert answer == f"HTTP/1.1 200 OK\r\n{ready}A: b\r\nContent-Length: 5\r\n\r\nhello".encode()
-    assert ready.encode() in asked("HEAD").respond(200, "OK", [], b"", ready)
+def test_defaults_go_out_first():
+    answer = asked().respond(200, "OK", [("A", "b")], b"hello", DEFAULTS)
+    assert answer == (
+        f"HTTP/1.1 200 OK\r\n{DATE}Server: portico\r\nA: b\r\nContent-Length: 5\r\n\r\nhello".encode()
+    )
+    assert DATE.encode() in asked("HEAD").respond(200, "OK", [], b"", DEFAULTS)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_default_gives_way_to_a_field_of_that_name_whatever_its_case(method):
+    codec = asked(method)
+    for given in ([("dATE", "never")], [("dATE", "never"), ("SERVER", "x"), ("Content-Length", "0")]):
+        answer = codec.respond(200, "OK", given, b"", DEFAULTS).decode()
+        assert answer.lower().count("date:") == answer.lower().count("server:") == 1
+        assert "dATE: never\r\n" in answer
+        assert ("portico" in answer) is (len(given) == 1)
+        codec.start_next_cycle()
+        codec.feed(f"{method} / HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        events(codec)
+
+
+def test_a_default_with_a_line_end_inside_is_refused():
     with pytest.raises(LocalProtocolError):
-        asked().respond(200, "OK", [], b"", "Server: x\n")
+        asked().respond(200, "OK", [], b"", ((Field.SERVER, "Server: x\n"),))
 
 
 # 100-continue

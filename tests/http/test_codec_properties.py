@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portico.errors import LocalProtocolError
-from portico.http import heads
+from portico.http import fields as lines_kept
 from portico.http.codec import Codec
+from portico.http.framing import FRAMING_FIELDS
 from portico.http.messages import END, NEED_DATA, PAUSED, End, RequestHead, ResponseHead
-from portico.http.states import Role
+from portico.http.states import Role, State
 from portico.limits import Limits
 from tests.http.dialogue import REFUSALS, client, converse, events, server
 
@@ -24,7 +25,7 @@ tokens = st.text(string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~", min_s
 values = st.text(st.characters(max_codepoint=255), max_size=20).map(
     lambda text: re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", text).strip(" \t")
 )
-RESERVED = heads.FRAMING_FIELDS | {"keep-alive", "te", "trailer", "content-encoding", "content-range"}
+RESERVED = FRAMING_FIELDS | {"keep-alive", "te", "trailer", "content-encoding", "content-range"}
 fields = st.lists(st.tuples(tokens.filter(lambda name: name.lower() not in RESERVED), values), max_size=6)
 paths = st.text(string.ascii_letters + string.digits + "/%?=&;:@", max_size=12).map("/".__add__)
 methods = st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "X-METHOD"])
@@ -102,9 +103,7 @@ def test_client_and_server_agree_about_any_conversation_however_it_is_cut(conver
         head, end, body = drain(far, cut(request_bytes(near, message), places))
         assert isinstance(head, RequestHead)
         assert (head.method, head.target) == (message["method"], message["target"])
-        assert [one for one in head.headers if one[0] not in heads.FRAMING_FIELDS] == lowered(
-            message["request"]
-        )
+        assert [one for one in head.headers if one[0] not in FRAMING_FIELDS] == lowered(message["request"])
         assert body == b"".join(message["sent"])
         assert isinstance(end, End)
         assert list(end.trailers) == ([] if message["counted"] else lowered(message["trailers"]))
@@ -112,9 +111,7 @@ def test_client_and_server_agree_about_any_conversation_however_it_is_cut(conver
         head, end, body = drain(near, cut(response_bytes(far, message), places))
         assert isinstance(head, ResponseHead)
         assert head.status == message["status"]
-        assert [one for one in head.headers if one[0] not in heads.FRAMING_FIELDS] == lowered(
-            message["response"]
-        )
+        assert [one for one in head.headers if one[0] not in FRAMING_FIELDS] == lowered(message["response"])
         bodiless = message["status"] in (204, 304) or message["method"] == "HEAD"
         assert body == (b"" if bodiless else b"".join(message["answer"]))
         assert end is END
@@ -291,24 +288,146 @@ def judged(codec: Codec, raw: bytes) -> object:
     return head.method, head.target, head.version, head.headers, head.raw, facts, [str(one) for one in rest]
 
 
-def test_a_repeated_head_is_another_object_with_its_own_headers():
+def test_a_repeated_head_cannot_be_spoiled_for_the_next():
     codec = server()
-    first = second = None
-    for _ in range(2):
-        codec.feed(valid)
-        first, second = second, codec.next_event()
+    heads = []
+    for _ in range(3):
+        heads.append(codec.receive(valid))
+        heads[-1].headers.append(("x", "y"))
         codec.respond(200, "OK", [], b"")
         codec.start_next_cycle()
-    assert (first.repeated, second.repeated) == (False, True)
-    first.headers.append(("x", "y"))
-    second.headers.clear()
-    codec.feed(valid)
-    assert codec.next_event().headers == [("host", "h"), ("accept", "*/*")]
+    assert [head.changed for head in heads] == [None, (), ()]
+    assert [head.headers for head in heads] == [[("host", "h"), ("accept", "*/*")]] * 3
+
+
+NAMES = ["Host", "Cookie", "X-Trace", "accept", "X-Trace", "Content-Length", "Connection", "Expect"]
+GOOD = ["h", "a=b", " a\t", "", "\xe9\xad", "0", "close", "keep-alive", "x" * 70]
+BAD = ["\0", "a\rb", "a\nb", "a\r\n b", "\x7f", "a\r\nHost: g", "a b", "\r\n\r\nGET"]
+STARTS = [
+    "GET / HTTP/1.1",
+    "GET /a?b HTTP/1.1",
+    "GET / HTTP/1.0",
+    "GET http://g/ HTTP/1.1",
+    "POST / HTTP/1.1",
+]
+
+heads_alike = st.lists(st.sampled_from(NAMES), max_size=6).flatmap(
+    lambda names: st.lists(
+        st.tuples(
+            st.sampled_from([STARTS[0]] * 9 + STARTS),
+            st.tuples(*[st.sampled_from([GOOD[1]] * 5 + GOOD * 2 + BAD) for _ in names]),
+            st.booleans(),
+        ).map(lambda drawn: block_of(names, *drawn)),
+        min_size=2,
+        max_size=9,
+    )
+)
+
+
+def block_of(names: list[str], start: str, given_values: tuple[str, ...], lower: bool) -> bytes:
+    lines = [f"{name}: {value}" for name, value in zip(names, given_values, strict=True)]
+    text = "\r\n".join([start, "Host: h", *(lines[::-1] if lower else lines), "", ""])
+    return text.encode("latin-1")
+
+
+@settings(max_examples=400, deadline=None)
+@given(heads_alike, st.booleans())
+def test_heads_of_one_shape_are_judged_like_any_other(blocks, alone):
+    remembering, forgetting = server(), server(memo=False)
+    known = None
+    for raw in blocks:
+        more = raw if alone else raw + valid
+        verdict, head = received(remembering, more)
+        assert verdict == received(forgetting, more)[0]
+        if head is None or not forgetting.keep_alive:
+            break
+        known = follow(known, head)
+        for codec in (remembering, forgetting):
+            codec.start_next_cycle()
+        if not alone:
+            after, second = received(remembering, b"")
+            assert after == received(forgetting, b"")[0]
+            if second is None:
+                break
+            known = follow(known, second)
+            for codec in (remembering, forgetting):
+                codec.start_next_cycle()
+
+
+def received(codec: Codec, raw: bytes) -> tuple[object, RequestHead | None]:
+    """What a server makes of a request that comes in one piece; its body, if it has one, stays away."""
+    try:
+        head = codec.receive(raw) if raw else codec.next_event()
+        rest = events(codec) if isinstance(head, RequestHead) else []
+    except REFUSALS as error:
+        return (str(error), getattr(error, "status", None)), None
+    if not isinstance(head, RequestHead):
+        return head, None
+    if codec.their_state is State.BODY:
+        codec.close_after()
+    said = codec.respond(200, "OK", [], b"")
+    return (head.method, head.target, head.version, head.headers, head.raw, head.facts, str(rest), said), head
+
+
+def follow(known: dict[str, str] | None, head: RequestHead) -> dict[str, str]:
+    """What somebody who derives from heads knows, told only what has changed."""
+    if head.changed is None or known is None:
+        return dict(head.fields)
+    known = {**known, **dict(head.changed)}
+    assert known == dict(head.fields)
+    return known
+
+
+def test_a_few_fields_that_change_are_told_and_others_end_what_was_known():
+    codec = server()
+
+    def ask(*lines: str) -> tuple[tuple[str, str], ...] | None:
+        head = codec.receive("\r\n".join(["GET / HTTP/1.1", "Host: h", *lines, "", ""]).encode())
+        codec.respond(200, "OK", [], b"")
+        codec.start_next_cycle()
+        return head.changed
+
+    assert ask("A: 1", "Cookie: 1") is None
+    assert ask("A: 1", "Cookie: 2") == (("cookie", "2"),)
+    assert ask("A: 1", "Cookie: 3") == (("cookie", "3"),)
+    assert ask("A: 2", "Cookie: 3") == (("a", "2"), ("cookie", "3"))
+    assert ask("A: 2", "Cookie: 3") == (("a", "2"), ("cookie", "3"))
+    assert ask("A: 1", "Cookie: 1") == (("a", "1"), ("cookie", "1"))
+    assert ask("A: 1", "Cookie: 1", "B: 1") is None
+    assert ask("A: 1", "Cookie: 1", "B: 1") == ()
+    assert ask("A: 1", "A: 1", "B: 1") is None
+    assert ask("A: 1", "A: 2", "B: 1") is None
+
+
+def test_what_frames_a_message_is_never_told_as_changed():
+    codec = server()
+    for length in (b"1", b"2", b"3", b"3"):
+        codec.feed(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %b\r\n\r\n" % length + b"x" * int(length))
+        head = codec.next_event()
+        assert head.body_length == int(length)
+        assert head.changed is None or length == b"3"
+        events(codec)
+        codec.respond(200, "OK", [], b"")
+        codec.start_next_cycle()
+
+
+def test_heads_that_have_nothing_in_common_are_soon_not_kept():
+    codec = server()
+    for number in range(12):
+        codec.receive(b"GET / HTTP/1.1\r\nHost: h\r\nX-%d: a\r\n\r\n" % number)
+        codec.respond(200, "OK", [], b"")
+        codec.start_next_cycle()
+        assert (codec._parser.whole is None) is (number >= 5)
+    for _ in range(30):
+        head = codec.receive(valid)
+        codec.respond(200, "OK", [], b"")
+        codec.start_next_cycle()
+    assert head.changed == ()
 
 
 def test_only_lines_without_secrets_are_kept_and_not_many():
     secrets = b"Cookie: a=1\r\nAuthorization: b\r\nProxy-Authorization: c\r\nX-Api-Key: d\r\n"
-    kept = heads._lines
+    kept = lines_kept._lines
     for number in range(3000):
         codec = server()
         unique = b"User-Agent: %d\r\nAccept: %s\r\n" % (number, b"x" * 300)
@@ -317,14 +436,15 @@ def test_only_lines_without_secrets_are_kept_and_not_many():
         assert len(kept) <= 1024
     assert kept
     assert all(len(line) <= 256 for line in kept)
-    assert {name for name, _ in kept.values()} <= heads.STABLE_FIELDS
+    assert {name for name, _ in kept.values()} <= lines_kept.STABLE_FIELDS
     assert (
-        not {"cookie", "authorization", "proxy-authorization", "set-cookie", "referer"} & heads.STABLE_FIELDS
+        not {"cookie", "authorization", "proxy-authorization", "set-cookie", "referer"}
+        & lines_kept.STABLE_FIELDS
     )
 
 
 def test_names_that_are_remembered_are_bounded():
     for number in range(2000):
-        heads.parse_fields(b"X-%d: a\r\n%s: b\r\n\r\n" % (number, b"y" * 200), 10)
-    assert len(heads._names) <= 1024
-    assert max(map(len, heads._names)) <= 64
+        lines_kept.parse_fields(b"X-%d: a\r\n%s: b\r\n\r\n" % (number, b"y" * 200), 10)
+    assert len(lines_kept._names) <= 1024
+    assert max(map(len, lines_kept._names)) <= 64

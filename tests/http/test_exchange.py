@@ -26,7 +26,7 @@ class Connection:
 
 
 def exchange(target="/", method="GET", headers=()):
-    return Exchange(Connection(), RequestHead(method, target, "HTTP/1.1", list(headers)))
+    return Exchange(Connection(), RequestHead.of(method, target, headers))
 
 
 def run(answer, raw=None):
@@ -79,7 +79,7 @@ def test_a_target_is_path_and_query(target, path, query):
     ],
 )
 def test_the_authority_is_that_of_the_target_before_that_of_host(method, target, host, authority):
-    head = RequestHead(method, target, "HTTP/1.1", [("host", value) for value in host])
+    head = RequestHead.of(method, target, [("host", value) for value in host])
     assert head.authority == authority
 
 

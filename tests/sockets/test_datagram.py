@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import errno
 import os
 import socket
@@ -658,6 +659,30 @@ def test_on_a_hub_one_thread_talks_to_many_and_a_flood_starves_nobody() -> None:
         return answers
 
     assert run(main, engine="events") == [b"%d" % number for number in range(50)]
+
+
+def test_inside_asyncio_the_same_code_is_awaited() -> None:
+    from portico import aio
+
+    def ask(where: Address, data: bytes) -> bytes:
+        with datagrams(where) as there:
+            there.send(data)
+            return there.receive().data
+
+    def echo(here: Datagrams) -> None:
+        for each in here:
+            each.reply(each.data)
+
+    async def main() -> list[bytes]:
+        with datagrams(local="udp://127.0.0.1:0") as here:
+            echoing = asyncio.create_task(aio.run(echo, here))
+            asked = [aio.run(ask, here.local, b"%d" % number) for number in range(20)]
+            answers = await asyncio.gather(*asked)
+            here.close()
+            await echoing
+        return answers
+
+    assert asyncio.run(main()) == [b"%d" % number for number in range(20)]
 
 
 # -- a foreign peer

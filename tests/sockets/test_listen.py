@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import select
 import socket
 import stat
 import subprocess
@@ -597,3 +598,47 @@ def test_a_program_started_by_a_service_manager_serves_what_it_was_given() -> No
                 assert client.makefile("rb").read() == b"activated"
             child.communicate("")
         assert child.returncode == 0
+
+
+# -- for several processes
+
+
+def test_each_process_gets_a_queue_of_its_own_at_the_same_port() -> None:
+    [first] = module.listen(Address.parse("tcp://127.0.0.1:0"), 16, processes=True)
+    second = first.again()
+    try:
+        assert second is not first
+        assert second.address == first.address
+        served = set()
+        for _ in range(200):
+            with socket.create_connection(("127.0.0.1", first.address.port or 0)):
+                select.select([first.fileno(), second.fileno()], [], [], 10)
+                for number, listener in enumerate((first, second)):
+                    transport = listener.accept()
+                    if transport is not None:
+                        transport.close()
+                        served.add(number)
+            if len(served) == 2:
+                break
+        assert served == {0, 1}
+    finally:
+        second.close()
+        first.close()
+
+
+def test_a_port_of_several_processes_is_not_shared_with_another_server() -> None:
+    [first] = module.listen(Address.parse("tcp://127.0.0.1:0"), 16, processes=True)
+    second = first.again()
+    for processes in (True, False):
+        with pytest.raises(BindError, match="in use"):
+            module.listen(first.address, 16, processes=processes)
+    second.close()
+    first.close()
+
+
+def test_a_borrowed_listener_leaves_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    [listener] = module.listen(Address.parse(f"unix:{path}"), 16, processes=True)
+    assert listener.again() is listener
+    listener.disown().close()
+    assert path.is_socket()

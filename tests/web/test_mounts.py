@@ -137,12 +137,12 @@ class Connection:
     raw=st.lists(st.sampled_from(["a", "b", "%61", "%2F", "/", ".", "%", "%2", "%zz", "%C3%A9"]), max_size=8)
 )
 def test_mount_and_rest_are_the_whole_path_however_it_is_escaped(raw):
-    exchange = Exchange(Connection(), RequestHead("GET", "/" + "".join(raw), "HTTP/1.1", []))
+    exchange = Exchange(Connection(), RequestHead.of("GET", "/" + "".join(raw)))
     mount = site("/", "/a", "/a/b", "/%25", "/%C3%A9", "/%25zz").find(exchange)
     exchange.mount = mount.prefix
     assert exchange.mount + exchange.path_info == exchange.path
     assert exchange.raw_path.endswith(exchange.raw_path_info)
-    inner = Exchange(Connection(), RequestHead("GET", "/" + exchange.raw_path_info, "HTTP/1.1", []))
+    inner = Exchange(Connection(), RequestHead.of("GET", "/" + exchange.raw_path_info))
     assert inner.path == "/" + exchange.path_info
 
 

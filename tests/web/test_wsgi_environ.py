@@ -229,13 +229,19 @@ def site(seen):
 BLOCKS = [
     [],
     ["Cookie: secret=1"],
+    ["Cookie: secret=2"],
     ["Cookie: secret=1", "X: y"],
+    ["Cookie: secret=2", "X: y"],
+    ["Cookie: secret=2", "X: z"],
     ["X: y", "X: z"],
+    ["X: z", "X: z"],
     ["X_Y: z"],
+    ["X_Y: y"],
     ["Content-Type: text/plain"],
     ["Authorization: Basic xyz", "Accept: */*"],
     ["Connection: keep-alive", "Accept: */*"],
     ["Proxy: x", "Te: trailers"],
+    ["Proxy: y", "Te: trailers"],
 ]
 REQUESTS = st.tuples(
     st.sampled_from(["/a", "/a/x?q", "/b", "/b/%41", "/c", "/d", "/nowhere", "http://other.example/a"]),
@@ -267,6 +273,19 @@ def test_an_environment_is_the_same_on_a_used_connection_as_on_a_fresh_one(reque
         alone.close()
     wire.close()
     assert kept == fresh
+
+
+def test_what_changed_while_another_mount_answered_is_not_missed():
+    seen = []
+    wire = Wire(site(seen))
+    for target, cookie, x in ["a11", "a11", "a21", "c32", "a33", "a31", "c33", "a33", "a33", "b44", "b45"]:
+        wire.ask(get(f"/{target}", f"Cookie: {cookie}", f"X: {x}"))
+    wire.close()
+    told = [(environ["HTTP_COOKIE"], environ["HTTP_X"]) for environ in seen]
+    assert told == [tuple(pair) for pair in ["11", "11", "21", "33", "31", "33", "33"]] + [
+        ("4", "b's"),
+        ("4", "b's"),
+    ]
 
 
 def test_headers_seen_by_another_mount_in_between_do_not_linger():

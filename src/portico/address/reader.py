@@ -108,12 +108,12 @@ def _url(scheme: str, rest: str) -> Parts:
     if "#" in rest:
         raise AddressError("a fragment (#) has no place in an address; in a file's name, write %23")
     if kind.place == "host":
-        return scheme, *_authority_path(scheme, kind, rest), ()
+        return scheme, *_authority_path(scheme, kind, rest)
     place, mark, query = rest.partition("?")
     return scheme, "", None, _PLACES[kind.place](place), _options(kind, query) if mark else ()
 
 
-def _authority_path(scheme: str, kind: Scheme, rest: str) -> tuple[str, int | None, str]:
+def _authority_path(scheme: str, kind: Scheme, rest: str) -> tuple[str, int | None, str, Options]:
     if not rest.startswith("//"):
         raise AddressError(f"// is missing after {scheme}:")
     before_query, mark, query = rest[2:].partition("?")
@@ -121,11 +121,11 @@ def _authority_path(scheme: str, kind: Scheme, rest: str) -> tuple[str, int | No
     if "@" in authority or ("@" in path + query and not (kind.has_path and _has_number(authority))):
         raise AddressError(_USER)
     host, port = _host_port(authority, scheme)
-    if mark:
+    if mark and not kind.options:
         raise AddressError("a query (?) belongs to a request, not to an address")
     if slash and not kind.has_path:
         raise AddressError(f"a path (/{path}) has no meaning after {scheme}://host:port")
-    return host, port, _url_path(slash + path)
+    return host, port, _url_path(slash + path), _options(kind, query) if mark else ()
 
 
 def _has_number(authority: str) -> bool:
@@ -225,7 +225,10 @@ def _descriptor(text: str) -> str:
 
 
 def _interface(text: str) -> str:
-    name = text.removeprefix("//")
+    return _interface_name(text.removeprefix("//"))
+
+
+def _interface_name(name: str) -> str:
     if not _INTERFACE.fullmatch(name) or name in (".", ".."):
         raise AddressError(f"{name!r} is no name of an interface (1 to 15 letters, digits, dots, hyphens)")
     return name
@@ -248,7 +251,7 @@ def _options(kind: Scheme, query: str) -> Options:
             raise AddressError(f"the option {name!r} is unknown ({known})")
         if name in found:
             raise AddressError(f"the option {name!r} stands there twice")
-        found[name] = _mode(value)
+        found[name] = _OPTIONS[name](value)
     return tuple(sorted(found.items()))
 
 
@@ -256,6 +259,9 @@ def _mode(text: str) -> str:
     if not _MODE.fullmatch(text):
         raise AddressError(f"the mode {text!r} is not three octal digits such as 660")
     return text[-3:]
+
+
+_OPTIONS: dict[str, Callable[[str], str]] = {"mode": _mode, "interface": _interface_name}
 
 
 # -- other forms

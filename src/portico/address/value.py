@@ -23,7 +23,7 @@ _READABLE = "/@:~+=,!$&'()*;"
 class Address:
     """One endpoint. Make it with ``Address.parse``; equal addresses mean the same place.
 
-    ``scheme``: one of ``tcp tls udp unix unixgram http https ftp smtp rpc memory fd packet``.
+    ``scheme``: one of ``tcp tls udp unix unixgram http https telnet ftp smtp rpc memory fd packet``.
     ``host``: an IP literal without brackets or a lower-case ASCII name; empty is every interface.
     ``port``: ``0`` lets the system pick one; ``None`` where there are no ports.
     ``path``: the URL path (``""`` for the root), the socket file (``@name`` in the abstract
@@ -110,6 +110,11 @@ class Address:
         return None if text is None else int(text, 8)
 
     @property
+    def interface(self) -> str | None:
+        """The network interface asked for datagrams (``?interface=eth0``)."""
+        return dict(self.options).get("interface")
+
+    @property
     def fd(self) -> int | None:
         """The descriptor's number of an ``fd://`` address."""
         return int(self.path) if self.scheme == "fd" else None
@@ -134,11 +139,16 @@ class Address:
     def __str__(self) -> str:
         place = SCHEMES[self.scheme].place
         if place == "host":
-            return f"{self.scheme}://{self.authority}{self.path}"
+            query = f"?{self._query}" if self.options else ""
+            return f"{self.scheme}://{self.authority}{self.path}{query}"
         mark = "//" if place in ("descriptor", "interface") else ""
-        query = "&".join(f"{name}={value}" for name, value in self.options)
+        query = f"?{self._query}" if self.options else ""
         path = quote(self.path.encode("utf-8", "surrogateescape"), safe=_READABLE)
-        return f"{self.scheme}:{mark}{path}{'?' if query else ''}{query}"
+        return f"{self.scheme}:{mark}{path}{query}"
+
+    @property
+    def _query(self) -> str:
+        return "&".join(f"{name}={value}" for name, value in self.options)
 
     def __repr__(self) -> str:
         return f"<Address {self}>"

@@ -20,11 +20,17 @@ access = logging.getLogger("portico.access")
 
 
 class _Lines(logging.Formatter):
-    """``12:30:59 warning portico.server: message``; what a peer put into it stays in its line."""
+    """``12:30:59 warning portico.server: message``; what a peer put into it stays in its line.
+
+    Other processes than the first say who they are: ``portico.server[worker 2, 4711]``.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         when = self.formatTime(record, "%H:%M:%S")
-        return f"{when} {record.levelname.lower()} {record.name}: {one_line(record.message)}"
+        who = (
+            "" if record.processName in ("MainProcess", None) else f"[{record.processName}, {record.process}]"
+        )
+        return f"{when} {record.levelname.lower()} {record.name}{who}: {one_line(record.message)}"
 
 
 @contextmanager

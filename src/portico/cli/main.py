@@ -20,6 +20,8 @@ __all__ = ["COMMANDS", "cli", "main", "run"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("portico.cli.serve", "Folders, WSGI applications, CGI programs and handlers, at addresses."),
+    "connect": ("portico.cli.connect", "Talk with whatever listens at an address, by hand or by pipe."),
+    "listen": ("portico.cli.listen", "Wait for somebody at an address, and talk."),
     "lookup": ("portico.cli.lookup", "Names to addresses and back, services to ports and back."),
 }
 """Each command's module, where it has the command's name, and what it does in one line."""

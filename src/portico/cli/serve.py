@@ -12,11 +12,10 @@ import click
 from portico.address import Address
 from portico.cli.logs import log_access, logging_to_stderr
 from portico.cli.manners import Command, json_option
-from portico.cli.serve_options import read_addresses, read_limits, read_tls
-from portico.cli.targets import Folders, Served, make_served
+from portico.cli.serve_options import read_addresses, read_admission, read_engine, read_limits, read_tls
+from portico.cli.targets import Folders, Served, look_at, make_served
 from portico.errors import BindError, ConfigError, ResolveError
 from portico.server import Server
-from portico.web.mounts import Mounts
 
 __all__ = ["serve"]
 
@@ -30,11 +29,20 @@ class _Asked:
 
     at: Sequence[str]
     engine: str
+    workers: int | None
+    max_requests: int | None
+    max_memory: str | None
+    max_age: float | None
     cert: str | None
     key: str | None
     tls: str | None
     grace: float
     limit: Sequence[str]
+    allow: Sequence[str]
+    deny: Sequence[str]
+    max_connections: int | None
+    max_per_peer: int | None
+    rate: str | None
     listing: bool
     hidden: bool
     spa: bool
@@ -62,8 +70,18 @@ def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
     "(LISTEN_FDS) are used.",
 )
 @click.option(
-    "--engine", default="threads", show_default=True, metavar="SPEC", help="threads, threads:N or inline."
+    "--engine",
+    default="threads",
+    show_default=True,
+    metavar="SPEC",
+    help="threads[:N], events[:N], inline, forks[:N] (a process for each connection), workers[:N][/ENGINE].",
 )
+@click.option("--workers", type=int, metavar="N", help="So many processes: short for workers:N/ENGINE.")
+@click.option(
+    "--max-requests", type=int, metavar="N", help="Replace a worker after so many requests, losing nothing."
+)
+@click.option("--max-memory", metavar="SIZE", help="And when it holds more memory, as in 300M or 2G.")
+@click.option("--max-age", type=float, metavar="S", help="And after so many seconds.")
 @click.option("--cert", metavar="FILE", help="Certificate chain (PEM) for https and tls addresses.")
 @click.option("--key", metavar="FILE", help="Its private key, where it is not in the same file.")
 @click.option("--tls", type=click.Choice(["self-signed"]), help="A certificate for development instead.")
@@ -75,6 +93,25 @@ def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
     show_default=True,
     metavar="S",
     help="At the end, seconds for what is going on.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="NETWORK",
+    help="Let only these in: 10.0.0.0/8, 2001:db8::/32, an address, or unix; more than once if wanted.",
+)
+@click.option("--deny", multiple=True, metavar="NETWORK", help="Keep these out, whoever else is let in.")
+@click.option(
+    "--max-connections", type=int, metavar="N", help="Refuse more than so many connections at once."
+)
+@click.option(
+    "--max-per-peer", type=int, metavar="N", help="And more than so many of one peer (IPv6: of one /64)."
+)
+@click.option(
+    "--rate",
+    metavar="N/UNIT[:BURST]",
+    help="New connections of one peer: 10/s, 100/m, 5000/h; 10/s:50 lets 50 come at once. With workers "
+    "these counts belong to each.",
 )
 @click.option("--limit", multiple=True, metavar="NAME=VALUE", help="A limit, such as body=1000000 or idle=5.")
 @click.option(
@@ -104,7 +141,9 @@ def serve(target: Sequence[str], **options: object) -> None:
       portico serve site /app=wsgi:shop:app /cgi-bin=cgi:scripts
       portico serve site --at https://:8443 --tls self-signed
 
-    The first signal lets running requests finish, within --grace seconds; a second one stops at once.
+    The first signal lets running requests finish, within --grace seconds; a second one stops at once. SIGHUP
+    reads certificates anew; with workers it replaces them one by one, with the code as it is then, and
+    SIGTTIN and SIGTTOU make them one more or less.
     """
     asked = _Asked(**options)  # type: ignore[arg-type]
     with logging_to_stderr(asked.verbose):
@@ -119,17 +158,21 @@ def _make_server(targets: Sequence[str], asked: _Asked) -> tuple[Server, Served]
     _check_folder()
     limits = read_limits(asked.limit)
     folders = Folders(asked.listing, asked.hidden, "index.html" if asked.spa else None)
-    served = make_served(targets, folders)
+    engine = read_engine(asked.engine, asked.workers, asked.max_requests, asked.max_memory, asked.max_age)
+    # With workers, this process and their supervisor never load what is served: each new worker does.
+    served = (look_at if engine.processes else make_served)(targets, folders)
     addresses = read_addresses(asked.at, served.wire)
+    admission = read_admission(asked.allow, asked.deny, asked.max_connections, asked.max_per_peer, asked.rate)
     tls = read_tls(addresses, asked.cert, asked.key, asked.tls)
     server = Server(
         served.handler,
         *addresses,
-        engine=asked.engine,
+        engine=engine,
         limits=limits,
         tls=tls,
         grace=asked.grace,
         wire=served.wire,
+        admission=admission,
     )
     if asked.access_log:
         server.access = log_access
@@ -160,11 +203,10 @@ def _announce(server: Server, served: Served, json: bool) -> None:
 
 
 def _facts(server: Server, served: Served) -> dict[str, object]:
-    mounts = served.handler if isinstance(served.handler, Mounts) else ()
     return {
         "pid": os.getpid(),
         "addresses": [_shown(address, served.wire) for address in server.addresses],
-        "mounts": {each.prefix or "/": each.gateway.name for each in mounts},
+        "mounts": served.mounts,
         "fingerprint": None if server.tls is None else server.tls.fingerprint,
     }
 

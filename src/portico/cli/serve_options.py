@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 
 from portico.address import Address
+from portico.admission import Admission
+from portico.engines import Engine, make_engine
+from portico.engines.workers import Forks, Workers
 from portico.errors import ConfigError
 from portico.limits import Limits
 from portico.sockets.listen import inherited
 from portico.sockets.tls import ServerTLS
 
-__all__ = ["read_addresses", "read_limits", "read_tls"]
+__all__ = ["read_addresses", "read_admission", "read_engine", "read_limits", "read_tls"]
 
 log = logging.getLogger("portico.serve")
 
@@ -90,6 +94,69 @@ def _self_signed(hosts: Sequence[str], alpn: Sequence[str]) -> ServerTLS:
         made = ServerTLS.self_signed(names, directory=None, alpn=alpn)
         log.warning("the certificate lasts only for this run: %s", error)
         return made
+
+
+def read_admission(
+    allow: Sequence[str],
+    deny: Sequence[str],
+    max_connections: int | None,
+    max_per_peer: int | None,
+    rate: str | None,
+) -> Admission | None:
+    """The rules of admission; ``None`` without any. Raises ``ConfigError``."""
+    if not (allow or deny or rate is not None or max_connections is not None or max_per_peer is not None):
+        return None
+    try:
+        return Admission(
+            allow=allow or None,
+            deny=deny,
+            max_connections=max_connections,
+            max_per_peer=max_per_peer,
+            rate=rate,
+        )
+    except ConfigError as error:
+        # The name of the argument comes first; as an option it is spelt with hyphens.
+        name, _, words = str(error).partition(" ")
+        raise ConfigError(f"--{name.replace('_', '-')} {words}") from error
+
+
+def read_engine(
+    engine: str,
+    workers: int | None,
+    max_requests: int | None,
+    max_memory: str | None,
+    max_age: float | None,
+) -> Engine:
+    """``--engine`` and what may be said of workers. Raises ``ConfigError``."""
+    name, _, inner = engine.partition("/")
+    kind, _, count = name.partition(":")
+    if workers is not None:
+        if kind in ("workers", "forks"):
+            raise ConfigError(f"--engine {engine} says already how many processes: leave out --workers")
+        inner = engine
+    bounds = {"max_requests": max_requests, "max_memory": _read_size(max_memory), "max_age": max_age}
+    if all(value is None for value in bounds.values()) and workers is None:
+        return make_engine(engine)
+    make_engine(engine)  # first of all it must be one
+    if workers is not None or kind == "workers":
+        many = workers if workers is not None else int(count) if count else None
+        return Workers(many, inner or "threads", **bounds)  # type: ignore[arg-type]
+    if kind == "forks":
+        return Forks(int(count) if count else None, **bounds)  # type: ignore[arg-type]
+    option = next(name for name, value in bounds.items() if value is not None).replace("_", "-")
+    raise ConfigError(f"--{option} is for workers, and there are none: add --workers N")
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def _read_size(text: str | None) -> int | None:
+    if text is None:
+        return None
+    found = re.fullmatch("([0-9]+)([KMG]?)", text.upper().removesuffix("B").removesuffix("I"))
+    if found is None or not int(found[1]):
+        raise ConfigError(f"--max-memory {text}: expected a size, as in 300M or 2G")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def read_limits(pairs: Sequence[str]) -> Limits:

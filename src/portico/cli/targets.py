@@ -19,20 +19,24 @@ Read in this order, so that each argument has one meaning:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import invalidate_caches
 from typing import Any
 
 from portico.cli.programs import is_program, load, told
+from portico.engines.children import ask
 from portico.errors import ConfigError
 from portico.http.exchange import Gateway
+from portico.server import Late
 from portico.web.cgi import CGI
 from portico.web.gateways import as_gateway, is_gateway, kind_of
 from portico.web.mounts import Mounts
 from portico.web.static import Static
 from portico.web.wsgi import WSGI
 
-__all__ = ["KINDS", "Folders", "Served", "Target", "make_served", "read_target"]
+__all__ = ["KINDS", "Folders", "Served", "Target", "look_at", "make_served", "read_target"]
 
 KINDS = ("static", "cgi", "wsgi", "asgi", "handler")
 """What may stand before a target, with a colon."""
@@ -70,6 +74,15 @@ class Served:
 
     handler: Any
     wire: str
+    names: Mapping[str, str] | None = None
+
+    @property
+    def mounts(self) -> Mapping[str, str]:
+        """What answers at which path."""
+        if self.names is not None:
+            return self.names
+        mounts = self.handler if isinstance(self.handler, Mounts) else ()
+        return {each.prefix or "/": each.gateway.name for each in mounts}
 
 
 def read_target(text: str) -> Target:
@@ -109,6 +122,23 @@ def make_served(texts: Sequence[str], folders: Folders) -> Served:
     mounts = Mounts([(each.mount or "/", value) for each, (_, value) in zip(targets, made, strict=True)])
     _connect(mounts)
     return Served(mounts, "http")
+
+
+def look_at(texts: Sequence[str], folders: Folders) -> Served:
+    """As ``make_served``, but what is imported is imported elsewhere: here by a process that ends at once,
+    and then by each worker that is to serve it. Raises ``ConfigError``."""
+
+    def facts() -> tuple[str, Mapping[str, str]]:
+        served = make_served(texts, folders)
+        return served.wire, dict(served.mounts)
+
+    wire, names = ask(facts)
+    return Served(Late(partial(_make_late, texts, folders)), wire, names)
+
+
+def _make_late(texts: Sequence[str], folders: Folders) -> Any:
+    invalidate_caches()  # there may be files that were not there when the server began
+    return make_served(texts, folders).handler
 
 
 def _connect(mounts: Mounts) -> None:

@@ -14,12 +14,37 @@ from portico.errors import ConfigError
 
 __all__ = ["ENGINES", "Engine", "Inline", "Threads", "make_engine"]
 
+
+def _events(size: int | None) -> Engine:
+    from portico.engines.events import Events  # greenlets are loaded where they are used
+
+    return Events(size)
+
+
+def _forks(size: int | None) -> Engine:
+    from portico.engines.workers import Forks
+
+    return Forks(size)
+
+
+def _workers(size: int | None, inner: str = "threads") -> Engine:
+    from portico.engines.workers import Workers
+
+    return Workers(size, inner)
+
+
+def _without_size(name: str, size: int | None, make: Callable[[], Engine]) -> Engine:
+    if size is not None:
+        raise ConfigError(f"engine {name} takes no number")
+    return make()
+
+
 ENGINES: dict[str, Callable[[int | None], Engine]] = {
     "inline": lambda size: _without_size("inline", size, Inline),
     "threads": Threads,
-    "events": lambda size: _events(size),
-    "forks": lambda size: _forks(size),
-    "workers": lambda size: _workers(size, "threads"),
+    "events": _events,
+    "forks": _forks,
+    "workers": _workers,
 }
 
 
@@ -40,27 +65,3 @@ def make_engine(engine: str | Engine) -> Engine:
         raise ConfigError(f"engine {engine!r}: expected a number above zero after the colon, as in {name}:8")
     size = int(text) if colon else None
     return _workers(size, inner) if slash else ENGINES[name](size)
-
-
-def _events(size: int | None) -> Engine:
-    from portico.engines.events import Events  # greenlets are loaded where they are used
-
-    return Events(size)
-
-
-def _forks(size: int | None) -> Engine:
-    from portico.engines.workers import Forks
-
-    return Forks(size)
-
-
-def _workers(size: int | None, inner: str) -> Engine:
-    from portico.engines.workers import Workers
-
-    return Workers(size, inner)
-
-
-def _without_size(name: str, size: int | None, make: Callable[[], Engine]) -> Engine:
-    if size is not None:
-        raise ConfigError(f"engine {name} takes no number")
-    return make()

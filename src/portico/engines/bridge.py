@@ -14,225 +14,37 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from math import inf
-from threading import get_ident
+from threading import local
 from time import monotonic
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
-
-from greenlet import getcurrent, greenlet
 
 from portico.deadline import check, expired, expiry, settle, timeout
 from portico.engines import door
-from portico.engines.door import Door, Task
+from portico.engines.call import Call, Place, current_call
+from portico.engines.door import Task
+from portico.engines.watches import Watches
 from portico.errors import Cancelled, LocalProtocolError
-from portico.sockets.transport import READ, WRITE, Transport, Waitable, Waiter
+from portico.sockets.transport import Waitable, Waiter
 
 __all__ = ["BridgeDoor", "Call", "bridge", "result", "run"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CALLED_OFF = "the asyncio task that waits for this was cancelled"
 
-
-class Call:
-    """One blocking function on a loop, and the waiter by which it is woken: from any thread, and twice."""
-
-    __slots__ = (
-        "__weakref__",
-        "_abandoned",
-        "_alarm",
-        "_alarm_at",
-        "_door",
-        "_future",
-        "_greenlet",
-        "_woken",
-        "cancelled",
-        "found",
-        "watches",
-    )
-
-    def __init__(self, bridge: BridgeDoor) -> None:
-        self.cancelled = False
-        self.found: dict[int, int] = {}  # what the loop saw at the descriptors of the present wait
-        self.watches: list[_Watched] = []
-        self._door = bridge
-        self._greenlet: greenlet | None = None
-        self._future: asyncio.Future[None] | None = None
-        self._woken = False
-        self._abandoned = False
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
-
-    # -- as a waiter
-
-    def wake(self) -> None:
-        if self._woken:
-            return
-        self._woken = True
-        # Read after the line above; pause() writes and reads in the other order, so one sees the other.
-        if self._future is None:
-            return
-        if get_ident() == self._door.thread:
-            if any(watched.lent for watched in self.watches):
-                self._door.unwatch(self)  # what woke us is about to close it, and its port shall be free then
-            self._ring()
-            return
-        try:
-            self._door.loop.call_soon_threadsafe(self._ring)
-        except RuntimeError:
-            pass  # the loop is closed, and nobody waits there any more
-
-    def cancel(self) -> None:
-        """Let the present (or next) wait raise ``Cancelled``. From any thread."""
-        self.cancelled = True
-        self.wake()
-
-    def check(self) -> None:
-        """Raise ``Cancelled`` when that is due."""
-        if self.cancelled:
-            self.cancelled = False
-            raise Cancelled("this wait was cancelled")
-        if self._abandoned:
-            raise LocalProtocolError("nobody awaits this call any more: it cannot wait for anything")
-
-    def _ring(self) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
-
-    # -- inside the greenlet
-
-    def pause(self, until: float) -> bool:
-        """Let the loop go on until this is woken (``True``) or, about, until the time comes."""
-        self.check()
-        self._future = self._door.loop.create_future()
-        try:
-            if not self._woken:
-                self._set_alarm(until)
-                self._switch(self._future)
-            woken = self._woken
-        finally:
-            self._future = None
-            self._woken = False
-        self.check()
-        return woken
-
-    def breathe(self) -> None:
-        """Let the loop run once."""
-        self.check()
-        self._switch(None)
-        self.check()
-
-    def _switch(self, future: asyncio.Future[None] | None) -> None:
-        me = getcurrent()
-        if me is not self._greenlet or me.parent is None:
-            raise LocalProtocolError("this greenlet is not the one that portico.aio.run() made")
-        me.parent.switch(future)
-
-    def _set_alarm(self, until: float) -> None:
-        """One timer serves many waits: their deadline moves away while it still runs."""
-        if until >= self._alarm_at:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = until
-        self._alarm = self._door.loop.call_later(max(until - monotonic(), 0.0), self._alarmed)
-
-    def _alarmed(self) -> None:
-        self._alarm, self._alarm_at = None, inf
-        self._ring()
-
-    # -- on the loop's side
-
-    async def drive(self, function: Callable[[], T]) -> T:
-        """Run the function in its greenlet, awaiting for it whatever it waits for."""
-        self._greenlet = child = _Greenlet(self, function)
-        # The awaiting task's own context, not a copy.
-        child.gr_context = getcurrent().gr_context
-        try:
-            got = self._resume(child.switch)
-            while not child.dead:
-                try:
-                    await (asyncio.sleep(0) if got is None else got)
-                except BaseException as error:  # noqa: BLE001  (the function has to hear of it)
-                    got = self._interrupt(child, error)
-                else:
-                    got = self._resume(child.switch)
-            return cast(T, got)
-        finally:
-            self._greenlet = None
-            if self._alarm is not None:
-                self._alarm.cancel()
-
-    def _interrupt(self, child: greenlet, error: BaseException) -> Any:
-        try:
-            if isinstance(error, asyncio.CancelledError):
-                return self._resume(child.throw, Cancelled(*error.args or (_CALLED_OFF,)))
-            if not isinstance(error, GeneratorExit):
-                return self._resume(child.throw, error)
-            self._abandon(child)
-            raise error
-        finally:
-            del error  # no circle, as in Task.join()
-
-    def _abandon(self, child: greenlet) -> None:
-        """The coroutine is being closed: the function ends now, for there will be no more turns."""
-        self._abandoned = True
-        try:
-            self._resume(child.throw, Cancelled("nobody awaits this call any more"))
-        except Cancelled:
-            pass  # as it should
-
-    def _resume(self, step: Callable[..., Any], *args: object) -> Any:
-        """A turn for the function, with its door in place for as long as it lasts."""
-        before = door.enter(self._door)
-        try:
-            return step(*args)
-        finally:
-            door.leave(before)
-            del args  # as above
-
-
-class _Watched(NamedTuple):
-    """A descriptor that the loop watches for a call. ``lent``: a duplicate, to be closed afterwards."""
-
-    number: int
-    events: int
-    lent: bool
-
-
-class _Greenlet(greenlet):
-    """A greenlet that knows its call."""
-
-    def __init__(self, call: Call, function: Callable[[], object]) -> None:
-        super().__init__()
-        self.call = call
-        self._function = [function]
-
-    # A frame of ours at the bottom: a generator that is run directly would look suspended to timeout(). It
-    # does not keep the function, because tracebacks keep it.
-    def run(self) -> object:
-        return self._function.pop()()
-
-
-class BridgeDoor(Door):
+class BridgeDoor(Place):
     """The door of blocking code on one asyncio loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.thread = get_ident()
-        self._waiting: dict[tuple[int, int], list[Call]] = {}  # by descriptor and direction
+        super().__init__(loop)
+        self._watches = Watches(loop)
         self._tasks: set[asyncio.Task[None]] = set()  # a loop itself holds them only weakly
 
     def waiter(self) -> Call:
-        me = getcurrent()
-        if not isinstance(me, _Greenlet):
-            raise LocalProtocolError("a wait in a greenlet that portico.aio.run() did not make")
-        return me.call
+        return current_call()
 
     def wait(self, transport: Waitable, events: int, doing: str) -> int:
         return self.wait_any(((transport, events),), doing)[0]
@@ -262,48 +74,13 @@ class BridgeDoor(Door):
             raise expired(doing)
         found: dict[int, int] = {}
         call.found = found
+        watched = self._watches.begin(call, wanted)
         try:
-            for transport, events in wanted:
-                if transport.fileno() >= 0:
-                    self._watch(transport, transport.interest(events), call)
             if not found and not call.pause(until) and until <= monotonic():
                 raise expired(doing)
         finally:
-            self.unwatch(call)
+            self._watches.end(call, watched)
         return list(found.items())
-
-    def _watch(self, transport: Waitable, events: int, call: Call) -> None:
-        # A stream gives its descriptor back when nobody is inside; a listener at once, and from any thread:
-        # a number of our own cannot be reused before the loop has let go of it.
-        descriptor, lent = transport.fileno(), not isinstance(transport, Transport)
-        number = os.dup(descriptor) if lent else descriptor
-        call.watches.append(_Watched(number, events, lent))
-        for direction, add in ((READ, self.loop.add_reader), (WRITE, self.loop.add_writer)):
-            if not events & direction:
-                continue
-            waiting = self._waiting.setdefault((number, direction), [])
-            waiting.append(call)
-            if len(waiting) == 1:
-                try:
-                    add(number, _saw, descriptor, direction, waiting)
-                except PermissionError:  # epoll watches no regular files, because they are always ready
-                    del self._waiting[number, direction]
-                    call.found[descriptor] = events
-
-    def unwatch(self, call: Call) -> None:
-        """Let the loop forget what it watches for a call."""
-        while call.watches:
-            number, events, lent = call.watches.pop()
-            for direction, remove in ((READ, self.loop.remove_reader), (WRITE, self.loop.remove_writer)):
-                waiting = self._waiting.get((number, direction), [])
-                if not events & direction or call not in waiting:
-                    continue
-                waiting.remove(call)
-                if not waiting:
-                    del self._waiting[number, direction]
-                    remove(number)
-            if lent:
-                os.close(number)
 
     def park(self, waiter: Waiter, doing: str) -> None:
         assert isinstance(waiter, Call)
@@ -374,12 +151,6 @@ class BridgeDoor(Door):
             del future  # as in Task.join()
 
 
-def _saw(descriptor: int, direction: int, waiting: list[Call]) -> None:
-    for call in tuple(waiting):
-        call.found[descriptor] = call.found.get(descriptor, 0) | direction
-        call.wake()
-
-
 def _nothing() -> None:
     pass
 
@@ -388,15 +159,20 @@ def _called_off() -> Any:
     raise Cancelled("the asyncio loop ended before this task began")
 
 
+_latest = local()
 _bridges: WeakValueDictionary[asyncio.AbstractEventLoop, BridgeDoor] = WeakValueDictionary()
 
 
 def bridge() -> BridgeDoor:
-    """The door of the running loop; the calls that use it keep it alive, and it the loop."""
+    """The door of the running loop. Calls under way keep it alive, and each thread keeps its latest."""
     loop = asyncio.get_running_loop()
+    last: BridgeDoor | None = getattr(_latest, "door", None)
+    if last is not None and last.loop is loop:
+        return last
     found = _bridges.get(loop)
     if found is None:
         found = _bridges[loop] = BridgeDoor(loop)
+    _latest.door = found
     return found
 
 

@@ -95,8 +95,11 @@ def _flush() -> None:
 def ask(question: Callable[[], Any]) -> Any:
     """The answer of a child that ends at once: what it imports stays with it. Any value that JSON knows.
 
-    Raises ``ConfigError`` with the words of whatever the question raised.
+    Where this process cannot be forked the question is asked here. Raises ``ConfigError`` with the words of
+    whatever it raised.
     """
+    if not has_one_thread():
+        return question()
     reading, writing = os.pipe()
     try:
         pid = fork(lambda: _answer(question, writing))

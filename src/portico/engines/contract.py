@@ -80,18 +80,19 @@ class Question(Protocol):
     """Whether a connection may begin at all: asked before all else, where code may wait. Never raises.
 
     ``until`` (``time.monotonic``): an answer is not waited for any longer; ``give_up`` says so, and why.
-    ``refused``: the reason for a no; one that was given in a forked process is passed to
-    ``refused_elsewhere`` of the parent's question, for the count.
+    In a process forked for it, it is ``silent``: its ``refused``, a reason and a detail once the answer
+    is no, is to be passed to ``refuse`` of the same question in the parent, which counts and logs for all.
     """
 
     until: float
-    refused: str
+    silent: bool
+    refused: tuple[str, str] | None
 
     def __call__(self) -> bool: ...
 
     def give_up(self, why: str) -> None: ...
 
-    def refused_elsewhere(self, reason: str) -> None: ...
+    def refuse(self, reason: str, detail: str) -> None: ...
 
 
 class Connection(ABC):
@@ -243,6 +244,8 @@ class Engine(ABC):
     """How many sets of listeners it wants, see ``Serving.slots``."""
     accepted = 0
     """Connections accepted so far in processes of its own."""
+    awaits = False
+    """Whether it has an asyncio loop for handlers written with ``async def`` (``Connection.awaited``)."""
 
     def reload(self) -> str | None:
         """Begin anew with the code as it is now, without losing a connection; waits until that is done.

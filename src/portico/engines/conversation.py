@@ -1,18 +1,19 @@
-"""A raw stream handler as a connection: the handshake is parked, then a thread talks."""
+"""A raw stream handler as a connection: the handshake is parked, then a thread, a strand or a task talks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
 from time import monotonic
+from typing import Any
 
 from portico.engines.contract import DONE, RUN, Connection, Load
-from portico.errors import PorticoError
+from portico.errors import Cancelled, PorticoError
 from portico.limits import Limits
 from portico.sockets.stream import Stream
 from portico.sockets.transport import Transport
 
-__all__ = ["Conversation", "Report"]
+__all__ = ["AwaitedConversation", "Conversation", "Report"]
 
 Report = Callable[[str, object, BaseException], None]
 """Called with what was going on, the peer, and the error that ended it."""
@@ -80,3 +81,25 @@ class Conversation(Connection):
     def _end(self) -> None:
         self._stream.close()
         self._over = True
+
+
+class AwaitedConversation(Conversation):
+    """The same with an ``async def`` handler, which gets an ``aio.Stream``, on the engine's asyncio loop."""
+
+    __slots__ = ()
+
+    awaited = True
+
+    async def converse(self) -> None:
+        """The conversation."""
+        from portico.sockets.aio_stream import Stream as AwaitedStream
+
+        if not self.transport.closed:
+            handler: Any = self._handler
+            await handler(AwaitedStream(self._stream))
+
+    def ended(self, error: BaseException | None) -> None:
+        """The conversation is over, by ``error`` if there was one."""
+        if error is not None and not self._over and not isinstance(error, Cancelled):
+            self._report("handler", self.transport.peer, error)
+        self._end()

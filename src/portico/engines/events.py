@@ -18,14 +18,19 @@ from contextvars import Context
 from functools import partial
 from math import inf
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from portico.engines.contract import RUN, Connection
+from portico.engines.conversation import AwaitedConversation
 from portico.engines.hub import Hub, Strand
 from portico.engines.lot import REQUEST_THREADS, Lot
 from portico.engines.observe import is_waiting
 from portico.engines.pool import Pool
 from portico.engines.watchdog import Watchdog
 from portico.errors import ConfigError
+
+if TYPE_CHECKING:
+    from portico.engines.loop_thread import LoopThread
 
 __all__ = ["Events"]
 
@@ -37,7 +42,10 @@ _LOG_PAUSE = 5.0  # seconds between two lines about handlers that hold the hub
 
 
 class Events(Lot):
-    """A hub in a thread of its own, and up to ``size`` threads inside request handlers."""
+    """A hub in a thread of its own, up to ``size`` threads inside request handlers, and an asyncio loop for
+    handlers written with ``async def``."""
+
+    awaits = True
 
     def __init__(self, size: int | None = None) -> None:
         if size is not None and size < 1:
@@ -45,13 +53,15 @@ class Events(Lot):
         super().__init__()
         self._wanted = size
         self._hub: Hub | None = None
+        self._loop: LoopThread | None = None
         self._thread = 0
         self._talking: dict[Connection, Strand] = {}
         self._last_log = -inf
 
     @property
     def inside(self) -> bool:
-        return threading.get_ident() == self._thread or super().inside
+        on_loop = self._loop is not None and self._loop.inside
+        return on_loop or threading.get_ident() == self._thread or super().inside
 
     def _make_pool(self) -> Pool:
         return Pool(self._wanted or REQUEST_THREADS, self._serving.limits.queue)
@@ -85,6 +95,8 @@ class Events(Lot):
             self._retire()
 
     def _finish(self) -> None:
+        if self._loop is not None:
+            self._loop.stop(0.0)
         super()._finish()
         if not self._left_for_good.is_set():
             for listener in self._serving.listeners:  # a handler holds the hub, which cannot come to do it
@@ -133,6 +145,9 @@ class Events(Lot):
         try:
             step = connection.advance()
             while step == RUN:
+                if isinstance(connection, AwaitedConversation):
+                    self._await(connection)
+                    return
                 if connection.strand:
                     self._talk(connection, hub)
                     return
@@ -168,6 +183,18 @@ class Events(Lot):
             strand.cancel()
         super()._call_off(connection)
 
+    def _await(self, connection: AwaitedConversation) -> None:
+        """Hand it over to the asyncio loop, which begins with the first."""
+        connection.running, connection.thread = True, 0
+        self._unwatch(connection)
+        if self._loop is None:
+            self._loop = _start_loop()
+        self._loop.submit(connection.converse, partial(self._awaited, connection), connection.describe())
+
+    def _awaited(self, connection: AwaitedConversation, error: BaseException | None) -> None:
+        connection.ended(error)
+        self._after_run(connection)
+
     # -- who holds the hub
 
     def _held(self, hub: Hub, number: int) -> None:
@@ -183,6 +210,14 @@ class Events(Lot):
             _name(held),
             HELD, "asleep" if is_waiting(hub.native_id) else "computing", stack.rstrip(),
         )  # fmt: skip
+
+
+def _start_loop() -> LoopThread:
+    from portico.engines.loop_thread import LoopThread  # asyncio is loaded where it is used
+
+    loop = LoopThread("portico asyncio")
+    loop.start()
+    return loop
 
 
 def _name(held: object) -> object:

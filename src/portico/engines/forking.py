@@ -121,6 +121,7 @@ class Forking(Inner):
             self._pause()
             return
         transport.close()  # only our copy: the child goes on with its own
+        connection.cut()  # which finds nothing any more that it could reset
         self._children[pid] = _Child(connection, f"the connection from {transport.peer}")
 
     # -- the end
@@ -205,7 +206,7 @@ class Forking(Inner):
             if cut:
                 self._cut.append(f"{pid} {cut}")
             if refused and (question := self._children[pid].connection.question) is not None:
-                question.refused_elsewhere(refused)
+                question.refuse(*refused)
 
     # -- in the child
 
@@ -249,6 +250,7 @@ class _Conversing:
         """Whether the connection may begin. A child stuck in the code that says so can only be ended."""
         if self._question is None:
             return True
+        self._question.silent = True
         signal.signal(_UNANSWERED, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, max(self._question.until - monotonic(), 0.0) + _MARGIN)
         try:
@@ -280,7 +282,8 @@ class _Conversing:
 
     def _say(self, cut: str) -> None:
         answered, self._answered = self._answered, 0
-        refused = "" if self._question is None else self._question.refused
+        question = self._question
+        refused = [why[:300] for why in (question and question.refused) or ()]
         line = json.dumps([os.getpid(), answered, cut[:1000], refused]).encode() + b"\n"
         try:
             os.write(self._report, line)  # shorter than PIPE_BUF: no other's line gets into it

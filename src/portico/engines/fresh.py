@@ -195,9 +195,7 @@ class _Forward(logging.Handler):
             "processName": record.processName, "threadName": record.threadName,
         }  # fmt: skip
         try:
-            self._sock.send(
-                json.dumps({**facts, "msg": text[:_LINE].replace("%", "%%"), "args": ()}).encode()
-            )
+            self._sock.send(json.dumps({**facts, "msg": text[:_LINE], "args": ()}).encode())
         except OSError:
             sys.stderr.write(f"{record.name}: {text}\n")
 

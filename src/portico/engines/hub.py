@@ -44,7 +44,7 @@ _READY = READ | WRITE
 class Strand(greenlet):
     """One greenlet of a hub; also what it waits with."""
 
-    __slots__ = ("_alarm", "_got", "_job", "_thrown", "_until", "_waiting", "_woken", "hub", "name")
+    __slots__ = ("_alarm", "_got", "_job", "_rung", "_thrown", "_until", "_waiting", "_woken", "hub", "name")
 
     def __init__(self, hub: Hub, job: Callable[[], object], name: object) -> None:
         super().__init__(None, hub.main)
@@ -52,6 +52,7 @@ class Strand(greenlet):
         self.name = name
         self._job: Callable[[], object] | None = job
         self._waiting = False
+        self._rung = False  # lies among the hub's woken
         self._woken = False  # before it waited
         self._thrown: BaseException | None = None  # what its next wait raises
         self._got = 0  # the events that ended its wait
@@ -71,7 +72,9 @@ class Strand(greenlet):
 
     def wake(self) -> None:
         """End its wait early, or the next one if there is none now. From any thread."""
-        self.hub._wake(self)
+        if not self._rung:
+            self._rung = True
+            self.hub._wake(self)
 
     def cancel(self) -> None:
         """Let its present (or next) wait raise ``Cancelled``. From any thread."""
@@ -80,7 +83,7 @@ class Strand(greenlet):
     def interrupt(self, error: BaseException) -> None:
         """Let its present (or next) wait raise ``error``. From any thread."""
         self._thrown = error
-        self.hub._wake(self)
+        self.wake()
 
     @property
     def cancelled(self) -> bool:
@@ -97,9 +100,9 @@ class _Alarm:
 
     __slots__ = ("at", "strand")
 
-    def __init__(self, at: float, strand: Strand) -> None:
+    def __init__(self, at: float, strand: Strand | None) -> None:
         self.at = at
-        self.strand: Strand | None = strand
+        self.strand = strand
 
 
 class _Watch:
@@ -216,6 +219,7 @@ class Hub(Door):
                 if watch is None:
                     self.stranger(descriptor, events)
                     continue
+                watch.transport.drained = False
                 strand = watch.strand
                 if events & HANGUP or watch.others:
                     self._dispatch(watch, events)
@@ -290,7 +294,9 @@ class Hub(Door):
             item = self._woken.popleft()
             if isinstance(item, _Watch):
                 self._forget(item)
-            elif item._waiting:
+                continue
+            item._rung = False  # first: who wakes it from now on has news
+            if item._waiting:
                 self._resume(item)
             else:
                 item._woken = True
@@ -332,6 +338,7 @@ class Hub(Door):
         for strand in tuple(self.strands):
             strand.cancel()
         until = monotonic() + LAST_WORDS
+        heappush(self._alarms, (until, next(self._order), _Alarm(until, None)))  # ends the poll
         self.loop(lambda: not self.strands or monotonic() >= until)
         self._closing = True
         while self.strands:
@@ -410,6 +417,9 @@ class Hub(Door):
         if not seconds >= 0:
             raise ValueError(f"sleep({seconds!r}): expected seconds, zero or more")
         check("sleeping")
+        if seconds == 0:
+            self.breathe()
+            return
         me, end = self._me("sleeping"), monotonic() + seconds
         while True:
             self._suspend(me, "sleeping", end)

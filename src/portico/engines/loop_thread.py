@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Coroutine
@@ -103,13 +104,16 @@ class LoopThread:
             loop.run_until_complete(over)
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
+            for task in self._tasks:
+                log.error("%s is left behind: it does not let itself be cancelled", task.get_name())
             loop.close()
 
     def _call(self, function: Callable[..., None], *args: object) -> None:
         if self._loop is None:
             raise LocalProtocolError("this loop was not started")
         try:
-            self._loop.call_soon_threadsafe(function, *args)
+            # Else the loop's work would inherit the caller's deadline.
+            self._loop.call_soon_threadsafe(function, *args, context=contextvars.Context())
         except RuntimeError:
             raise LocalProtocolError("this loop has ended") from None
 

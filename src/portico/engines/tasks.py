@@ -32,6 +32,14 @@ class _Owner(Waiter, Protocol):
     def cancel(self) -> None: ...
 
 
+class _CalledOff(Cancelled):
+    """Nothing can be started any more in ``group``."""
+
+    def __init__(self, group: TaskGroup) -> None:
+        super().__init__("this group of tasks has been called off")
+        self.group = group
+
+
 class _Ending:
     """Told when a task ends: a waiter that nobody waits with."""
 
@@ -107,8 +115,9 @@ class TaskGroup:
         task.told = True  # what it raises comes out of the group
         with self._guard:
             self._tasks.add(task)
+            late = self._called_off
         task.tell(_Ending(self, task))
-        if self._called_off:
+        if late:
             task.cancel()
         return task
 
@@ -118,12 +127,7 @@ class TaskGroup:
 
     def cancel(self) -> None:
         """Call off every task that still runs; the block then ends without an error. From any thread."""
-        with self._guard:
-            self._called_off = True
-            tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        self._wake()
+        self._call_off(again=True)
 
     def __enter__(self) -> Self:
         if self._owner is not None:
@@ -134,12 +138,13 @@ class TaskGroup:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._leave(error):
+    ) -> bool | None:
+        ours = self._leave(error)
+        if ours:
             error = None  # it was raised by us, to end the block
         first = error if error is not None and not self._errors else None
         if first is not None:
-            self.cancel()
+            self._call_off()
         late = self._join()
         try:
             if first is None:
@@ -148,6 +153,7 @@ class TaskGroup:
                 _note(first, self._errors)
                 if first is not error:
                     _raise(first)
+            return ours
         finally:
             # The errors' tracebacks lead to this frame: no circle.
             del self, error, late, first, trace
@@ -178,7 +184,7 @@ class TaskGroup:
                 when = "before" if self._owner is None else "after"
                 raise LocalProtocolError(f"start(): a group has tasks within its `with` block, not {when} it")
             if self._called_off:
-                raise Cancelled("this group of tasks has been called off")
+                raise _CalledOff(self)
             if self._limit is not None and self._places >= self._limit:
                 return False
             self._places += 1
@@ -219,27 +225,38 @@ class TaskGroup:
             if self._inside and not self._interrupted and self._owner is not None:
                 self._interrupted = True
                 self._owner.cancel()
-        if not self._called_off:
-            self.cancel()
+        self._call_off()
+
+    def _call_off(self, again: bool = False) -> None:
+        """Cancel every task, once: a second time would cancel its clean-up."""
+        with self._guard:
+            if self._called_off and not again:
+                return
+            self._called_off = True
+            tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        self._wake()
 
     def _leave(self, error: BaseException | None) -> bool:
         """The block is over. Whether it was this group that ended it, with ``Cancelled``."""
         with self._guard:
             self._inside = False
-        if not self._interrupted:
-            return False
-        if isinstance(error, Cancelled):
-            return True
-        self._take_back()
-        return False
+        if self._interrupted:
+            self._take_back()
+        if isinstance(error, _CalledOff):
+            return error.group is self
+        return self._interrupted and isinstance(error, Cancelled)
 
     def _take_back(self) -> None:
-        """What we sent came too late to end the block, or was caught in it: no later wait is to have it."""
-        assert self._owner is not None
-        self._owner.wake()
+        """What we sent may have come too late to end a wait of the block: no later one is to have it."""
+        me = door.waiter()
+        if me is not self._owner:  # a generator that was closed by somebody else
+            return
+        me.wake()
         try:
             with timeout(None, shield=True):
-                door.park(self._owner, "leaving a group of tasks")
+                door.park(me, "leaving a group of tasks")
         except Cancelled:
             pass
 
@@ -269,7 +286,7 @@ class TaskGroup:
         """Call off what is left, and wait for it, whatever the deadline and whoever cancels."""
         cancelled: Cancelled | None = None
         if self._places:
-            self.cancel()
+            self._call_off()
         with timeout(None, shield=True):
             for _ in range(_PATIENCE):
                 try:

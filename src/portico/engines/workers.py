@@ -70,7 +70,7 @@ class Workers(Engine):
         count = _processors() if workers is None else workers
         if not 1 <= count <= MOST:
             raise ConfigError(f"workers:{count}: expected a number from 1 to {MOST}")
-        _check_inner(inner)
+        self.awaits = _checked(inner).awaits
         self._plan = _plan(count, inner, None, max_requests, max_memory, max_age)
         self._prepare()
 
@@ -189,9 +189,9 @@ class Workers(Engine):
             poll.register(self._logs.ours.fileno(), select.POLLIN)
         while not self._channel.ended:
             poll.poll()
+            self._replay()  # first, what was said before
             for message in self._channel.receive():
                 self._told(message)
-            self._replay()
         how = ended_how(self._reap())
         self._replay()
         self._end(how)
@@ -353,7 +353,7 @@ def _make_inner(plan: Plan, board: Scoreboard, channel: Channel) -> Inner:
     """In a worker: what serves there. ``channel`` leads to the supervisor."""
     from portico.engines import make_engine
 
-    global _here
+    global _here  # noqa: PLW0603  (it is the process itself that becomes a worker)
     _here = _Here(channel, board)
     return WithThreads(make_engine(plan.inner)) if plan.forks is None else Forking(plan.forks)
 
@@ -382,11 +382,13 @@ def _plan(
     )
 
 
-def _check_inner(inner: str) -> None:
+def _checked(inner: str) -> Engine:
     from portico.engines import make_engine
 
-    if make_engine(inner).processes:
+    engine = make_engine(inner)
+    if engine.processes:
         raise ConfigError(f"workers have no processes of their own inside: {inner} cannot stand there")
+    return engine
 
 
 def _processors() -> int:

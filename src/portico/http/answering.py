@@ -25,7 +25,8 @@ from portico.errors import (
 from portico.http.codec import Codec
 from portico.http.messages import NEED_DATA, End
 from portico.http.outbox import Outbox
-from portico.http.pages import SERVER_LINE, date_line, server_lines
+from portico.http.outgoing import with_defaults
+from portico.http.pages import server_fields
 from portico.http.states import Role
 from portico.limits import Limits
 from portico.sockets.transport import READ, WRITE, Bytes, Transport
@@ -42,32 +43,20 @@ DISCARD = 1 << 18
 """So much of an unread body is read and thrown away to keep the connection."""
 _CLIENTS = (ConnectionLost, ProtocolError, LimitExceeded, StreamClosed, TLSError)
 """What reading a body and sending an answer raise when it is no fault of the gateway's."""
-_DATE, _NAMED = 1, 2
-
-
-class _Ours(dict[str, int]):
-    """Which of the server's own fields a gateway's field replaces; remembers names, within bounds."""
-
-    def __missing__(self, name: str) -> int:
-        kind = {"date": _DATE, "server": _NAMED}.get(name.lower(), 0)
-        if len(self) < 1024:
-            self[name] = kind
-        return kind
-
-
-_OURS = _Ours()
 
 
 class Answering(Connection):
     """A server's connection, as far as its exchanges use it.
 
-    For gateways that keep something: ``scratch`` for its lifetime; ``derived`` for what follows from a
-    header block, as long as requests repeat it byte for byte. ``cycle`` counts answers.
+    ``cycle`` counts answers. ``derived`` is for gateways to keep what follows from a head: whoever finds
+    ``None`` makes a dictionary, which lasts until ``RequestHead.changed`` is ``None``, or the connection
+    rests.
     """
 
     __slots__ = (
         "_body_began",
         "_close_after",
+        "_codec",
         "_continued",
         "_drain_until",
         "_ended",
@@ -77,23 +66,20 @@ class Answering(Connection):
         "_received",
         "_streaming",
         "_until",
-        "codec",
         "cycle",
         "derived",
         "exchange",
         "limits",
-        "scratch",
     )
 
     def __init__(self, transport: Transport, load: Load, limits: Limits) -> None:
         super().__init__(transport, load)
         self.limits = limits
-        self.codec = Codec(Role.SERVER, limits)
-        self.scratch: dict[Any, Any] = {}
-        self.derived: dict[Any, Any] = {}
+        self._codec: Codec | None = None
+        self.derived: dict[Any, Any] | None = None
         self.exchange: Exchange | None = None
         self.cycle = 0
-        self._outbox = Outbox()
+        self._outbox: Outbox | None = None  # nothing waits to leave
         self._streaming = False  # the gateway reads the body from the connection
         self._continued = False
         self._ended = False
@@ -104,28 +90,54 @@ class Answering(Connection):
         self._fault: PorticoError | None = None  # what the client did, or the network, while a gateway ran
         self._until = inf  # when the present request must have been answered
 
+    # What a connection that rests does not hold: see ``rest``.
+
+    @property
+    def codec(self) -> Codec:
+        """What reads the requests and frames the answers."""
+        if self._codec is None:
+            self._codec = Codec(Role.SERVER, self.limits)
+        return self._codec
+
+    def rest(self) -> None:
+        """Give back all that only makes the next request cheaper, and may be long in coming."""
+        self._codec = self.derived = None
+
     def answer_whole(self, status: int, reason: str, headers: list[tuple[str, str]], body: bytes) -> None:
         """Answer in one piece."""
         if len(body) > _WHOLE:
             self.answer_head(status, reason, [*headers, *_length(headers, body)])
             # It is in memory as a whole: its thread need not wait until it has left.
             for part in self.codec.send_data(body):
-                self._outbox.add(part)
+                self._put(part)
             self.answer_end()
             return
-        data = self.codec.respond(status, reason, headers, body, self._ready_lines(headers))
+        if self._close_after or self._streaming or self._drain_until != inf:
+            self._persist()
+        data = (self._codec or self.codec).respond(status, reason, headers, body, server_fields())
         self._ended = True
-        self._send(data)
+        if self._outbox is not None:
+            self._send(data)
+            return
+        try:
+            sent = self.transport.send(data)
+        except _CLIENTS as error:
+            self._fault = error
+            raise
+        if sent < len(data):
+            self._put(memoryview(data)[sent:])
+            self.deadline = self._stall()
 
     def answer_head(self, status: int, reason: str, headers: list[tuple[str, str]]) -> None:
         """Begin an answer; the head waits for the first part of the body."""
-        ready = [_parted(line) for line in self._ready_lines(headers).split("\r\n")[:-1]]
-        self._outbox.add(self.codec.send_response(status, reason, [*headers, *ready], body_length=None))
+        self._persist()
+        fields = with_defaults(headers, server_fields())
+        self._put(self.codec.send_response(status, reason, fields, body_length=None))
 
     def answer_data(self, data: Bytes) -> None:
         """Send a part of the body; block while too much waits for a slow reader."""
         for part in self.codec.send_data(data):
-            self._outbox.add(part)
+            self._put(part)
         self._push()
 
     def answer_file(self, file: BinaryIO, offset: int, count: int) -> None:
@@ -134,9 +146,9 @@ class Answering(Connection):
         if around is None:
             file.close()
             return
-        self._outbox.add(around[0])
-        self._outbox.add_file(file, offset, count)
-        self._outbox.add(around[1])
+        outbox = self._put(around[0])
+        outbox.add_file(file, offset, count)
+        outbox.add(around[1])
         self._push()
 
     def answer_end(self) -> None:
@@ -181,36 +193,32 @@ class Answering(Connection):
         self._continued = True
         self._send(self.codec.send_informational(100))
 
-    def _ready_lines(self, headers: list[tuple[str, str]]) -> str:
-        """The server's own lines: ``Date`` and ``Server``, unless the gateway has them."""
-        if self._must_close():
-            self.codec.close_after()
-        present = 0
-        for name, _ in headers:
-            present |= _OURS[name]
-        if not present:
-            return server_lines()
-        date = "" if present & _DATE else date_line()
-        return date if present & _NAMED else date + SERVER_LINE
-
-    def _must_close(self) -> bool:
+    def _persist(self) -> None:
+        """Before an answer begins: see that it says so when it is the last."""
         # A server that drains keeps nobody; a codec that met an error is done.
-        return self._close_after or self._drain_until != inf or (self._streaming and self._leaves_much())
+        if self._close_after or self._drain_until != inf or (self._streaming and self._leaves_much()):
+            self.codec.close_after()
 
     def _leaves_much(self) -> bool:
         """Whether so much of a body is unread that nobody will read it to keep the connection."""
         length = None if self.exchange is None else self.exchange.body_length
         return length is not None and length - self._received > DISCARD
 
+    def _put(self, data: Bytes) -> Outbox:
+        """Let bytes wait to leave. They must not change afterwards."""
+        if self._outbox is None:
+            self._outbox = Outbox()
+        self._outbox.add(data)
+        return self._outbox
+
     def _send(self, data: bytes) -> None:
+        """Send what the transport takes now, behind what waits already; the rest waits."""
+        if data:
+            self._put(data)
+        if self._outbox is None:
+            return
         try:
-            if self._outbox:
-                self._outbox.add(data)
-                self._outbox.send(self.transport)
-            elif data:
-                sent = self.transport.send(data)
-                if sent < len(data):
-                    self._outbox.add(memoryview(data)[sent:])
+            self._outbox.send(self.transport)
         except _CLIENTS as error:
             self._fault = error
             raise
@@ -218,11 +226,14 @@ class Answering(Connection):
             self.deadline = self._stall()
 
     def _push(self) -> None:
+        outbox = self._outbox
+        if outbox is None:
+            return
         try:
-            self._outbox.send(self.transport)
-            while self._outbox.memory > self.limits.response_memory:
+            outbox.send(self.transport)
+            while outbox.memory > self.limits.response_memory:
                 self._block(WRITE, self._stall(), "waiting for the reader to take the answer:")
-                self._outbox.send(self.transport)
+                outbox.send(self.transport)
         except _CLIENTS as error:
             self._fault = error
             raise
@@ -250,11 +261,6 @@ class Answering(Connection):
         """When the body will have been slower than the least rate, should nothing more come."""
         until = self._body_began + self.limits.body_grace + self._received / self.limits.body_rate
         return min(until, self._until)
-
-
-def _parted(line: str) -> tuple[str, str]:
-    name, _, value = line.partition(": ")
-    return name, value
 
 
 def _length(headers: list[tuple[str, str]], body: bytes) -> list[tuple[str, str]]:

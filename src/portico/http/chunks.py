@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from portico.errors import EndOfStream, LimitExceeded, LocalProtocolError, ProtocolError
-from portico.http.heads import TOKEN, HeadFinder, parse_fields
+from portico.http.fields import TOKEN, parse_fields
+from portico.http.heads import HeadFinder
 from portico.http.inbox import Inbox
 from portico.http.messages import END, NEED_DATA, BytesLike, End, Signal
 from portico.http.outgoing import encode_fields

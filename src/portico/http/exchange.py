@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol
 
 from portico.address import Address
 from portico.engines.contract import Load
@@ -76,18 +75,17 @@ class Exchange:
     ``path``: decoded, one latin-1 character a byte (as WSGI has it); ``raw_path`` and ``query`` as sent.
     ``mount``: the prefix the gateway is mounted under, ``path_info`` (``raw_path_info``) what follows.
     ``body``: a binary file; ``body_length`` its bytes, ``None`` when it is chunked and still arriving.
+    ``connection``: for what lasts longer than one request.
     """
 
     __slots__ = (
-        "_connection",
         "_cycle",
+        "_headers",
         "body",
         "body_length",
+        "connection",
         "method",
         "mount",
-        "path",
-        "query",
-        "raw_path",
         "request",
         "sent",
         "started",
@@ -96,17 +94,13 @@ class Exchange:
     )
 
     def __init__(self, connection: Answering, request: RequestHead) -> None:
-        self._connection = connection
+        self.connection = connection
         self._cycle = connection.cycle
+        self._headers: Headers | None = None
         self.request = request
-        self.method = request.method
-        self.target = target = request.target
-        if target[0] == "/" and "?" not in target:
-            self.raw_path, self.query = target, ""
-        else:
-            self.raw_path, _, self.query = request.origin_form.partition("?")
-        raw = self.raw_path
-        self.path = unquote_to_bytes(raw).decode("latin-1") if "%" in raw else raw
+        line = request.line
+        self.method = line.method
+        self.target = line.target
         self.mount = ""
         self.body: Any = None
         self.body_length: int | None = 0
@@ -119,11 +113,25 @@ class Exchange:
     @property
     def headers(self) -> Headers:
         """The fields: lower-case names, latin-1 values, in the order received."""
-        return self.request.headers
+        if self._headers is None:
+            self._headers = self.request.headers
+        return self._headers
 
     def header(self, name: str) -> str | None:
         """All values of a field, joined by commas; ``None`` without one."""
         return self.request.get(name)
+
+    @property
+    def path(self) -> str:
+        return self.request.line.path
+
+    @property
+    def raw_path(self) -> str:
+        return self.request.line.raw_path
+
+    @property
+    def query(self) -> str:
+        return self.request.line.query
 
     @property
     def path_info(self) -> str:
@@ -155,27 +163,22 @@ class Exchange:
     @property
     def peer(self) -> Address | None:
         """Who asks."""
-        return self._connection.transport.peer
+        return self.connection.transport.peer
 
     @property
     def local(self) -> Address | None:
         """Where it was asked."""
-        return self._connection.transport.local
+        return self.connection.transport.local
 
     @property
     def tls(self) -> Any:
         """The facts of the secure channel, or ``None``."""
-        return self._connection.transport.tls
+        return self.connection.transport.tls
 
     @property
     def limits(self) -> Limits:
         """The bounds in force."""
-        return self._connection.limits
-
-    @property
-    def connection(self) -> Answering:
-        """The connection, for what lasts longer than one request."""
-        return self._connection
+        return self.connection.limits
 
     # -- the answer
 
@@ -184,10 +187,12 @@ class Exchange:
 
         Raises ``LocalProtocolError`` when an answer was begun, or a header cannot be sent.
         """
-        self._begin(status)
+        if self.started or not 200 <= status <= 999:
+            self._refuse(status)
+        self.status = status
         if status in _BODILESS:
             body = b""
-        self._connection.answer_whole(status, reason or REASONS.get(status, ""), headers, body)
+        self.connection.answer_whole(status, reason or REASONS.get(status, ""), headers, body)
         self.started = True
         self.sent = len(body)
 
@@ -197,8 +202,10 @@ class Exchange:
         Without one it is sent in chunks, or until close to HTTP/1.0 clients. Nothing leaves before the
         first ``write``, ``send_file`` or ``finish``. Raises ``LocalProtocolError``.
         """
-        self._begin(status)
-        self._connection.answer_head(status, reason or REASONS.get(status, ""), headers)
+        if self.started or not 200 <= status <= 999:
+            self._refuse(status)
+        self.status = status
+        self.connection.answer_head(status, reason or REASONS.get(status, ""), headers)
         self.started = True
 
     def write(self, data: Bytes) -> None:
@@ -208,7 +215,7 @@ class Exchange:
         if self.status in _BODILESS:
             return
         # What waits for the reader must not change.
-        self._connection.answer_data(data if type(data) is bytes else bytes(data))
+        self.connection.answer_data(data if type(data) is bytes else bytes(data))
         self.sent += len(data)
 
     def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
@@ -217,7 +224,7 @@ class Exchange:
             self._check_current()
             if self.status in _BODILESS:
                 count = 0
-            self._connection.answer_file(file, offset, count)
+            self.connection.answer_file(file, offset, count)
         except BaseException:
             file.close()
             raise
@@ -226,11 +233,11 @@ class Exchange:
     def finish(self) -> None:
         """End the answer. Raises ``LocalProtocolError`` when less than ``Content-Length`` was sent."""
         self._check_current()
-        self._connection.answer_end()
+        self.connection.answer_end()
 
     def _check_current(self) -> None:
         """What a gateway kept for too long must not write into the answer to the next request."""
-        if self._connection.cycle != self._cycle:
+        if self.connection.cycle != self._cycle:
             raise LocalProtocolError("this exchange is over")
 
     def respond_error(self, status: int, detail: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
@@ -238,9 +245,7 @@ class Exchange:
         page_headers, page = error_page(status, detail)
         self.respond(status, [*page_headers, *headers], page)
 
-    def _begin(self, status: int) -> None:
+    def _refuse(self, status: int) -> NoReturn:
         if self.started:
             raise LocalProtocolError("this request has been answered already")
-        if not 200 <= status <= 999:
-            raise LocalProtocolError(f"{status} is not the status of a final answer")
-        self.status = status
+        raise LocalProtocolError(f"{status} is not the status of a final answer")

@@ -1,20 +1,18 @@
 """Reading the heads of messages: where they end, what they say (RFC 9112, 2 to 5).
 
-A head is validated in one scan by one pattern, then split. Two memos save work where input repeats;
-neither may change a verdict (the tests compare both ways):
-
-* ``HeadParser`` keeps the last header block of its connection, where the same again costs one comparison,
-  and the framing fields among it, upon which, with method and version, alone its facts depend.
-* a table per process keeps single lines of the fields in ``STABLE_FIELDS``, whose values repeat and
-  carry no secret: what a lookup's time could tell about other clients must be worth nothing.
+``HeadParser`` remembers the last head of its connection: the same bytes again cost one comparison, and so
+does all but the values of a few fields where only these change (``shapes.py``). That may not change a
+verdict (the tests compare both ways).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final, NoReturn, TypeAlias
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 from portico.errors import LimitExceeded, ProtocolError
+from portico.http.fields import TOKEN, known_lines, parse_fields
 from portico.http.framing import (
     FRAMING_FIELDS,
     FramingFields,
@@ -25,19 +23,14 @@ from portico.http.framing import (
     wants_upgrade,
 )
 from portico.http.inbox import Inbox
-from portico.http.messages import UNTIL_CLOSE, Headers, RequestHead, ResponseHead
+from portico.http.messages import PLAIN, UNTIL_CLOSE, Facts, Fields, RequestHead, RequestLine, ResponseHead
+from portico.http.shapes import Shape
 from portico.http.states import Role
 from portico.http.targets import check_host, check_target
 from portico.limits import Limits
 
-__all__ = ["STABLE_FIELDS", "TOKEN", "HeadFinder", "HeadParser", "parse_fields"]
+__all__ = ["HeadFinder", "HeadParser"]
 
-TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_TOKEN: Final = TOKEN.encode()
-_TEXT: Final = rb"[\t\x20-\x7e\x80-\xff]"
-
-# Possessive quantifiers: no backtracking, so linear whatever comes.
-_FIELDS: Final = re.compile(rb"(?:%b++:%b*+\r\n)*+\r\n" % (_TOKEN, _TEXT))
 _REQUEST_LINE: Final = re.compile(rf"({TOKEN}++) ([\x21\x22\x24-\x7e]++) HTTP/([0-9])\.([0-9])")
 _STATUS_LINE: Final = re.compile(r"HTTP/([0-9])\.([0-9]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?")
 _VERSION: Final = re.compile(r"HTTP/[0-9]\.[0-9]")
@@ -50,110 +43,10 @@ _HOPELESS: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r[^
 _LINE_END: Final = b"\r\n"
 _BLANK_LINE: Final = b"\r\n\r\n"
 
-STABLE_FIELDS: Final = frozenset(
-    (
-        "accept",
-        "accept-charset",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "connection",
-        "content-type",
-        "date",
-        "dnt",
-        "expect",
-        "host",
-        "origin",
-        "pragma",
-        "priority",
-        "sec-ch-ua",
-        "sec-ch-ua-mobile",
-        "sec-ch-ua-platform",
-        "sec-fetch-dest",
-        "sec-fetch-mode",
-        "sec-fetch-site",
-        "sec-fetch-user",
-        "sec-gpc",
-        "server",
-        "te",
-        "upgrade-insecure-requests",
-        "user-agent",
-        "vary",
-        "via",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-requested-with",
-    )
-)
-_Facts: TypeAlias = tuple[int | None, bool, bool, str | None]
-
-_LINE_LENGTH: Final = 256
-_LINES: Final = 1024
-_NAMES: Final = 1024
 _PLAIN_HEADS: Final = 15
-_NAME_LENGTH: Final = 64
-
-
-class _Names(dict[str, str]):
-    """Field names as sent, in lower case; bounded."""
-
-    def __missing__(self, name: str) -> str:
-        low = name.lower()
-        if len(name) <= _NAME_LENGTH and len(self) < _NAMES:
-            self[name] = low
-        return low
-
-
-_names: Final = _Names()
-
-
-class _Lines(dict[str, tuple[str, str]]):
-    """Valid header lines, split; a lookup of a missing one splits it, and keeps it if it may."""
-
-    def __missing__(self, line: str) -> tuple[str, str]:
-        name, _, value = line.partition(":")
-        field = (_names[name], value.strip(" \t"))
-        if field[0] in STABLE_FIELDS and len(line) <= _LINE_LENGTH:
-            if len(self) >= _LINES:
-                self.clear()
-            self[line] = field
-        return field
-
-
-_lines: Final = _Lines()
-
-
-def parse_fields(block: bytes, limit: int, memo: bool = True) -> Headers:
-    """Split a block of field lines that ends with an empty line.
-
-    Raises ``ProtocolError`` (400), and ``LimitExceeded`` (431) for more than ``limit`` fields.
-    """
-    if not _FIELDS.fullmatch(block):
-        _refuse_fields(block)
-    lines = block.decode("latin-1").split("\r\n")
-    del lines[-2:]
-    if len(lines) > limit:
-        raise LimitExceeded(f"more than {limit} header fields", "headers", 431)
-    if memo:
-        return [*map(_lines.__getitem__, lines)]
-    return [(_names[name], value.strip(" \t")) for name, _, value in [line.partition(":") for line in lines]]
-
-
-def _refuse_fields(block: bytes) -> NoReturn:
-    """Say what is wrong with a block of field lines that is not valid."""
-    for line in block[:-4].split(_LINE_END):
-        name, colon, value = line.partition(b":")
-        if line[:1] in (b" ", b"\t"):
-            raise ProtocolError("a header line begins with a blank (obsolete folding)")
-        if not colon:
-            raise ProtocolError("a header line has no colon")
-        if name.endswith((b" ", b"\t")):
-            raise ProtocolError("a blank stands between a field's name and its colon")
-        if not re.fullmatch(b"%b+" % _TOKEN, name):
-            raise ProtocolError("a field's name is not a token")
-        if not re.fullmatch(b"%b*" % _TEXT, value):
-            raise ProtocolError(f"the value of {name[:60].decode()} holds a control character")
-    raise ProtocolError("the header section is malformed")
+"""So many heads are split without the table of lines, or kept by nobody, after those before were new."""
+_PATIENCE: Final = 4
+"""Heads in a row that have nothing in common with the one before, until none is kept for a while."""
 
 
 class HeadFinder:
@@ -207,98 +100,135 @@ class HeadFinder:
 
 
 class HeadParser:
-    """Parses complete heads of one connection; remembers its last header block."""
+    """Parses complete heads of one connection; remembers the last request's."""
 
     __slots__ = (
-        "_block",
         "_facts",
+        "_forgetful",
         "_framing",
-        "_headers",
-        "_http11",
         "_limits",
         "_line",
         "_memo",
+        "_misses",
         "_plain",
-        "_whole",
+        "_shape",
+        "_start",
+        "last",
+        "whole",
     )
 
     def __init__(self, limits: Limits, memo: bool = True) -> None:
         self._limits = limits
         self._memo = memo
-        self._plain = 0
-        self._block = b""
-        self._headers: Headers = []
-        self._framing: Headers = []
-        # The last head as a whole, which keeps its block company.
-        self._whole: bytes | None = None
-        self._line = ("", "", "")
-        self._http11 = True
-        self._facts: _Facts = (0, True, False, None)
+        self._plain = 0  # heads to be split without the table of lines
+        self._forgetful = 0  # heads of which nothing is to be kept
+        self._misses = 0
+        self._shape: Shape | None = None
+        self._start = b""  # the last request line, as it came
+        self._line: RequestLine | None = None
+        # What framing made of these fields; not of a CONNECT's, which has rules of its own.
+        self._framing: tuple[bool, Sequence[tuple[str, str]]] = (True, ())
+        self._facts: Facts | None = None
+        self.whole: bytes | None = None
+        """The last head. Should it come again, ``last`` is what it means."""
+        self.last: RequestHead | None = None
 
-    def repeated(self, inbox: Inbox) -> RequestHead | None:
-        """Take the head that waits, if its header block is that of the request before.
+    def repeated(self, data: bytes | bytearray, start: int) -> RequestHead | None:
+        """The head that begins at ``start``, if it has the shape of the one before.
 
-        A block ends with its blank line, so that finding it again finds the end of the head. Whatever
-        is unusual is left to ``request``, which gives the same answer more slowly.
+        Whatever is unusual is left to ``request``, which gives the same answer more slowly.
         """
-        data, start = inbox.data, inbox.at
-        if not start and data == self._whole and type(data) is bytes:
-            inbox.clear()
-            method, target, version = self._line
-            return RequestHead(method, target, version, self._headers.copy(), data, *self._facts, True)
-        end = data.find(_LINE_END, start, start + self._limits.request_line + 2)
-        block = self._block
-        if end < 0 or not block or not data.startswith(block, end + 2):
+        shape = self._shape
+        if shape is None:
             return None
-        found = _REQUEST_LINE.fullmatch(str(data[start:end], "latin-1"))
+        line = self._line
+        if line is not None and data.startswith(self._start, start):
+            block = start + len(self._start)
+        else:
+            line, block = None, data.find(_LINE_END, start, start + self._limits.request_line + 2) + 2
+        found = shape.match(data, block) if block > 1 else None
+        if found is None or found[0] - start > self._limits.header_bytes:
+            return None
+        if line is None:
+            line = self._usual_line(bytes(data[start:block]))
+        if line is None or line.http11 is not shape.http11:
+            return None
+        self._misses = 0
+        end, changed = found
+        self.whole = raw = bytes(data[start:end])
+        self.last = head = RequestHead(line, shape, shape.facts, raw, changed)
+        return head
+
+    def _usual_line(self, start: bytes) -> RequestLine | None:
+        """A request line that is valid and common; ``None``: it is not, or takes a closer look to say."""
+        found = _REQUEST_LINE.fullmatch(start[:-2].decode("latin-1"))
         if found is None:
             return None
         method, target, major, minor = found.groups()
-        http11 = minor != "0"
-        if major != "1" or http11 is not self._http11 or method == "CONNECT":
+        if target[0] != "/" or major != "1" or method == "CONNECT":
             return None
-        if target[0] != "/":
-            check_target(method, target)
-        length = end + 2 + len(block) - start
-        if length > self._limits.header_bytes:
-            return None
-        version = "HTTP/1.1" if http11 else "HTTP/1.0"
-        self._line = method, target, version
-        self._whole = raw = inbox.take(length)
-        return RequestHead(method, target, version, self._headers.copy(), raw, *self._facts, True)
+        self._start = start
+        self._line = line = RequestLine(method, target, minor != "0")
+        return line
 
     def request(self, raw: bytes) -> RequestHead:
         """Parse a request's head. Raises ``ProtocolError`` and ``LimitExceeded``."""
         end = raw.find(_LINE_END)
-        method, target, http11 = _request_line(raw[:end].decode("latin-1"))
-        check_target(method, target)
+        line = _request_line(raw[:end].decode("latin-1"))
         block = raw[end + 2 :]
-        headers = self._fields(block)
-        framing = [field for field in headers if field[0] in FRAMING_FIELDS]
-        # CONNECT is framed by rules of its own: its facts are no other request's.
-        keep = self._memo and method != "CONNECT"
-        if keep and framing == self._framing and http11 is self._http11 and self._block:
-            facts = self._facts
-        else:
-            facts = _request_facts(framing_fields(framing), method, http11)
-        version = "HTTP/1.1" if http11 else "HTTP/1.0"
-        if keep:
-            self._block, self._headers, self._framing = block, headers.copy(), framing
-            self._http11, self._facts = http11, facts
-            self._whole, self._line = raw, (method, target, version)
-        return RequestHead(method, target, version, headers, raw, *facts)
+        fields = self._fields(block)
+        facts = self._judged(line, fields)
+        if not self._memo or line.method == "CONNECT":
+            return RequestHead(line, fields, facts, raw)
+        if self._forgetful:
+            self._forgetful -= 1
+            return RequestHead(line, fields, facts, raw)
+        return self._kept(raw, end + 2, RequestHead(line, fields, facts, raw))
 
-    def _fields(self, block: bytes) -> Headers:
+    def _judged(self, line: RequestLine, fields: Fields) -> Facts:
+        framing = [field for field in fields if field[0] in FRAMING_FIELDS]
+        if line.method == "CONNECT" or not self._memo:
+            return _request_facts(framing_fields(framing), line.method, line.http11)
+        if self._facts is None or (line.http11, framing) != self._framing:
+            self._facts = _request_facts(framing_fields(framing), line.method, line.http11)
+            self._framing = line.http11, framing
+        return self._facts
+
+    def _kept(self, raw: bytes, block: int, head: RequestHead) -> RequestHead:
+        """Remember a head, by the shape of the last if it can be widened so."""
+        line, fields, old = head.line, head.fields, self._shape
+        shape = None if old is None else old.widened(raw[block:], fields, line.http11)
+        if shape is None:
+            if old is not None:
+                self._misses += 1
+            if self._misses > _PATIENCE:
+                self.forget()
+                self._forgetful = _PLAIN_HEADS
+                return head
+            self._shape = Shape(raw[block:], fields, head.facts, line.http11)
+            self.last = RequestHead(line, fields, head.facts, raw, ())
+        else:
+            self._shape = shape
+            self.last = head = RequestHead(line, fields, head.facts, raw, shape.gaps_of(fields))
+        self._line, self._start, self.whole = line, raw[:block], raw
+        return head
+
+    def forget(self) -> None:
+        """Keep nothing of the heads so far."""
+        self._shape = self.last = self.whole = self._line = None
+        self._misses = 0
+
+    def _fields(self, block: bytes) -> Fields:
         """The fields of a block, by way of the lines seen before while that pays."""
         if not self._memo or self._plain > 0:
             self._plain -= 1
             return parse_fields(block, self._limits.headers, False)
-        known = len(_lines)
-        headers = parse_fields(block, self._limits.headers)
+        known = known_lines()
+        fields = parse_fields(block, self._limits.headers)
         # A peer whose lines are mostly new would only cool the table, at more than the price of splitting.
-        if len(_lines) - known > len(headers) // 2:
+        if known_lines() - known > len(fields) // 2:
             self._plain = _PLAIN_HEADS
-        return headers
+        return fields
 
     def response(self, raw: bytes, method: str) -> ResponseHead:
         """Parse the head of the response to a ``method`` request. Raises as ``request`` does."""
@@ -306,7 +236,7 @@ class HeadParser:
         http11, status, reason = _status_line(raw[:end].decode("latin-1"))
         # RFC 9112, 5.2: a user agent must read obsolete folding, as a blank. Servers may refuse it.
         block = _FOLD.sub(b" ", raw[end + 2 :])
-        headers = self._fields(block)
+        headers = list(self._fields(block))
         fields = framing_fields([field for field in headers if field[0] in FRAMING_FIELDS])
         length = body_framing(
             Role.SERVER,
@@ -320,13 +250,15 @@ class HeadParser:
         return ResponseHead(status, reason, "HTTP/1.1" if http11 else "HTTP/1.0", headers, raw, length, alive)
 
 
-def _request_line(line: str) -> tuple[str, str, bool]:
-    """Method, target, and whether the version is at least 1.1."""
+def _request_line(line: str) -> RequestLine:
     found = _REQUEST_LINE.fullmatch(line)
     if found is None:
         _refuse_request_line(line)
     method, target, major, minor = found.groups()
-    return method, target, _is_http11(major, minor)
+    http11 = _is_http11(major, minor)
+    if target[0] != "/" or method == "CONNECT":
+        check_target(method, target)
+    return RequestLine(method, target, http11)
 
 
 def _is_http11(major: str, minor: str) -> bool:
@@ -355,7 +287,7 @@ def _status_line(line: str) -> tuple[bool, int, str]:
     return _is_http11(major, minor), int(status), reason or ""
 
 
-def _request_facts(fields: FramingFields, method: str, http11: bool) -> _Facts:
+def _request_facts(fields: FramingFields, method: str, http11: bool) -> Facts:
     """Body length, keep-alive, expects-continue, upgrade."""
     hosts = fields.host
     # RFC 9112, 3.2: exactly one in HTTP/1.1; in HTTP/1.0 it may be missing.
@@ -370,9 +302,10 @@ def _request_facts(fields: FramingFields, method: str, http11: bool) -> _Facts:
         codings=fields.transfer_encoding,
         http11=http11,
     )
-    return (
+    facts = Facts(
         length,
         keeps_alive(fields.connection, http11),
         wants_continue(fields.expect, http11) and length != 0,
         wants_upgrade(fields.upgrade, fields.connection, http11),
     )
+    return PLAIN if facts == PLAIN else facts

@@ -62,8 +62,10 @@ class Inbox:
             return bytes(view[at:end])
 
     def skip(self, count: int) -> None:
-        """Remove the next ``count`` bytes."""
+        """Remove the next ``count`` bytes, of those that wait."""
         self.at += count
+        if self.at == len(self.data):
+            self.data, self.at = b"", 0
 
     def peek(self) -> bytes:
         """What waits, without removing it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from portico.errors import LocalProtocolError, ProtocolError
 from portico.http.framing import body_framing, list_tokens
@@ -14,6 +14,8 @@ from portico.http.targets import check_host, check_target
 
 __all__ = [
     "KINDS",
+    "NO_DEFAULTS",
+    "Defaults",
     "Field",
     "Outgoing",
     "encode_fields",
@@ -21,6 +23,7 @@ __all__ = [
     "frame_request",
     "frame_response",
     "informational_head",
+    "with_defaults",
 ]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -47,6 +50,9 @@ class Field(IntEnum):
     HOST = 4
     EXPECT = 5
     UPGRADE = 6
+    DATE = 7
+    """These two mean nothing to it, and something to a server that sends its own."""
+    SERVER = 8
 
 
 _SPECIAL: Final = {
@@ -56,7 +62,14 @@ _SPECIAL: Final = {
     "host": Field.HOST,
     "expect": Field.EXPECT,
     "upgrade": Field.UPGRADE,
+    "date": Field.DATE,
+    "server": Field.SERVER,
 }
+
+Defaults: TypeAlias = tuple[tuple[Field, str], ...]
+"""Fields for where a head has none of its own: what it would be, and the line with its end."""
+
+NO_DEFAULTS: Final[Defaults] = ()
 
 
 class _Kinds(dict[str, Field]):
@@ -97,6 +110,13 @@ def encode_fields(start: str, fields: Sequence[tuple[str, str]]) -> bytes:
         KINDS[name]
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields])
     return encode_text(f"{start}{lines}\r\n", len(fields) + 2)
+
+
+def with_defaults(headers: Sequence[tuple[str, str]], defaults: Defaults) -> list[tuple[str, str]]:
+    """The fields of a head, with those defaults before them that they do not replace."""
+    own = {KINDS[name] for name, _ in headers}
+    lines = [line.removesuffix("\r\n").partition(": ") for kind, line in defaults if kind not in own]
+    return [*((name, value) for name, _, value in lines), *headers]
 
 
 class Outgoing:

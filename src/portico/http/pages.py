@@ -7,7 +7,9 @@ from html import escape
 from http import HTTPStatus
 from time import time
 
-__all__ = ["REASONS", "SERVER_LINE", "date_line", "error_page", "server_lines"]
+from portico.http.outgoing import Defaults, Field
+
+__all__ = ["REASONS", "error_page", "server_fields"]
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 # RFC 9110 has changed these.
@@ -29,36 +31,24 @@ h1 {{ font-size: 1.6rem; margin: 0 0 .5rem }} h1 b {{ color: #8a2432; margin-rig
 """
 
 
-SERVER_LINE = "Server: portico\r\n"
-
-
 class _Clock:
-    """Header lines that change once a second."""
+    """Fields that change once a second."""
 
     def __init__(self) -> None:
-        self._made = (0, "", "")
+        self._made: tuple[int, Defaults] = (0, ())
 
-    def lines(self) -> tuple[int, str, str]:
+    def fields(self) -> Defaults:
         second = int(time())
         made = self._made
         if made[0] != second:
             date = f"Date: {formatdate(second, usegmt=True)}\r\n"
-            # One assignment, so that another thread sees the old lines or the new ones, never a mixture.
-            made = self._made = (second, date, date + SERVER_LINE)
-        return made
+            # One assignment, so that another thread sees the old fields or the new ones, never a mixture.
+            made = self._made = second, ((Field.DATE, date), (Field.SERVER, "Server: portico\r\n"))
+        return made[1]
 
 
-_CLOCK = _Clock()
-
-
-def date_line() -> str:
-    """The ``Date`` field of now with its line end (RFC 9110, 6.6.1)."""
-    return _CLOCK.lines()[1]
-
-
-def server_lines() -> str:
-    """The ``Date`` and ``Server`` fields of now, each with its line end."""
-    return _CLOCK.lines()[2]
+server_fields = _Clock().fields
+"""What a server says of itself: ``Date`` (RFC 9110, 6.6.1) and ``Server``; the same object for a second."""
 
 
 def error_page(status: int, detail: str = "") -> tuple[list[tuple[str, str]], bytes]:

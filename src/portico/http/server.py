@@ -18,26 +18,23 @@ import logging
 from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 from portico.deadline import timeout
-from portico.engines.contract import DONE, RUN, WAIT_READ, WAIT_WRITE, Load
+from portico.engines.contract import AGAIN, RUN, WAIT_READ, WAIT_WRITE, Load
 from portico.errors import (
-    Cancelled,
     ConnectionLost,
-    EndOfStream,
     LimitExceeded,
-    PorticoError,
     ProtocolError,
     StreamClosed,
-    Timeout,
     TLSError,
 )
-from portico.http.answering import CHUNK, DISCARD, Answering
+from portico.http.answering import CHUNK, DISCARD
 from portico.http.body import Spool, StreamedBody
-from portico.http.exchange import CutAnswer, Exchange, Mount, Route
+from portico.http.codec import Codec
+from portico.http.ending import Access, Ending
+from portico.http.exchange import Exchange, Mount, Route
 from portico.http.messages import CLOSED, NEED_DATA, End, RequestHead
-from portico.http.pages import REASONS, error_page
 from portico.limits import Limits
 from portico.sockets.transport import Transport
 
@@ -47,6 +44,10 @@ log = logging.getLogger("portico.http")
 
 _TURN = 16
 """So many reads of a body, before other connections get their turn."""
+_HEADS = 16384
+"""Bytes asked for where a head is expected: with a larger buffer, the memory costs more than the read."""
+_REST = 2.0
+"""Seconds without a request after which the next is not worth holding memory for."""
 
 
 class Service:
@@ -55,9 +56,7 @@ class Service:
     ``route`` finds the mount; ``access(exchange, seconds)`` is called after each answer when set.
     """
 
-    def __init__(
-        self, route: Route, limits: Limits, access: Callable[[Exchange, float], None] | None = None
-    ) -> None:
+    def __init__(self, route: Route, limits: Limits, access: Access | None = None) -> None:
         self.route = route
         self.limits = limits
         self.access = access
@@ -68,36 +67,31 @@ class Service:
         return HTTPConnection(transport, self)
 
 
-class HTTPConnection(Answering):
+class HTTPConnection(Ending):
     """One client's connection."""
 
     __slots__ = (
         "_answers",
-        "_began",
         "_drained",
         "_fed",
+        "_idle_until",
         "_in_head",
-        "_mount",
-        "_over",
-        "_spool",
         "_state",
         "_timed",
         "service",
     )
 
     def __init__(self, transport: Transport, service: Service) -> None:
-        super().__init__(transport, service.load, service.limits)
+        super().__init__(transport, service.load, service.limits, service.access)
         self.service = service
-        self._mount: Mount | None = None
-        self._spool: Spool | None = None
-        self._state: Callable[[], int | None] = self._handshake if transport.handshaking else self._head
-        self._over = False
+        # A function, not a method of this object: that would be a cycle for the collector to find.
+        self._state: _State = _HANDSHAKE if transport.handshaking else _HEAD
         self._fed = False  # the codec may hold bytes it has not looked at
         self._drained = False  # the last read was short: there is nothing more now
         self._in_head = False
+        self._idle_until = 0.0  # how long a kept connection may be idle
         self._answers = 0  # requests answered since others had their turn
         self._timed = service.access is not None or service.limits.request is not None
-        self._began = monotonic()
         self.deadline = self._began + (
             service.limits.handshake if transport.handshaking else service.limits.head
         )
@@ -109,7 +103,7 @@ class HTTPConnection(Answering):
             return self._close()
         try:
             while True:
-                step = self._state()
+                step = self._state(self)
                 if step is not None:
                     return step
         except (ConnectionLost, TLSError, StreamClosed) as error:
@@ -120,7 +114,7 @@ class HTTPConnection(Answering):
         exchange, mount = self.exchange, self._mount
         assert exchange is not None
         assert mount is not None
-        self._state = self._leave
+        self._state = _LEAVE
         try:
             if self._until == inf:
                 mount.gateway(exchange)
@@ -136,13 +130,17 @@ class HTTPConnection(Answering):
 
     def expire(self) -> None:
         state = self._state
-        if state == self._head and self._in_head:
+        if state is _HEAD and not self._in_head and self.deadline < self._idle_until < self._drain_until:
+            if not self._fed:
+                self.rest()
+            self.deadline = self._idle_until
+        elif state is _HEAD and self._in_head:
             self._turn_away(408, "The request took too long to arrive.")
-        elif state == self._body:
+        elif state is _BODY:
             self._turn_away(408, "The body of the request arrives too slowly.")
         else:
             # An idle connection, a handshake, a reader that takes nothing: nobody listens to an answer.
-            if state == self._leave:
+            if state is _LEAVE:
                 log.info("%s: the reader took nothing for %g s", self.describe(), self.limits.write_stall)
                 self._abort()
             self.transport.closed = True
@@ -152,8 +150,8 @@ class HTTPConnection(Answering):
 
     def drain(self, until: float) -> None:
         self._drain_until = until
-        if self._state == self._head and not self._in_head and not self.running:
-            self.deadline = min(self.deadline, until)
+        if self._state is _HEAD and not self._in_head and not self.running:
+            self.deadline = min(self._idle_until or self.deadline, until)
 
     def cut(self) -> None:
         self.transport.closed = True
@@ -170,7 +168,7 @@ class HTTPConnection(Answering):
         wanted = self.transport.handshake()
         if wanted:
             return wanted
-        self._state = self._head
+        self._state = _HEAD
         self.deadline = min(monotonic() + self.limits.head, self._drain_until)
         return None
 
@@ -178,30 +176,39 @@ class HTTPConnection(Answering):
         while True:
             if self._fed:
                 event = self._next_event()
-                if type(event) is RequestHead:
-                    return self._request(event)
-                if event is CLOSED or event is None:
-                    return None if event is None else self._close()
-                self._fed = False
-                if not self._in_head:
-                    self._in_head = True
-                    self._began = monotonic()
-                    self.deadline = self._began + min(self.limits.head, self.limits.request or inf)
-            if not self._receive():
-                self._answers = 0
-                return WAIT_READ
+            else:
+                data = None if self._drained else self.transport.recv(_HEADS)
+                if data is None:
+                    self._drained = False
+                    self._answers = 0
+                    return WAIT_READ
+                self._drained = 0 < len(data) < _HEADS and self.transport.short_read_drains
+                try:
+                    event = (self._codec or self.codec).receive(data)
+                except (ProtocolError, LimitExceeded) as error:
+                    self._refuse(error.status, str(error))
+                    return None
+            if type(event) is RequestHead:
+                return self._request(event)
+            if event is CLOSED or event is None:
+                return None if event is None else self._close()
+            self._fed = False
+            if not self._in_head:
+                self._in_head = True
+                self._began = monotonic()
+                self.deadline = self._began + min(self.limits.head, self.limits.request or inf)
 
     def _request(self, head: RequestHead) -> int | None:
         """A head is complete: find who answers, and decide how the body reaches them."""
         self._continued = self._ended = False
         self._fault = None
-        if not head.repeated and self.derived:
-            self.derived.clear()
+        if head.changed is None:
+            self.derived = None
         exchange = self.exchange = Exchange(self, head)
         if self._timed:
             self._start_clock()
         self._in_head = False
-        if head.method == "CONNECT":
+        if exchange.method == "CONNECT":
             self._refuse(501, "There are no tunnels here.")
             return None
         mount = self._mount = self.service.route(exchange)
@@ -210,10 +217,10 @@ class HTTPConnection(Answering):
             return None
         exchange.mount = mount.prefix
         self.load = mount.load
-        length = head.body_length
+        length = head.facts.body_length
         if length == 0:
             exchange.body = io.BytesIO()
-            self._state = self._ready
+            self._state = _READY
             return RUN
         exchange.body_length = length
         return self._request_body(head, mount)
@@ -246,11 +253,11 @@ class HTTPConnection(Answering):
             exchange = self.exchange
             assert exchange is not None
             exchange.body = io.BufferedReader(StreamedBody(self), CHUNK)
-            self._state = self._ready
+            self._state = _READY
             return RUN
         self._spool = Spool(self.limits.body_memory)
         self._fed = True
-        self._state = self._body
+        self._state = _BODY
         if asks:
             self._continue()
         return None
@@ -270,15 +277,15 @@ class HTTPConnection(Answering):
                 if type(event) is End:
                     exchange.body, exchange.body_length = spool.file(), spool.size
                     self._spool = None
-                    self._state = self._ready
+                    self._state = _READY
                     return RUN
                 if event is not NEED_DATA:
                     return None
                 self._fed = False
             self.deadline = self._body_deadline()
             reads += 1
-            if reads % _TURN == 0 and (step := self._turn_reading()):
-                return step
+            if reads % _TURN == 0:
+                return self._others_first()
             if not self._receive():
                 return WAIT_READ
 
@@ -297,13 +304,15 @@ class HTTPConnection(Answering):
 
     def _leave(self) -> int | None:
         """The answer leaves as fast as the reader takes it."""
-        if self._outbox:
-            moved = self._outbox.send(self.transport)
-            if self._outbox:
+        outbox = self._outbox
+        if outbox is not None:
+            moved = outbox.send(self.transport)
+            if outbox:
                 if moved or self.deadline == inf:
                     self.deadline = self._stall()
-                return WAIT_WRITE if self._outbox.blocked else self._turn(WAIT_WRITE)
-        if not self.transport.flush():
+                return WAIT_WRITE if outbox.blocked else self._others_first()
+            self._outbox = None
+        if self.transport.tls is not None and not self.transport.flush():
             self.deadline = self._stall()
             return WAIT_WRITE
         return self._answered()
@@ -314,45 +323,47 @@ class HTTPConnection(Answering):
         if exchange is not None:
             if exchange.body is not None:
                 exchange.body.close()
-            if self.service.access is not None:
-                self.service.access(exchange, monotonic() - self._began)
-        if self._close_after or not self.codec.keep_alive:
+            if self._access is not None:
+                self._access(exchange, monotonic() - self._began)
+        codec = self._codec or self.codec
+        if not self._close_after and codec.went_on():
+            return self._kept(codec)
+        if self._close_after or not codec.keep_alive:
             # What came after the last request is ignored, and must not cost the client its answer.
-            return self._end(unread=self._close_after or self._streaming or self.codec.waiting > 0)
-        if self._streaming:
-            self._streaming = False
-            self._received = 0
-            self._fed = True
-            self.deadline = monotonic() + self.limits.linger
-            self._state = self._discard
-            return None
-        return self._again()
-
-    def _again(self) -> int | None:
-        """Kept alive: on to the next request."""
-        self.codec.start_next_cycle()
-        self._fed = self.codec.waiting > 0
-        self._state = self._head
-        self._until = inf
-        self.deadline = min(monotonic() + self.limits.idle, self._drain_until)
-        self._answers += 1
-        if self._answers < self.limits.pipelined:
-            return None
-        self._answers = 0
-        return self._turn(WAIT_WRITE)
-
-    def _turn(self, step: int) -> int | None:
-        """Let other connections go first. A change of what is watched makes the poller look here again,
-        after them; ``None``: none can be made, so go on."""
-        for wanted in (step, WAIT_READ | WAIT_WRITE):
-            if self.transport.interest(wanted) != self.watched:
-                self._drained = False
-                return wanted
+            return self._end(unread=self._close_after or self._streaming or codec.waiting > 0)
+        # The gateway has not read all of the body.
+        self._streaming = False
+        self._received = 0
+        self._fed = True
+        self.deadline = monotonic() + self.limits.linger
+        self._state = _DISCARD
         return None
 
-    def _turn_reading(self) -> int | None:
-        # Under TLS more may be there that the kernel does not know of; to write is nearly always possible.
-        return self._turn(WAIT_READ if self.transport.tls is None else WAIT_WRITE)
+    def _kept(self, codec: Codec) -> int | None:
+        """On to the next request."""
+        self._streaming = False
+        self._fed = codec.waiting > 0
+        self._state = _HEAD
+        self._until = inf
+        limits = self.limits
+        now = monotonic()
+        self._idle_until = self.deadline = now + limits.idle
+        if self._drain_until != inf:
+            self.deadline = min(self.deadline, self._drain_until)
+        elif limits.idle > _REST:
+            self.deadline = now + _REST
+        if self.cycle == 1 and not self._fed:
+            self.rest()  # many clients ask once, and keep the connection for nothing
+        self._answers += 1
+        if self._answers < limits.pipelined:
+            return None
+        self._answers = 0
+        return self._others_first()
+
+    def _others_first(self) -> int:
+        # What comes meanwhile is told now and not again: so a short read proves nothing any more.
+        self._drained = False
+        return AGAIN
 
     def _discard(self) -> int | None:
         """The gateway may have left some of the body unread: a little is read for it."""
@@ -365,9 +376,9 @@ class HTTPConnection(Answering):
                         return self._end(unread=True)
                     continue
                 if event is not NEED_DATA:
-                    if event is None or not self.codec.keep_alive:
+                    if event is None or not self.codec.went_on():
                         return self._end(unread=event is None)
-                    return self._again()
+                    return self._kept(self.codec)
                 self._fed = False
             if not self._receive():
                 return WAIT_READ
@@ -379,7 +390,7 @@ class HTTPConnection(Answering):
             return self._close()
         self.transport.shutdown_write()
         self.deadline = monotonic() + self.limits.linger
-        self._state = self._linger
+        self._state = _LINGER
         return None
 
     def _linger(self) -> int | None:
@@ -389,9 +400,12 @@ class HTTPConnection(Answering):
                 return WAIT_READ
             if not data or self.deadline <= monotonic():
                 return self._close()
-        return self._turn_reading()
+        return self._others_first()
 
     # -- pieces of states
+
+    def _begin_leaving(self) -> None:
+        self._state = _LEAVE
 
     def _receive(self) -> bool:
         """Feed the codec what is there. ``False``: nothing, now."""
@@ -415,91 +429,13 @@ class HTTPConnection(Answering):
                 self._refuse(error.status, str(error))
         return None
 
-    def _refuse(
-        self, status: int, detail: str, headers: list[tuple[str, str]] | None = None, *, close: bool = True
-    ) -> None:
-        """Answer with an error page, without calling anybody."""
-        if self._spool is not None:
-            self._spool.close()
-            self._spool = None
-        fields, page = error_page(status, detail)
-        self._conclude(status, fields + (headers or []), page, close)
 
-    def _turn_away(
-        self, status: int, detail: str, headers: list[tuple[str, str]] | None = None, *, close: bool = True
-    ) -> None:
-        """``_refuse`` where nobody catches: a client that has gone needs no answer."""
-        try:
-            self._refuse(status, detail, headers, close=close)
-        except PorticoError as error:
-            log.debug("%s: %s", self.describe(), error)
-            self.transport.closed = True
+_State: TypeAlias = Callable[[HTTPConnection], int | None]
 
-    def _conclude(self, status: int, headers: list[tuple[str, str]], body: bytes, close: bool) -> None:
-        self._close_after = close
-        if self.exchange is not None:
-            self.exchange.status, self.exchange.started = status, True
-        self.answer_whole(status, REASONS.get(status, ""), headers, body)
-        self.deadline = inf
-        self._state = self._leave
-
-    def _failed(self, exchange: Exchange, error: BaseException) -> None:
-        """A gateway raised. The client gets an error page while that is possible, else sees a cut."""
-        fault, self._fault = self._fault, None
-        called_off = isinstance(error, Cancelled) and self.transport.closed
-        if called_off or (isinstance(error, CutAnswer) and exchange.started):
-            self._abort()
-            return
-        if fault is None or not _stems_from(error, fault):
-            log.error("%s: %s failed", self.describe(), self._mount, exc_info=error)
-            status, detail = 500, "The program behind this address failed; see the server's log."
-            if isinstance(error, Timeout) and self._until <= monotonic():
-                status, detail = 503, "The request took too long."
-        elif isinstance(fault, (ProtocolError, LimitExceeded)):
-            log.info("%s: %s", self.describe(), fault)
-            status, detail = fault.status, str(fault)
-        elif isinstance(fault, EndOfStream):
-            log.info("%s: %s", self.describe(), fault)
-            status, detail = 400, str(fault)
-        else:
-            log.debug("%s: %s", self.describe(), fault)
-            self._abort()
-            return
-        if self._ended:
-            return  # the answer is complete: it may leave
-        if exchange.started:
-            self._abort()
-            return
-        self._turn_away(status, detail, close=self._streaming)
-
-    def _abort(self) -> None:
-        """Let the peer see that this is no proper end."""
-        self._outbox.close()
-        self.transport.abort()
-        self.transport.closed = True
-
-    def _close(self) -> int:
-        if not self._over:
-            self._over = True
-            self.transport.closed = True
-            self._outbox.close()
-            if self._spool is not None:
-                self._spool.close()
-            if self.exchange is not None:
-                self._cut_short(self.exchange)
-            self.transport.close()
-        return DONE
-
-    def _cut_short(self, exchange: Exchange) -> None:
-        """The connection ends before the answer has left, or before there is one."""
-        if exchange.body is not None:
-            exchange.body.close()
-        if exchange.started and self.service.access is not None:
-            self.service.access(exchange, monotonic() - self._began)
-
-
-def _stems_from(error: BaseException | None, fault: BaseException) -> bool:
-    """Whether ``error`` is ``fault``, or was raised while that was being handled."""
-    while error is not None and error is not fault:
-        error = error.__cause__ or error.__context__
-    return error is fault
+_HANDSHAKE = HTTPConnection._handshake
+_HEAD = HTTPConnection._head
+_READY = HTTPConnection._ready
+_BODY = HTTPConnection._body
+_LEAVE = HTTPConnection._leave
+_DISCARD = HTTPConnection._discard
+_LINGER = HTTPConnection._linger

@@ -6,13 +6,11 @@ The same code on every engine, under the deadline in force. Each datagram arrive
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +19,6 @@ from portico.deadline import check
 from portico.engines import door
 from portico.errors import (
     ConfigError,
-    ConnectError,
     DatagramTooLong,
     LocalProtocolError,
     StreamBusy,
@@ -29,15 +26,14 @@ from portico.errors import (
 )
 from portico.limits import Limits
 from portico.sockets import groups, names
+from portico.sockets.datagram_address import Where, check_complete, datagram_address
 from portico.sockets.datagram_notes import ask_for_notes
 from portico.sockets.datagram_port import Datagram, Port, failed
 from portico.sockets.groups import Interface
 from portico.sockets.options import Options
 from portico.sockets.transport import READ, Bytes, socket_file
 
-__all__ = ["Datagrams", "Where", "check_complete", "datagram_address"]
-
-Where = Address | str | tuple[str, int] | os.PathLike[str]
+__all__ = ["Datagrams"]
 
 
 class Datagrams:
@@ -183,10 +179,9 @@ class Datagrams:
         except OSError as error:
             raise failed(error, self._doing, self.peer) from error
         if datagram is not None and datagram.truncated and self._whole:
+            most, size = self._port.limits.datagram, datagram.size
             raise DatagramTooLong(
-                f"{datagram.peer} sent a datagram of {datagram.size} bytes; {self._port.limit} are taken",
-                datagram.data,
-                datagram.size,
+                f"{datagram.peer} sent a datagram of {size} bytes; {most} are taken", datagram.data, size
             )
         return datagram
 
@@ -266,23 +261,6 @@ class Datagrams:
         if hasattr(self, "_folder") and not self.closed:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
             self.close()
-
-
-def datagram_address(value: Where) -> Address:
-    """An address for datagrams: without a scheme ``host:port`` is UDP and a path a Unix datagram socket."""
-    where = Address.parse(value, scheme="udp")
-    written = isinstance(value, Address) or (isinstance(value, str) and value.lower().startswith("unix:"))
-    if where.scheme == "unix" and not written:
-        return replace(where, scheme="unixgram")
-    if where.wire != "datagram" and where.scheme != "fd":
-        raise ConfigError(f"{where}: datagrams() is for udp and unixgram addresses; streams: connect()")
-    return where
-
-
-def check_complete(where: Address) -> None:
-    """Raises ``ConnectError`` for an address that nobody can be reached at."""
-    if not where.host or not where.port:
-        raise ConnectError(f"cannot send to {where}: name a {'port' if where.host else 'host'}")
 
 
 _SCHEMES = {socket.AF_INET: "udp", socket.AF_INET6: "udp", socket.AF_UNIX: "unixgram"}

@@ -27,7 +27,7 @@ from portico.sockets.options import Options
 from portico.sockets.socket_files import bind_file
 from portico.sockets.transport import Transport
 
-__all__ = ["Arrival", "DatagramListener", "listen_datagrams", "udp_socket"]
+__all__ = ["Arrival", "DatagramListener", "adopted", "listen_datagrams", "udp_socket"]
 
 log = logging.getLogger("portico.server")
 
@@ -196,6 +196,13 @@ def listen_datagrams(address: Address, limits: Limits) -> list[DatagramListener]
         return [DatagramListener(_unix_port(address, limits), limits)]
     sockets = bind_all(address, lambda family, name: udp_socket(family, name, address))
     return [DatagramListener(Port(sock, named(address, sock), limits), limits) for sock in sockets]
+
+
+def adopted(sock: socket.socket, limits: Limits) -> DatagramListener:
+    """A listener over a bound socket, which it owns from now on."""
+    ask_for_notes(sock, everywhere=sock.family != socket.AF_UNIX)
+    scheme = "unixgram" if sock.family == socket.AF_UNIX else "udp"
+    return DatagramListener(Port(sock, Address.of_socket(scheme, sock.getsockname()), limits), limits)
 
 
 def _nothing(sock: socket.socket) -> None:

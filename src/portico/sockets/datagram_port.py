@@ -35,7 +35,8 @@ from portico.sockets.transport import WRITE, Bytes, Waitable
 
 __all__ = ["Datagram", "Port", "failed"]
 
-_REAL_SIZE = socket.MSG_TRUNC if sys.platform == "linux" else 0
+_TRUNCATED = int(socket.MSG_TRUNC)  # a plain number: an enumeration's & takes five times as long
+_REAL_SIZE = _TRUNCATED if sys.platform == "linux" else 0
 """Linux then tells how long a datagram was of which only the beginning fits."""
 _FULL = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS)
 
@@ -82,7 +83,7 @@ class Datagram:
             raise LocalProtocolError("the sender of this datagram has no address, so that nobody can reply")
         back = () if self._where is None else source(self._where)
         name = self._name if self._port.expected is None else None  # None: the connected peer
-        self._port.send(data, name, self.peer, back, self._port.stall)
+        self._port.send(data, name, self.peer, back, self._port.limits.datagram_stall)
 
     def __repr__(self) -> str:
         cut = f" of {self.size}" if self.truncated else ""
@@ -92,7 +93,7 @@ class Datagram:
 class Port(Waitable):
     """A datagram socket, made non-blocking, that counts who needs it. ``made``: its file, to be removed.
 
-    ``limit``: bytes of a datagram that are taken. One thread at a time may be in ``receive``.
+    One thread at a time may be in ``receive``.
     """
 
     __slots__ = (
@@ -106,10 +107,9 @@ class Port(Waitable):
         "address",
         "expected",
         "guard",
-        "limit",
+        "limits",
         "lost",
         "sock",
-        "stall",
     )
 
     def __init__(
@@ -119,8 +119,7 @@ class Port(Waitable):
         sock.setblocking(False)
         self.sock = sock
         self.address = address
-        self.limit = limits.datagram
-        self.stall = limits.datagram_stall
+        self.limits = limits
         self.lost = 0
         """Datagrams that the kernel had no room for, as far as it has told (Linux)."""
         self.expected: Any = None
@@ -129,10 +128,14 @@ class Port(Waitable):
         self._made = made
         self.guard = threading.Lock()
         self._users = 1
-        self._view = memoryview(bytearray(self.limit))
+        self._view = memoryview(bytearray(limits.datagram))
         self._parts = [self._view]
         self._room = room_for_notes(sock)
         self._places: dict[Where, Address] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a process to which the socket is handed over."""
+        return Port, (self.sock, self.address, self.limits, self._made)
 
     def fileno(self) -> int:
         return self.sock.fileno()
@@ -177,7 +180,7 @@ class Port(Waitable):
             if self.expected is None or name == self.expected:
                 break
         data = bytes(self._view[:size])
-        datagram = Datagram(self, data, size, flags & socket.MSG_TRUNC != 0, name)
+        datagram = Datagram(self, data, size, flags & _TRUNCATED != 0, name)
         if ancillary:
             datagram._where, datagram.credentials, lost = read_notes(ancillary)
             if lost is not None:

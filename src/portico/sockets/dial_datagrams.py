@@ -15,7 +15,8 @@ from portico.address import Address
 from portico.errors import ConfigError, ConnectError, Timeout
 from portico.limits import Limits
 from portico.sockets import groups, names
-from portico.sockets.datagram import Datagrams, Where, check_complete, datagram_address
+from portico.sockets.datagram import Datagrams
+from portico.sockets.datagram_address import Where, check_complete, datagram_address
 from portico.sockets.datagram_listener import udp_socket
 from portico.sockets.datagram_notes import ask_for_notes
 from portico.sockets.datagram_port import Port, failed

@@ -122,7 +122,7 @@ def listen(
     if transport == "memory":
         return [(memory.listen_for_others if processes else memory.listen)(address, backlog=backlog)]
     if transport == "fd":
-        return [_adopt(address)]
+        return [_adopt(address, limits)]
     if transport == "unix":
         return [_listen_unix(address, backlog)]
     if transport in ("tcp", "tls"):
@@ -273,14 +273,18 @@ def _listen_unix(address: Address, backlog: int) -> Listening:
 # -- inherited descriptors
 
 
-def _adopt(address: Address) -> Listening:
-    """A listener over an inherited descriptor, which must be a listening stream socket."""
+def _adopt(address: Address, limits: Limits | None) -> Listening:
+    """A listener over an inherited descriptor: a listening stream socket; with ``limits``, a datagram one."""
     number = address.fd or 0
     try:
         sock = adopt(number)
     except OSError as error:
         raise BindError(f"cannot listen on {address}: no socket was passed under this number") from error
     try:
+        if sock.type == socket.SOCK_DGRAM and sock.family in _FAMILIES and limits is not None:
+            from portico.sockets.datagram_listener import adopted  # as above
+
+            return adopted(sock, limits)
         listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         if sock.type != socket.SOCK_STREAM or sock.family not in _FAMILIES or not listening:
             raise BindError(f"cannot listen on {address}: it is not a listening stream socket")

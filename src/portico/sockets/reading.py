@@ -178,9 +178,9 @@ class Reading(Sides):
         while True:
             if in_force() is not None:
                 self._check("reading from")
-            if self._drained:
+            if transport.drained:
                 # Most likely nothing has come since: waiting first saves a call that would find nothing.
-                self._drained = False
+                transport.drained = False
                 self._await(READ, "reading from")
             if self._ended or self._failed is not None:
                 return self._past_end()
@@ -195,7 +195,7 @@ class Reading(Sides):
             if not data:
                 self._ended = True
             elif len(data) < size:
-                self._drained = transport.short_read_drains
+                transport.drained = transport.short_read_drains
             return data
 
     def _past_end(self) -> bytes:
@@ -203,7 +203,7 @@ class Reading(Sides):
         return b""
 
     def _try_receive(self, size: int) -> bytes | None:
-        self._drained = False
+        self._transport.drained = False
         if self._ended:
             return b""
         self._check_unfailed()
@@ -223,7 +223,7 @@ class Reading(Sides):
             raise kind(message)
 
     def _receive_into(self, view: memoryview) -> int:
-        self._drained = False
+        self._transport.drained = False
         while not self._ended:
             self._check("reading from")
             self._check_unfailed()

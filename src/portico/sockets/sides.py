@@ -33,7 +33,6 @@ class Sides:
         "_broken",
         "_buffer",
         "_closed",
-        "_drained",
         "_ended",
         "_failed",
         "_finishing",
@@ -52,7 +51,6 @@ class Sides:
         self._writing = threading.Lock()
         self._finishing = False
         self._ended = False
-        self._drained = False  # the last read took all there was
         self._failed: tuple[type[PorticoError], str] | None = None  # an exception would keep its frames alive
         self._write_ended = False
         self._broken = ""

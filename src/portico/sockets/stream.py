@@ -78,7 +78,6 @@ class Stream(Reading, Writing):
     @property
     def transport(self) -> Transport:
         """What the stream runs over, for protocol code that parks connections."""
-        self._drained = False  # whoever waits for it elsewhere takes the news of what has come
         return self._transport
 
     @property

@@ -59,11 +59,12 @@ class Waitable:
     changed.
     """
 
-    __slots__ = ("closed", "waiters")
+    __slots__ = ("closed", "drained", "waiters")
 
     def __init__(self) -> None:
         self.waiters: set[Waiter] = set()
         self.closed = False
+        self.drained = False  # the last read took all there was, and no hub has seen more since
 
     def fileno(self) -> int:
         """The descriptor to watch, or -1."""

@@ -83,9 +83,11 @@ class Process:
         """
         if self._popen.returncode is None:
             self._signal(signal.SIGTERM)
-            self.wait(KILL_AFTER)
-            self._signal(signal.SIGKILL)
-            self._popen.wait()
+            try:
+                self.wait(KILL_AFTER)
+            finally:  # who waits may be called off
+                self._signal(signal.SIGKILL)
+                self._popen.wait()
 
     def __enter__(self) -> Self:
         return self

@@ -60,7 +60,7 @@ class Mounts:
         """
         asked = exchange.request
         fields = [(name, value) for name, value in asked.headers if name not in _OF_BODY]
-        inner = Exchange(exchange.connection, RequestHead("GET", target, asked.version, fields))
+        inner = Exchange(exchange.connection, RequestHead.of("GET", target, fields, http11=asked.line.http11))
         inner.body = BytesIO()
         mount = self.find(inner)
         try:

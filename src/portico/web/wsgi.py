@@ -20,7 +20,7 @@ from typing import Any
 from portico.address import Address
 from portico.errors import LocalProtocolError
 from portico.http.exchange import Exchange
-from portico.http.messages import RequestHead
+from portico.http.messages import Fields, RequestHead
 
 __all__ = ["WSGI", "FileWrapper"]
 
@@ -28,6 +28,7 @@ log = logging.getLogger("portico.wsgi")
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+_Checked = tuple[list[tuple[str, ...]], list[tuple[str, str]]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 
 _STATUS = re.compile(r"([1-9][0-9][0-9])(?: (.*))?", re.ASCII)
@@ -56,22 +57,25 @@ class WSGI:
         self.name = f"wsgi:{name or getattr(app, '__name__', type(app).__name__)}"
         self._stream = stream
         self._extra = dict(environ or {})
+        self._last_base: tuple[Address | None, bool, Environ] | None = None
+        self.checked: _Checked = [], []
+        """The headers of the last answer, and those of them that are passed on."""
 
     def streams(self, request: RequestHead) -> bool:
         return self._stream
 
     def __call__(self, exchange: Exchange) -> None:
-        answer = _Answer(exchange)
+        answer = _Answer(exchange, self)
         result = self.app(self._environ(exchange), answer.start_response)
+        if type(result) is list and len(result) == 1 and not answer.begun:
+            answer.whole(result[0])
+            return
         try:
-            if type(result) is list and len(result) == 1 and not answer.begun:
-                answer.whole(result[0])
-            elif isinstance(result, FileWrapper) and answer.file(result):
-                pass
-            else:
-                for data in result:
-                    answer.block(data)
-                answer.end()
+            if isinstance(result, FileWrapper) and answer.file(result):
+                return
+            for data in result:
+                answer.block(data)
+            answer.end()
         finally:
             close = getattr(result, "close", None)
             if close is not None:
@@ -79,64 +83,127 @@ class WSGI:
 
     def _environ(self, exchange: Exchange) -> Environ:
         request, connection = exchange.request, exchange.connection
-        template: Environ | None = connection.derived.get(self) if request.repeated else None
-        if template is not None:
-            environ = template.copy()
-        else:
+        # What answers in another's place has a head of its own.
+        if request.changed is None or connection.exchange is not exchange:
             environ = self._template(exchange)
-            # Worth keeping from the second time on. What answers in another's place has headers of its own.
-            if request.repeated and connection.exchange is exchange:
-                connection.derived[self] = environ.copy()
-        environ["REQUEST_METHOD"] = exchange.method
-        environ["SERVER_PROTOCOL"] = request.version
-        environ["REQUEST_URI"] = exchange.target
-        environ["SCRIPT_NAME"] = exchange.mount
-        environ["PATH_INFO"] = path = exchange.path_info
-        environ["QUERY_STRING"] = exchange.query
+            _describe(environ, exchange)
+            return environ
+        derived = connection.derived
+        if derived is None:
+            derived = connection.derived = {}
+        kept: _Kept | None = derived.get(self)
+        if kept is None:
+            kept = derived[self] = _Kept(self._template(exchange))
+        if kept.head is not request:
+            return self._fill(kept, exchange)
+        environ = kept.template.copy()
         environ["wsgi.input"] = exchange.body
-        if exchange.body_length:
-            environ["CONTENT_LENGTH"] = str(exchange.body_length)
-        elif exchange.body_length is None:
-            environ.pop("CONTENT_LENGTH", None)
-        if exchange.target[0] != "/":
-            # RFC 9112, 3.2.2: the authority of an absolute-form target counts, not Host; "*" is no path.
-            environ["HTTP_HOST"] = exchange.host
-            environ["PATH_INFO"] = "" if path == "*" else path
+        return environ
+
+    def _fill(self, kept: _Kept, exchange: Exchange) -> Environ:
+        """The environment of a head that differs a little from one before, or has come a second time."""
+        request = exchange.request
+        environ = kept.template.copy()
+        for name, value in request.changed or ():
+            key = _KEYS[name]
+            if key and key not in self._extra:
+                environ[key] = value
+        _describe(environ, exchange)
+        again, kept.seen = kept.seen is request, request
+        kept.head = None
+        if again and request.facts.body_length == 0 and exchange.target[0] == "/":
+            # Nothing in it that another head of the shape would not replace: it is a template as well.
+            kept.head, kept.template = request, environ.copy()
+            kept.template["wsgi.input"] = None
         return environ
 
     def _template(self, exchange: Exchange) -> Environ:
-        """All that requests with the same header block have in common on this connection."""
-        scratch = exchange.connection.scratch
-        base: Environ | None = scratch.get(_Base)
-        if base is None:
-            base = scratch[_Base] = _base_environ(exchange)
-        template = base.copy()
-        _add_headers(template, exchange.request.headers)
-        template.update(self._extra)
-        return template
+        """What follows from who is connected and from the header fields."""
+        base = self._base(exchange)
+        environ = base.copy()
+        fields = exchange.request.fields
+        size = len(environ) + len(fields)
+        for name, value in fields:
+            environ[_KEYS[name]] = value
+        if len(environ) != size or "" in environ:
+            environ = base.copy()
+            _add_fields(environ, fields)
+        peer = exchange.peer
+        if peer is not None:
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer.host, _port(peer)
+        environ["wsgi.errors"] = _Errors()
+        if self._extra:
+            environ.update(self._extra)
+        return environ
+
+    def _base(self, exchange: Exchange) -> Environ:
+        """What the connections of a listener have in common."""
+        where, secure = exchange.local, exchange.tls is not None
+        last = self._last_base
+        if last is not None and last[0] is where and last[1] is secure:
+            return last[2]
+        environ = _base_environ(where, secure)
+        self._last_base = where, secure, environ
+        return environ
 
 
-class _Base:
-    """The key under which a connection keeps the entries that are the same for all its requests."""
+class _Kept:
+    """What a connection keeps between heads of one shape: the environment but for what changes.
+
+    Of ``head``, where there is one, ``template`` is all; ``seen`` came last.
+    """
+
+    __slots__ = ("head", "seen", "template")
+
+    def __init__(self, template: Environ) -> None:
+        self.template = template
+        self.head: RequestHead | None = None
+        self.seen: RequestHead | None = None
 
 
-def _base_environ(exchange: Exchange) -> Environ:
-    peer, local = exchange.peer, exchange.local
-    secure = exchange.tls is not None
+def _describe(environ: Environ, exchange: Exchange) -> None:
+    """Add what every request has of its own."""
+    line, mount, length = exchange.request.line, exchange.mount, exchange.body_length
+    path = line.path
+    environ["REQUEST_METHOD"] = line.method
+    environ["SERVER_PROTOCOL"] = line.version
+    environ["REQUEST_URI"] = target = line.target
+    environ["SCRIPT_NAME"] = mount
+    environ["PATH_INFO"] = path[len(mount) :] if mount else path
+    environ["QUERY_STRING"] = line.query
+    environ["wsgi.input"] = exchange.body
+    if length:
+        environ["CONTENT_LENGTH"] = str(length)
+    elif length is None:
+        environ.pop("CONTENT_LENGTH", None)
+    if target[0] != "/":
+        # RFC 9112, 3.2.2: the authority of an absolute-form target counts, not Host; "*" is no path.
+        environ["HTTP_HOST"] = exchange.host
+        if path == "*":
+            environ["PATH_INFO"] = ""
+
+
+_OWN = ("REQUEST_METHOD", "SERVER_PROTOCOL", "REQUEST_URI", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
+
+
+def _base_environ(where: Address | None, secure: bool) -> Environ:
     environ: Environ = {
-        "SERVER_NAME": (local.host if local is not None else "") or "localhost",
-        "SERVER_PORT": _port(local) or ("443" if secure else "80"),
+        "SERVER_NAME": (where.host if where is not None else "") or "localhost",
+        "SERVER_PORT": _port(where) or ("443" if secure else "80"),
         "SERVER_SOFTWARE": "portico",
-        "REMOTE_ADDR": peer.host if peer is not None else "",
-        "REMOTE_PORT": _port(peer),
+        "REMOTE_ADDR": "",
+        "REMOTE_PORT": "",
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": exchange.scheme,
-        "wsgi.errors": _Errors(),
+        "wsgi.url_scheme": "https" if secure else "http",
+        "wsgi.errors": None,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input": None,
+        # Replaced for each request; here, so that copies have room for them.
+        **dict.fromkeys(_OWN, ""),
     }
     if secure:
         environ["HTTPS"] = "on"
@@ -165,8 +232,9 @@ class _Keys(dict[str, str]):
 _KEYS = _Keys()
 
 
-def _add_headers(environ: Environ, headers: list[tuple[str, str]]) -> None:
-    for name, value in headers:
+def _add_fields(environ: Environ, fields: Fields) -> None:
+    """Add header fields of which some are not passed, or come twice."""
+    for name, value in fields:
         key = _KEYS[name]
         if key not in environ:
             environ[key] = value
@@ -205,10 +273,11 @@ _PASSED = _Passed()
 class _Answer:
     """The application's side of one answer: ``start_response`` and ``write``."""
 
-    __slots__ = ("_exchange", "_headers", "_reason", "_status", "begun")
+    __slots__ = ("_exchange", "_gateway", "_headers", "_reason", "_status", "begun")
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, gateway: WSGI) -> None:
         self._exchange = exchange
+        self._gateway = gateway
         self._status = 0
         self._reason = ""
         self._headers: list[tuple[str, str]] = []
@@ -226,12 +295,13 @@ class _Answer:
         elif self._status:
             raise LocalProtocolError("start_response() was called twice; a second call needs exc_info")
         self._status, self._reason = _STATUSES[status]
-        self._headers = []
-        for name, value in headers:
-            if not isinstance(value, str):
-                raise LocalProtocolError(f"start_response(): {name!r} must be a str, not {value!r}")
-            if _PASSED[name]:
-                self._headers.append((name, value))
+        given, passed = self._gateway.checked
+        if headers != given:
+            # Tuples, because a list that is changed later would still be equal to itself.
+            given = [tuple(field) for field in headers]
+            passed = [field for field in map(_checked, given) if _PASSED[field[0]]]
+            self._gateway.checked = given, passed
+        self._headers = passed
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -254,7 +324,8 @@ class _Answer:
         """The only item of a list: its length is known, so head and body leave together."""
         if not isinstance(data, bytes):
             raise _not_bytes(data)
-        self._check()
+        if not self._status:
+            self._check()
         if not data:  # to HEAD, and where there is no content, this says nothing about a length
             self.end()
             return
@@ -272,7 +343,7 @@ class _Answer:
         if length and length[0].isdigit():
             count = min(count, int(length[0]))
         elif not length:
-            self._headers.append(("Content-Length", str(count)))
+            self._headers = [*self._headers, ("Content-Length", str(count))]
         try:
             self._begin()
         except BaseException:
@@ -300,6 +371,13 @@ class _Answer:
     def _check(self) -> None:
         if not self._status:
             raise LocalProtocolError("the application sent a body before it called start_response()")
+
+
+def _checked(field: tuple[str, ...]) -> tuple[str, str]:
+    name, value = field
+    if not isinstance(value, str):
+        raise LocalProtocolError(f"start_response(): {name!r} must be a str, not {value!r}")
+    return name, value
 
 
 def _not_bytes(data: object) -> LocalProtocolError:

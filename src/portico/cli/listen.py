@@ -1,0 +1,105 @@
+"""``portico listen``: wait for somebody at an address, and talk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import click
+
+from portico import deadline
+from portico.admission import Admission
+from portico.cli.logs import logging_to_stderr
+from portico.cli.manners import Command
+from portico.cli.talk import Talker
+from portico.cli.talk_address import read_address, streams_only, to_listen_on
+from portico.cli.talk_ending import ending_by_signals
+from portico.cli.talk_options import Talk, shared_options, take
+from portico.cli.talk_tls import server_tls
+from portico.cli.talk_waiting import WaitingForDatagrams, WaitingForStreams
+
+__all__ = ["listen"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The options of its own, named as on the command line."""
+
+    keep: bool
+    tls: str | None
+    client_ca: str | None
+    allow: Sequence[str]
+    deny: Sequence[str]
+    max_connections: int
+    max_per_peer: int | None
+    rate: str | None
+
+
+@click.command(cls=Command)
+@click.argument("address")
+@click.option(
+    "--keep",
+    "-k",
+    is_flag=True,
+    help="Go on when a conversation has ended: one after the other with stdin and stdout, several at once "
+    "with --exec or --shell.",
+)
+@click.option(
+    "--tls", type=click.Choice(["self-signed"]), help="TLS with a certificate for development (else --cert)."
+)
+@click.option("--client-ca", metavar="FILE", help="Only for peers with a certificate of this authority.")
+@click.option("--allow", multiple=True, metavar="NETWORK", help="Only for peers from here: 10.0.0.0/8, unix.")
+@click.option("--deny", multiple=True, metavar="NETWORK", help="Not for peers from here.")
+@click.option(
+    "--max-connections",
+    "-m",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Programs at once.",
+)
+@click.option("--max-per-peer", type=click.IntRange(1), metavar="N", help="Programs at once for one peer.")
+@click.option("--rate", metavar="N/s", help="Connections of one peer: 10/s, 100/m.")
+@shared_options
+def listen(address: str, **options: object) -> None:
+    """Wait for a peer; then stdin goes to it, what comes from it to stdout, both at once. Nobody else is let
+    in meanwhile, unless with --keep.
+
+    \b
+      portico listen :9000 > file
+      portico listen tls://:9443 --cert c.pem --key k.pem -v
+      portico listen unix:/run/shell.sock --keep --exec ./session
+      portico listen 127.0.0.1:0 --keep --shell 'date; cat'
+
+    The port that port 0 picked is said on stderr. Exit codes as for portico connect.
+    """  # fmt: skip
+    own, asked = take(_Asked, options), take(Talk, options)
+    where = to_listen_on(read_address(address, asked), asked)
+    asked = replace(asked, telnet=asked.telnet or where.scheme == "telnet")
+    admission = _admission(own)
+    if where.wire == "datagram":
+        streams_only(where, asked, {"--tls": own.tls, "--client-ca": own.client_ca})
+        tls = None
+    else:
+        secure = where.secure or own.tls is not None or asked.cert is not None
+        tls = server_tls(asked.cert, asked.key, own.tls, own.client_ca, asked.alpn) if secure else None
+    talker = Talker(asked, server=True, keep=own.keep)
+    with ending_by_signals(), logging_to_stderr(asked.verbose), deadline.timeout(asked.timeout), talker:
+        if where.wire == "datagram":
+            code = WaitingForDatagrams(where, talker, asked.wait, admission).one()
+        else:
+            waiting = WaitingForStreams(where, talker, asked, tls, admission)
+            code = waiting.many() if own.keep else waiting.one()
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def _admission(own: _Asked) -> Admission:
+    return Admission(
+        allow=own.allow or None,
+        deny=own.deny,
+        max_connections=own.max_connections,
+        max_per_peer=own.max_per_peer,
+        rate=own.rate,
+    )

@@ -1,0 +1,143 @@
+"""How a connection's requests end when they do not end well: refused, failed, cut."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+
+from portico.engines.contract import DONE, Load
+from portico.errors import (
+    Cancelled,
+    EndOfStream,
+    LimitExceeded,
+    PorticoError,
+    ProtocolError,
+    Timeout,
+)
+from portico.http.answering import Answering
+from portico.http.body import Spool
+from portico.http.exchange import CutAnswer, Exchange, Mount
+from portico.http.pages import REASONS, error_page
+from portico.limits import Limits
+from portico.sockets.transport import Transport
+
+__all__ = ["Access", "Ending"]
+
+log = logging.getLogger("portico.http")
+
+Access = Callable[[Exchange, float], None]
+"""Told of each answer, and of the seconds since its request began."""
+
+
+class Ending(Answering):
+    """A server's connection, as far as it answers by itself, and closes."""
+
+    __slots__ = ("_access", "_began", "_mount", "_over", "_spool")
+
+    def __init__(self, transport: Transport, load: Load, limits: Limits, access: Access | None) -> None:
+        super().__init__(transport, load, limits)
+        self._access = access
+        self._mount: Mount | None = None
+        self._spool: Spool | None = None
+        self._over = False
+        self._began = monotonic()  # the present request, or the connection
+
+    def _begin_leaving(self) -> None:
+        """The next state is that in which an answer leaves."""
+        raise NotImplementedError
+
+    def _refuse(
+        self, status: int, detail: str, headers: list[tuple[str, str]] | None = None, *, close: bool = True
+    ) -> None:
+        """Answer with an error page, without calling anybody."""
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+        fields, page = error_page(status, detail)
+        self._conclude(status, fields + (headers or []), page, close)
+
+    def _turn_away(
+        self, status: int, detail: str, headers: list[tuple[str, str]] | None = None, *, close: bool = True
+    ) -> None:
+        """``_refuse`` where nobody catches: a client that has gone needs no answer."""
+        try:
+            self._refuse(status, detail, headers, close=close)
+        except PorticoError as error:
+            log.debug("%s: %s", self.describe(), error)
+            self.transport.closed = True
+
+    def _conclude(self, status: int, headers: list[tuple[str, str]], body: bytes, close: bool) -> None:
+        self._close_after = close
+        if self.exchange is not None:
+            self.exchange.status, self.exchange.started = status, True
+        self.answer_whole(status, REASONS.get(status, ""), headers, body)
+        self.deadline = inf
+        self._begin_leaving()
+
+    def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        """A gateway raised. The client gets an error page while that is possible, else sees a cut."""
+        fault, self._fault = self._fault, None
+        called_off = isinstance(error, Cancelled) and self.transport.closed
+        if called_off or (isinstance(error, CutAnswer) and exchange.started):
+            self._abort()
+            return
+        if fault is None or not _stems_from(error, fault):
+            log.error("%s: %s failed", self.describe(), self._mount, exc_info=error)
+            status, detail = 500, "The program behind this address failed; see the server's log."
+            if isinstance(error, Timeout) and self._until <= monotonic():
+                status, detail = 503, "The request took too long."
+        elif isinstance(fault, (ProtocolError, LimitExceeded)):
+            log.info("%s: %s", self.describe(), fault)
+            status, detail = fault.status, str(fault)
+        elif isinstance(fault, EndOfStream):
+            log.info("%s: %s", self.describe(), fault)
+            status, detail = 400, str(fault)
+        else:
+            log.debug("%s: %s", self.describe(), fault)
+            self._abort()
+            return
+        if self._ended:
+            return  # the answer is complete: it may leave
+        if exchange.started:
+            self._abort()
+            return
+        self._turn_away(status, detail, close=self._streaming)
+
+    def _abort(self) -> None:
+        """Let the peer see that this is no proper end."""
+        self._drop_outbox()
+        self.transport.abort()
+        self.transport.closed = True
+
+    def _drop_outbox(self) -> None:
+        if self._outbox is not None:
+            self._outbox.close()
+            self._outbox = None
+
+    def _close(self) -> int:
+        if not self._over:
+            self._over = True
+            self.transport.closed = True
+            self._drop_outbox()
+            if self._spool is not None:
+                self._spool.close()
+            if self.exchange is not None:
+                self._cut_short(self.exchange)
+            self.transport.close()
+        return DONE
+
+    def _cut_short(self, exchange: Exchange) -> None:
+        """The connection ends before the answer has left, or before there is one."""
+        if exchange.body is not None:
+            exchange.body.close()
+        if exchange.started and self._access is not None:
+            self._access(exchange, monotonic() - self._began)
+
+
+def _stems_from(error: BaseException | None, fault: BaseException) -> bool:
+    """Whether ``error`` is ``fault``, or was raised while that was being handled."""
+    while error is not None and error is not fault:
+        error = error.__cause__ or error.__context__
+    return error is fault

@@ -1,0 +1,102 @@
+"""What the tests of process engines serve: found by name in a fresh interpreter, as a user's module is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import runpy
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from portico import Handler, Stream
+from portico.http.exchange import Exchange
+from tests.engines.serving import Gateway
+
+log = logging.getLogger("portico.test")
+
+
+def echo(stream: Stream) -> None:
+    for line in stream:
+        stream.write(line)
+
+
+def tell_pid(stream: Stream) -> None:
+    stream.write(b"%d\n" % os.getpid())
+
+
+def wait_for_line(stream: Stream) -> None:
+    """Say who we are, then wait; what is waited for may never come."""
+    stream.write(b"%d\n" % os.getpid())
+    stream.write(stream.read_line())
+
+
+def deaf(stream: Stream) -> None:
+    """Code that no cancellation reaches, and that holds SIGTERM back."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    stream.write(b"%d\n" % os.getpid())
+    time.sleep(300)
+
+
+def facts(stream: Stream) -> None:
+    """What this process is made of, as JSON."""
+    descriptors = {}
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            descriptors[entry] = os.readlink(f"/proc/self/fd/{entry}")
+        except FileNotFoundError:
+            continue
+    interrupted = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    told = {"descriptors": descriptors, "random": random.random(), "ignores_interrupts": interrupted}
+    stream.write(json.dumps(told).encode() + b"\n")
+
+
+def speak(stream: Stream) -> None:
+    log.warning("said by a handler, 100% sure")
+    stream.write(b"%d\n" % os.getpid())
+
+
+def grow(stream: Stream) -> None:
+    kept.append(b"x" * 30_000_000)
+    stream.write(b"%d\n" % os.getpid())
+
+
+kept: list[bytes] = []
+
+
+class Stopper(Handler):
+    def handle(self) -> None:
+        self.stream.write(b"stopping\n")
+        self.server.stop(5.0)
+
+
+def _answer(exchange: Exchange) -> bytes:
+    if exchange.path == "/sleep":
+        time.sleep(float(exchange.query))
+    return b"%d" % os.getpid()
+
+
+web = Gateway(_answer)
+
+
+def not_here(stream: Stream) -> None:
+    raise ValueError("on purpose")
+
+
+def from_file(path: str) -> Callable[[Stream], Any]:
+    """The function ``handler`` of a file, as it is now."""
+    found: Callable[[Stream], Any] = runpy.run_path(path)["handler"]
+    return found
+
+
+def once_only(path: str) -> Callable[[Stream], Any]:
+    """The second time that it is loaded, the process dies."""
+    try:
+        Path(path).open("x").close()
+    except FileExistsError:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return tell_pid
