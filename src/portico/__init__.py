@@ -7,6 +7,7 @@ from portico.address import Address
 from portico.admission import Admission
 from portico.deadline import timeout
 from portico.engines.door import sleep
+from portico.engines.run import run
 from portico.errors import PorticoError, Timeout
 from portico.limits import Limits
 from portico.server import Handler, Server, serve
@@ -41,6 +42,7 @@ __all__ = [
     "connect",
     "datagrams",
     "listen",
+    "run",
     "serve",
     "sleep",
     "timeout",

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self
 from portico.address import Address
 from portico.address.schemes import SCHEMES
 from portico.admission import Admission, Gate
-from portico.deadline import expiry
+from portico.deadline import expiry, timeout
 from portico.engines import Engine, door, make_engine
 from portico.engines.contract import Connection, Listening
 from portico.engines.conversation import AwaitedConversation, Conversation
@@ -224,13 +224,13 @@ class Server:
         deadline in force shortens it too. Called by a handler it returns at once, and goes on beside it.
         """
         if self._started and self._engine.inside:
-            door.THREADS.spawn(
-                self.stop, grace, quiet, name="stop"
-            )  # to wait here would be to wait for ourselves
+            # To wait here would be to wait for ourselves.
+            door.THREADS.spawn(self.stop, grace, quiet, name="stop")
             return self.cut
         if self._started:
             seconds = min(self.grace if grace is None else grace, expiry() - monotonic())
-            cut = self._engine.stop(max(seconds, 0.0), quiet)
+            with timeout(None, shield=True):  # the deadline in force has been reckoned with
+                cut = door.run_blocking(self._engine.stop, max(seconds, 0.0), quiet)
             self.cut += [what for what in cut if what not in self.cut]
         self._used = self._stopped = True
         for waiter in tuple(self._waiting):

@@ -13,8 +13,6 @@ import resource
 import sys
 import threading
 
-from greenlet import greenlet
-
 from portico import Limits, Server, ServerTLS, Stream
 from portico.engines.hub import Strand
 from tests.engines.serving import Gateway
@@ -36,8 +34,7 @@ def facts(server: Server) -> dict[str, int]:
         "connections": server.connections,
         "accepted": server.accepted,
         "threads": threading.active_count(),
-        "greenlets": sum(isinstance(each, greenlet) for each in gc.get_objects()),
-        "strands": sum(type(each) is Strand for each in gc.get_objects()),
+        "strands": sum(type(each) is Strand and not each.dead for each in gc.get_objects()),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "resident": resident(),
     }

@@ -32,7 +32,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from portico.deadline import check, expired, expiry, settle
+from portico.deadline import check, expired, expiry, in_force, settle
 from portico.errors import Cancelled, LocalProtocolError
 from portico.sockets.transport import READ, WRITE, Waitable, Waiter
 
@@ -193,10 +193,11 @@ class ThreadWaiter:
     may still hold this object after the waiting is over, and must not write into a reused number.
     """
 
-    __slots__ = ("__weakref__", "_reading", "_writing", "cancelled")
+    __slots__ = ("__weakref__", "_kept", "_reading", "_writing", "cancelled")
 
     def __init__(self) -> None:
         self.cancelled = False
+        self._kept: select.poll | None = None
         self._reading = self._writing = -1
         if hasattr(os, "eventfd"):
             self._reading = self._writing = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -227,12 +228,7 @@ class ThreadWaiter:
 
     def poll(self, wanted: Sequence[tuple[int, int]], until: float) -> list[tuple[int, int]] | None:
         """Wait for descriptors or a wake. ``None``: woken; empty: the time is over."""
-        # A fresh object each time: a signal handler may wait in the middle of a wait.
-        poller = select.poll()
-        poller.register(self._reading, READ)
-        for descriptor, events in wanted:
-            poller.register(descriptor, events)
-        ready = poller.poll(_milliseconds(until))
+        ready = self._poll(wanted, _milliseconds(until))
         if not ready:
             return []
         if len(ready) == 1 and ready[0][0] != self._reading:
@@ -242,6 +238,22 @@ class ThreadWaiter:
             self.clear()
             return others or None
         return others
+
+    def _poll(
+        self, wanted: Sequence[tuple[int, int]], milliseconds: int | None
+    ) -> list[tuple[int, int]]:
+        # The one that is kept is away while it is in use: a signal handler may wait in the middle of a wait.
+        poller, self._kept = self._kept, None
+        if poller is None:
+            poller = select.poll()
+            poller.register(self._reading, READ)
+        for descriptor, events in wanted:
+            poller.register(descriptor, events)
+        ready = poller.poll(milliseconds)
+        for descriptor, _ in wanted:
+            poller.unregister(descriptor)
+        self._kept = poller  # not after an exception, which may have left something in it
+        return ready
 
     def __del__(self) -> None:
         for descriptor in {self._reading, self._writing} - {-1}:
@@ -282,7 +294,7 @@ class ThreadDoor(Door):
     def wait(self, transport: Waitable, events: int, doing: str) -> int:
         # As wait_any, for the one transport of almost every wait: half the time.
         _refuse_asyncio(doing)
-        me, until = self.waiter(), expiry()
+        me, until = self.waiter(), inf if in_force() is None else expiry()
         transport.waiters.add(me)
         try:
             if me.cancelled:
@@ -291,7 +303,8 @@ class ThreadDoor(Door):
                 return 0
             if ready := ready_now(transport, events):
                 return ready
-            found = me.poll(descriptors(((transport, events),)), until)
+            descriptor, wanted = transport.fileno(), transport.interest(events)
+            found = me.poll(((descriptor, wanted),) if descriptor >= 0 else (), until)
             if found == [] and until <= monotonic():
                 raise expired(doing)
             return ready_of(found or (), transport, events)

@@ -164,7 +164,7 @@ class Events(Lot):
     def _talk(self, connection: Connection, hub: Hub) -> None:
         connection.running, connection.thread = True, 0
         self._unwatch(connection)
-        self._talking[connection] = hub.start(partial(self._converse, connection), connection)
+        self._talking[connection] = hub.start(self._converse, connection)
 
     def _converse(self, connection: Connection) -> None:
         try:

@@ -46,11 +46,11 @@ class Strand(greenlet):
 
     __slots__ = ("_alarm", "_got", "_job", "_rung", "_thrown", "_until", "_waiting", "_woken", "hub", "name")
 
-    def __init__(self, hub: Hub, job: Callable[[], object], name: object) -> None:
+    def __init__(self, hub: Hub, job: Callable[[Any], object], name: object) -> None:
         super().__init__(None, hub.main)
         self.hub = hub
         self.name = name
-        self._job: Callable[[], object] | None = job
+        self._job: Callable[[Any], object] | None = job
         self._waiting = False
         self._rung = False  # lies among the hub's woken
         self._woken = False  # before it waited
@@ -63,7 +63,7 @@ class Strand(greenlet):
         job, self._job = self._job, None
         assert job is not None
         try:
-            job()
+            job(self.name)
         except Cancelled:
             pass  # called off: that is what was asked for
         finally:
@@ -235,9 +235,13 @@ class Hub(Door):
                     watch.ready |= events
 
     def start(
-        self, job: Callable[[], object], name: object, context: contextvars.Context | None = None
+        self, job: Callable[[Any], object], name: object, context: contextvars.Context | None = None
     ) -> Strand:
-        """A new strand, that begins at the loop's next turn, in an empty context or the one given."""
+        """A new strand, that begins at the loop's next turn, in an empty context or the one given.
+
+        It calls ``job(name)``, and not a ``partial``: while a strand waits, it keeps its part of the C stack,
+        and each call through C adds a third to that.
+        """
         strand = Strand(self, job, name)
         if context is not None:
             strand.gr_context = context
@@ -334,7 +338,7 @@ class Hub(Door):
             strand._alarm = None
 
     def _call_off(self) -> None:
-        """The end: every strand is cancelled, has a moment for its clean-up, and then cannot wait any more."""
+        """The end: every strand is cancelled, has a moment for its clean-up, then cannot wait any more."""
         for strand in tuple(self.strands):
             strand.cancel()
         until = monotonic() + LAST_WORDS
@@ -375,7 +379,14 @@ class Hub(Door):
             # Whoever closes it says so first, and looks for waiters then.
             if transport.closed:
                 return 0
-            self._suspend(me, doing)
+            if in_force() is not None or me._thrown is not None or self._closing:
+                self._suspend(me, doing)
+            else:  # as there, with nothing to look at: most waits are such
+                me._until = inf
+                me._waiting = True
+                self._switch()
+                if me._thrown is not None:
+                    self._raise_thrown(me)  # type: ignore[unreachable]  # others ran meanwhile
             return events if me._got and not transport.closed else 0
         finally:
             if not me._got:
@@ -430,9 +441,8 @@ class Hub(Door):
         task: Task[T] = Task(name or getattr(function, "__name__", "task"))
         context = contextvars.copy_context()
         context.run(settle)
-        self.start(
-            partial(task._run, self._canceller, partial(self._body, function, args)), task.name, context
-        )
+        body = partial(self._body, function, args)
+        self.start(lambda name: task._run(self._canceller, body), task.name, context)
         return task
 
     def _canceller(self) -> Callable[[], None]:

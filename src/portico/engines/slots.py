@@ -1,4 +1,4 @@
-"""What the supervisor knows of its workers: the plan, the places, and who stands in them."""
+"""What the supervisor knows of its workers: the places, and who stands in them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from time import monotonic
 from portico.engines.channel import Channel
 from portico.engines.contract import Listening, Serving
 from portico.engines.loop import Timer
+from portico.engines.plan import Plan
 from portico.engines.scoreboard import Row, State
 from portico.limits import Limits
 
-__all__ = ["Hand", "Outline", "Plan", "Slot", "listeners_of", "requests_of", "resident"]
+__all__ = ["Hand", "Outline", "Slot", "listeners_of", "requests_of", "resident"]
 
 YOUNG = 5.0
 """A worker that ends sooner than so many seconds after its start may do so again and again."""
@@ -24,23 +25,6 @@ _AT_ONCE = 3  # young deaths in a row, after which the next replacement has to w
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _SPREAD = 0.1  # workers of one age must not all go at once: each bound is up to so much lower
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a process engine was asked for. ``max_memory``: bytes; ``max_age``: seconds."""
-
-    workers: int
-    inner: str
-    forks: int | None = None
-    max_requests: int | None = None
-    max_memory: int | None = None
-    max_age: float | None = None
-
-    @property
-    def watched(self) -> bool:
-        """Whether somebody has to look at clocks and sizes."""
-        return self.max_memory is not None or self.max_age is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,9 @@ from time import monotonic
 from portico.engines.channel import Channel, Message
 from portico.engines.children import ended_how, fork
 from portico.engines.loop import Loop
+from portico.engines.plan import Plan
 from portico.engines.scoreboard import Scoreboard, State
-from portico.engines.slots import Hand, Outline, Plan, Slot, listeners_of
+from portico.engines.slots import Hand, Outline, Slot, listeners_of
 from portico.engines.worker import Inner, Share, Worker, name_log_records
 
 __all__ = ["Supervisor"]

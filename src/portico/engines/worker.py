@@ -22,8 +22,9 @@ from portico.engines.channel import Channel
 from portico.engines.children import told
 from portico.engines.contract import Connection, Engine, Listening, Serving
 from portico.engines.loop import Loop
+from portico.engines.plan import Plan
 from portico.engines.scoreboard import Row
-from portico.engines.slots import Outline, Plan, requests_of
+from portico.engines.slots import Outline, requests_of
 from portico.limits import Limits
 from portico.sockets.transport import Transport
 

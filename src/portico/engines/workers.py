@@ -18,7 +18,6 @@ from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from portico.deadline import timeout
@@ -28,8 +27,9 @@ from portico.engines.children import ended_how, fork, has_one_thread
 from portico.engines.contract import Engine, Serving
 from portico.engines.forking import Forking
 from portico.engines.fresh import Logs, pack, start
+from portico.engines.plan import MOST, Plan, inner_engine, make_plan, processors
 from portico.engines.scoreboard import Scoreboard
-from portico.engines.slots import Outline, Plan
+from portico.engines.slots import Outline
 from portico.engines.supervisor import LAST_WORDS, Supervisor
 from portico.engines.worker import Inner, WithThreads
 from portico.errors import Cancelled, ConfigError, Timeout
@@ -41,8 +41,6 @@ log = logging.getLogger("portico.workers")
 
 FORKS = 100
 """Connections that ``forks`` serves at once: a process each, and each costs some megabytes."""
-MOST = 256
-"""More workers than that are a slip of the pen."""
 PATIENCE = 5.0
 """Seconds beyond all grace, after which a supervisor that does not end is killed."""
 
@@ -51,9 +49,9 @@ class Workers(Engine):
     """``workers`` processes (default: one for each processor that we may use), each with its own engine
     inside: ``inner`` is ``inline``, ``threads[:N]`` or ``events[:N]``.
 
-    A worker is replaced, without losing a connection, after ``max_requests`` requests (or conversations), when
-    it holds more than ``max_memory`` bytes, after ``max_age`` seconds: each up to a tenth earlier, lest all
-    go at once. Raises ``ConfigError``.
+    A worker is replaced, without losing a connection, after ``max_requests`` requests (or conversations),
+    when it holds more than ``max_memory`` bytes, and after ``max_age`` seconds: each up to a tenth earlier,
+    lest all go at once. Raises ``ConfigError``.
     """
 
     processes = True
@@ -67,15 +65,15 @@ class Workers(Engine):
         max_memory: int | None = None,
         max_age: float | None = None,
     ) -> None:
-        count = _processors() if workers is None else workers
+        count = processors() if workers is None else workers
         if not 1 <= count <= MOST:
             raise ConfigError(f"workers:{count}: expected a number from 1 to {MOST}")
-        self.awaits = _checked(inner).awaits
-        self._plan = _plan(count, inner, None, max_requests, max_memory, max_age)
+        self._plan = make_plan(count, inner, None, max_requests, max_memory, max_age)
         self._prepare()
 
     def _prepare(self) -> None:
         self.slots = self._plan.workers
+        self.awaits = self._plan.forks is None and inner_engine(self._plan.inner).awaits
         self._supervisor = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
@@ -318,7 +316,7 @@ class Forks(Workers):
     ) -> None:
         if size is not None and size < 1:
             raise ConfigError(f"engine forks:{size}: at least one process is needed")
-        self._plan = _plan(1, "", FORKS if size is None else size, max_requests, max_memory, max_age)
+        self._plan = make_plan(1, "", FORKS if size is None else size, max_requests, max_memory, max_age)
         self._prepare()
 
     @property
@@ -356,43 +354,3 @@ def _make_inner(plan: Plan, board: Scoreboard, channel: Channel) -> Inner:
     global _here  # noqa: PLW0603  (it is the process itself that becomes a worker)
     _here = _Here(channel, board)
     return WithThreads(make_engine(plan.inner)) if plan.forks is None else Forking(plan.forks)
-
-
-def _plan(
-    workers: int,
-    inner: str,
-    forks: int | None,
-    max_requests: int | None,
-    max_memory: int | None,
-    max_age: float | None,
-) -> Plan:
-    bounds = {"max_requests": max_requests, "max_memory": max_memory, "max_age": max_age}
-    for name, value in bounds.items():
-        if value is not None and not 0 < value < inf:
-            raise ConfigError(f"{name}={value!r}: expected a number above zero")
-    if max_memory is not None and not Path("/proc/self/statm").exists():
-        raise ConfigError("max_memory: this system does not tell how much memory a process has")
-    return Plan(
-        workers=workers,
-        inner=inner,
-        forks=forks,
-        max_requests=max_requests,
-        max_memory=max_memory,
-        max_age=max_age,
-    )
-
-
-def _checked(inner: str) -> Engine:
-    from portico.engines import make_engine
-
-    engine = make_engine(inner)
-    if engine.processes:
-        raise ConfigError(f"workers have no processes of their own inside: {inner} cannot stand there")
-    return engine
-
-
-def _processors() -> int:
-    """How many we may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), MOST)
-    return min(os.cpu_count() or 1, MOST)
