@@ -87,8 +87,7 @@ def parse(arrivals: list[bytes]) -> None:
     """Bytes to head. An answer has to follow, the cheapest there is: ``codec`` has the real one."""
     codec = Codec(Role.SERVER, Limits())
     for data in arrivals:
-        codec.feed(data)
-        codec.next_event()
+        codec.receive(data)
         codec.respond(200, "OK", [], b"")
         codec.start_next_cycle()
 
@@ -97,8 +96,7 @@ def codec_only(arrivals: list[bytes]) -> None:
     """Bytes to head, answer to bytes."""
     codec = Codec(Role.SERVER, Limits())
     for data in arrivals:
-        codec.feed(data)
-        codec.next_event()
+        codec.receive(data)
         codec.respond(200, "OK", HEADERS[:], BODY)
         codec.start_next_cycle()
 

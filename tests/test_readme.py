@@ -1,8 +1,7 @@
-"""Every program of README.md and docs/ runs.
+"""Every program of README.md and docs/ runs: see ``tests/pages.py`` for what a block is.
 
-A block fenced as ``python`` is a whole program: it is run as it stands, in a folder of its own, and must
-end well. A block fenced as ``py`` is a part of one: it has to compile. The first program of the README
-serves until it is stopped: it is run as it stands but for its port, and asked over a real socket.
+The first program of the README serves until it is stopped: it is run as it stands but for its port, and
+asked over a real socket.
 """
 
 from __future__ import annotations
@@ -11,67 +10,30 @@ import ast
 import re
 import signal
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from tests.pages import ENOUGH, PAGES, PART, Block, Terminal, blocks, expected, start, until_listening
 from tests.peers import root
-
-PAGES = [root / "README.md", *sorted((root / "docs").glob("**/*.md"))]
-BLOCK = re.compile(r"^```(python|py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(kind: str) -> list[Any]:
-    found = []
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for match in BLOCK.finditer(text):
-            line = text.count("\n", 0, match.start()) + 1
-            if match[1] == kind:
-                found.append(pytest.param(match[2], id=f"{page.relative_to(root)}:{line}"))
-    return found
-
 
 FIRST, *OTHERS = blocks("python")
 
 
-def start(program: str, folder: Path) -> subprocess.Popen[str]:
-    file = folder / "program.py"
-    file.write_text(program, encoding="utf-8")
-    return subprocess.Popen(
-        [sys.executable, "-X", "dev", "-W", "error", str(file)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def listening_port(process: subprocess.Popen[str]) -> int:
-    """The port that a process listens on, as the kernel tells it."""
-    until = time.monotonic() + 20
-    while process.poll() is None and time.monotonic() < until:
-        for one in psutil.Process(process.pid).net_connections("tcp"):
-            if one.status == psutil.CONN_LISTEN:
-                return int(one.laddr.port)
-        time.sleep(0.02)
-    process.kill()
-    pytest.fail(f"the program does not listen: {process.communicate()}")
+def each(found: list[Block]) -> list[Any]:
+    return [pytest.param(block, id=block.where) for block in found]
 
 
 def test_the_first_program_of_the_readme_is_ten_lines_and_greets(tmp_path: Path) -> None:
-    program = str(FIRST.values[0])
+    program = FIRST.text
     assert len(program.splitlines()) == 10
     assert program.count("tcp://:9000") == 1
     process = start(program.replace("tcp://:9000", "tcp://:0"), tmp_path)
     try:
+        port = until_listening(process)
         for name in ("World", "Grüße"):
-            with socket.create_connection(("localhost", listening_port(process)), timeout=20) as client:
+            with socket.create_connection(("localhost", port), timeout=20) as client:
                 client.sendall(f"{name}\n".encode())
                 assert client.makefile("rb").read().decode() == f"Hello {name}\n"
         process.send_signal(signal.SIGTERM)
@@ -83,27 +45,70 @@ def test_the_first_program_of_the_readme_is_ten_lines_and_greets(tmp_path: Path)
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("program", OTHERS)
-def test_a_program_of_the_pages_runs(program: str, tmp_path: Path) -> None:
-    process = start(program, tmp_path)
+@pytest.mark.parametrize("block", each(OTHERS))
+def test_a_program_of_the_pages_runs(block: Block, tmp_path: Path) -> None:
+    block.prepare(tmp_path)
+    process = start(block.text, tmp_path)
     try:
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=ENOUGH)
     finally:
         process.kill()
         process.communicate()
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
-    for expected in re.findall(r"^.*print\(.*#=> (.*)$", program, re.MULTILINE):
-        assert expected in output
+    for line in expected(block.text):
+        assert line in output
 
 
-@pytest.mark.parametrize("part", blocks("py"))
-def test_a_part_of_a_program_compiles(part: str) -> None:
-    assert ast.parse(part).body
+@pytest.mark.parametrize("block", each(blocks("console")))
+def test_a_dialogue_with_a_shell_goes_as_it_is_written(block: Block, tmp_path: Path) -> None:
+    block.prepare(tmp_path)
+    with Terminal(tmp_path) as terminal:
+        terminal.hold(block.text)
 
 
-def test_the_links_of_the_readme_lead_somewhere() -> None:
-    text = (root / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("block", each([*blocks("py"), *blocks("ini")]))
+def test_a_part_of_a_program_says_so_and_compiles(block: Block) -> None:
+    assert block.text.startswith(PART)
+    if block.kind == "py":
+        assert ast.parse(block.text).body
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
-    assert targets
-    assert [target for target in targets if not (root / target).exists()] == []
+    assert [target for target in targets if not leads_somewhere(page, target)] == []
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    name, _, anchor = target.partition("#")
+    file = page.parent / name if name else page
+    return file.exists() and (not anchor or anchor in anchors(file.read_text(encoding="utf-8")))
+
+
+def anchors(text: str) -> set[str]:
+    """What the headings of a page are called in links, as GitHub does it."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("says", ["wrong output", "failure", "a warning"])
+def test_a_program_that_does_not_do_what_its_page_says_is_noticed(says: str, tmp_path: Path) -> None:
+    program = {
+        "wrong output": "print(1)  #=> 2",
+        "failure": "raise SystemExit('no')",
+        "a warning": "open('x', 'w')",
+    }[says]
+    with pytest.raises(AssertionError):
+        test_a_program_of_the_pages_runs(Block("python", program, "", {}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "dialogue",
+    ["$ echo a\nb\n", "$ echo a; echo b\na\n", "$ portico listen unix:left.sock &\n", "$ true &\n"],
+)
+def test_a_dialogue_that_goes_otherwise_is_noticed(dialogue: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError), Terminal(tmp_path) as terminal:
+        terminal.hold(dialogue)

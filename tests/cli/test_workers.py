@@ -209,7 +209,7 @@ class Load:
         return int(answered[1]), sum(map(int, [*errors, *bad]))
 
 
-@pytest.mark.parametrize("inner", ["threads", "inline"])
+@pytest.mark.parametrize("inner", ["threads", "events", "inline"])
 def test_ten_reloads_under_load_fail_no_request(folder: Path, inner: str) -> None:
     engine = f"workers:2/{inner}"
     with served(folder, "--engine", engine, "--grace", "30") as running:

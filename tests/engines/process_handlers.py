@@ -68,6 +68,10 @@ def grow(stream: Stream) -> None:
 kept: list[bytes] = []
 
 
+async def coroutine(stream: Any) -> None:
+    await stream.write(await stream.read_line() + b"\n")
+
+
 class Stopper(Handler):
     def handle(self) -> None:
         self.stream.write(b"stopping\n")

@@ -137,16 +137,16 @@ def _hold(caplog: pytest.LogCaptureFixture) -> None:
 def test_blame_is_said_once_in_a_while_and_not_for_what_waits_properly(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "HELD", 0.02)
+    monkeypatch.setattr(module, "HELD", 0.2)
 
     def proper(stream: Stream) -> None:
-        sleep(0.1)
-        run_blocking(time.sleep, 0.1)
+        sleep(0.5)
+        run_blocking(time.sleep, 0.5)
         stream.write(b"done")
 
     def block(stream: Stream) -> None:
         for _ in range(3):
-            time.sleep(0.1)
+            time.sleep(0.5)
             sleep(0)
         stream.write(b"done")
 

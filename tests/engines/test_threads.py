@@ -15,7 +15,7 @@ from dataclasses import fields
 import pytest
 
 from portico import Limits, Server, Stream, timeout
-from portico.engines import lot
+from portico.engines import lot, threads
 from portico.engines.contract import Load
 from portico.engines.threads import Threads
 from portico.errors import ConfigError
@@ -291,6 +291,93 @@ def test_nothing_is_lost_or_doubled_whatever_handlers_do(monkeypatch: pytest.Mon
     assert engine.promotions > 5, "the test is about rescues"
     assert sum(seen.values()) == asked
     assert set(seen.values()) == {1}
+
+
+def test_a_request_that_ends_while_the_watchdog_is_about_it_keeps_its_leader(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Threads(4)
+    looks: list[bool] = []
+
+    def look(native_id: int) -> bool:
+        """In the middle of deposing: the request ends before the watchdog can take it."""
+        gate.open.set()
+        until(lambda: not engine._term.inside)
+        looks.append(True)
+        return True
+
+    monkeypatch.setattr(threads, "is_waiting", look)
+    with http(gate, engine) as server, Peer(server.addresses[0], get("/block")) as peer:
+        assert peer.answer().endswith(b"/block")
+        until(lambda: looks)
+        assert ask(server.addresses[0], "/free") == b"/free"
+        assert engine.promotions == 0
+        assert engine._pool.busy == 0
+
+
+def test_requests_that_end_about_when_they_would_be_rescued_are_answered_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Leader and watchdog reach for the same request, again and again."""
+    monkeypatch.setattr(Load, "MEMORY", 0.0)
+    seen: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def brief(exchange: Exchange) -> bytes:
+        with lock:
+            seen[exchange.path] += 1
+        time.sleep(random.uniform(0.5, 2.5) * threads.TICK)
+        return exchange.path.encode()
+
+    def client(number: int) -> None:
+        with Peer(server.addresses[0]) as peer:
+            for turn in range(30):
+                peer.send(get(f"/{number}/{turn}"))
+                assert peer.answer().endswith(f"/{number}/{turn}".encode())
+
+    engine = Threads(4)
+    with http(brief, engine) as server, ThreadPoolExecutor(6) as clients:
+        list(clients.map(client, range(6)))
+        until(lambda: server.connections == 0)
+        until(lambda: engine._pool.busy == 0)
+    assert engine.promotions > 0, "the test is about rescues"
+    assert set(seen.values()) == {1}
+    assert len(seen) == 180
+
+
+def test_each_of_many_in_one_batch_that_block_is_rescued(gate: Gate) -> None:
+    """One leader after the other gets stuck; whatever the last one finds is delivered."""
+    engine = Threads(12)
+    with http(gate, engine) as server:
+        peers = [Peer(server.addresses[0]) for _ in range(40)]
+        until(lambda: server.accepted == 40)
+        for number, peer in enumerate(peers):
+            peer.send(get(f"/block{number}" if number % 4 == 0 else f"/{number}"))
+        for number, peer in enumerate(peers):
+            if number % 4:
+                assert peer.answer().endswith(b"/%d" % number)
+        until(lambda: gate.inside == 10)
+        gate.open.set()
+        for number, peer in enumerate(peers):
+            if number % 4 == 0:
+                assert peer.answer().endswith(b"/block%d" % number)
+            peer.close()
+        until(lambda: engine._pool.busy == 0)
+
+
+def test_a_peer_that_resets_with_more_pipelined_behind_a_stuck_request_leaves_nothing(gate: Gate) -> None:
+    engine = Threads(4)
+    with http(gate, engine) as server:
+        peer = Peer(server.addresses[0], get("/block") + get("/2"))
+        until(lambda: gate.inside == 1)
+        peer.send(get("/3"))
+        reset(peer.sock)
+        assert ask(server.addresses[0], "/free") == b"/free"
+        gate.open.set()
+        until(lambda: server.connections == 0)
+        until(lambda: engine._pool.busy == 0)
+        assert ask(server.addresses[0], "/free") == b"/free"
+    assert "/3" not in gate.seen
 
 
 def test_the_number_of_threads_stays_within_the_bound() -> None:

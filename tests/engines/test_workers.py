@@ -86,6 +86,14 @@ def test_http_on_a_kept_connection(engine: str) -> None:
         assert server.accepted == 1
 
 
+def test_a_coroutine_is_served_by_workers_with_events() -> None:
+    with serving(handlers.coroutine, engine="workers:2/events") as server, timeout(SECONDS):
+        for _ in range(3):
+            with dial(server) as stream:
+                stream.write(b"hello\n")
+                assert stream.read_all() == b"hello\n"
+
+
 def test_a_connection_is_a_process_with_forks() -> None:
     with serving(handlers.wait_for_line, engine="forks") as server:
         with timeout(SECONDS), dial(server) as one, dial(server) as two:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from portico.errors import LocalProtocolError
 from portico.http import fields as lines_kept
+from portico.http import heads
 from portico.http.codec import Codec
 from portico.http.framing import FRAMING_FIELDS
 from portico.http.messages import END, NEED_DATA, PAUSED, End, RequestHead, ResponseHead
@@ -441,6 +442,18 @@ def test_only_lines_without_secrets_are_kept_and_not_many():
         not {"cookie", "authorization", "proxy-authorization", "set-cookie", "referer"}
         & lines_kept.STABLE_FIELDS
     )
+
+
+def test_verdicts_are_kept_of_fields_without_secrets_and_not_many():
+    for number in range(1500):
+        fields = f"Host: h{number}\r\nConnection: keep-alive\r\n"
+        for more in ("", "Expect: 100-continue\r\nContent-Length: 1\r\n", f"Connection: {'x' * 200}\r\n"):
+            codec = server()
+            codec.receive(f"GET / HTTP/1.1\r\n{fields}{more}\r\n".encode())
+    assert 0 < len(heads._judged) <= 512
+    names = {name for framing in heads._judged for name, _ in framing}
+    assert names <= lines_kept.STABLE_FIELDS
+    assert max(sum(len(value) for _, value in framing) for framing in heads._judged) <= 128
 
 
 def test_names_that_are_remembered_are_bounded():

@@ -6,13 +6,11 @@ import json
 import resource
 import select
 import socket
-import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Self

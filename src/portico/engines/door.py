@@ -239,9 +239,7 @@ class ThreadWaiter:
             return others or None
         return others
 
-    def _poll(
-        self, wanted: Sequence[tuple[int, int]], milliseconds: int | None
-    ) -> list[tuple[int, int]]:
+    def _poll(self, wanted: Sequence[tuple[int, int]], milliseconds: int | None) -> list[tuple[int, int]]:
         # The one that is kept is away while it is in use: a signal handler may wait in the middle of a wait.
         poller, self._kept = self._kept, None
         if poller is None:

@@ -164,7 +164,8 @@ class Events(Lot):
     def _talk(self, connection: Connection, hub: Hub) -> None:
         connection.running, connection.thread = True, 0
         self._unwatch(connection)
-        self._talking[connection] = hub.start(self._converse, connection)
+        strand = self._talking[connection] = hub.make(self._converse, connection)
+        hub.resume(strand)
 
     def _converse(self, connection: Connection) -> None:
         try:

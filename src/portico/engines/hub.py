@@ -205,13 +205,14 @@ class Hub(Door):
             if self._woken:
                 self._wake_up()
             for _ in range(len(self._ready)):  # who gets ready meanwhile has the next turn
-                self._resume(self._ready.popleft())
+                self.resume(self._ready.popleft())
             if self._alarms:
                 self._ring(monotonic())
-            self.current = None
             if over():
                 return
-            found = self._poll(self.turn(self._next_alarm()))
+            seconds = self.turn(self._next_alarm())
+            self.current = None
+            found = self._poll(seconds)
             if self.watchdog is not None and self.watchdog.resting:
                 self.watchdog.rouse()
             for descriptor, events in found:
@@ -224,7 +225,7 @@ class Hub(Door):
                 if events & HANGUP or watch.others:
                     self._dispatch(watch, events)
                 elif strand is not None and watch.wants & events:
-                    # As _resume does, written out: this is what a hub spends its life with.
+                    # As resume() does, written out: this is what a hub spends its life with.
                     watch.strand = None
                     strand._got = events
                     strand._waiting = False
@@ -234,21 +235,31 @@ class Hub(Door):
                 else:
                     watch.ready |= events
 
-    def start(
-        self, job: Callable[[Any], object], name: object, context: contextvars.Context | None = None
-    ) -> Strand:
-        """A new strand, that begins at the loop's next turn, in an empty context or the one given.
+    def make(self, job: Callable[[Any], object], name: object) -> Strand:
+        """A new strand, in an empty context, that begins with its first ``resume``.
 
         It calls ``job(name)``, and not a ``partial``: while a strand waits, it keeps its part of the C stack,
         and each call through C adds a third to that.
         """
         strand = Strand(self, job, name)
-        if context is not None:
-            strand.gr_context = context
         self.strands.add(strand)
         strand._waiting = True
+        return strand
+
+    def start(self, job: Callable[[Any], object], name: object, context: contextvars.Context) -> Strand:
+        """A new strand in a context of its own, that begins at the loop's next turn."""
+        strand = self.make(job, name)
+        strand.gr_context = context
         self._ready.append(strand)
         return strand
+
+    def resume(self, strand: Strand) -> None:
+        """Switch to a strand that waits, for the loop's own code."""
+        if strand._waiting:
+            strand._waiting = False
+            self.resumed += 1
+            self.current = strand
+            strand.switch()
 
     def _poll(self, seconds: float) -> list[tuple[int, int]]:
         self.polling = True
@@ -271,7 +282,7 @@ class Hub(Door):
         if strand is not None and watch.wants & events:
             watch.strand = None
             strand._got = events
-            self._resume(strand)
+            self.resume(strand)
         elif not watch.others:
             watch.ready |= events & _READY
         if watch.others:
@@ -284,14 +295,7 @@ class Hub(Door):
             watch.ready |= events & _READY
         for strand in met:
             strand._got = events
-            self._resume(strand)
-
-    def _resume(self, strand: Strand) -> None:
-        if strand._waiting:
-            strand._waiting = False
-            self.resumed += 1
-            self.current = strand
-            strand.switch()
+            self.resume(strand)
 
     def _wake_up(self) -> None:
         for _ in range(len(self._woken)):
@@ -301,7 +305,7 @@ class Hub(Door):
                 continue
             item._rung = False  # first: who wakes it from now on has news
             if item._waiting:
-                self._resume(item)
+                self.resume(item)
             else:
                 item._woken = True
 
@@ -321,7 +325,7 @@ class Hub(Door):
             if not strand._waiting:
                 continue
             if strand._until <= now:
-                self._resume(strand)
+                self.resume(strand)
             elif strand._until != inf:
                 self._set_alarm(strand, strand._until)
 

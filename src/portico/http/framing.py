@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from portico.errors import ProtocolError
-from portico.http.messages import UNTIL_CLOSE, Headers
+from portico.http.messages import UNTIL_CLOSE
 from portico.http.states import Role
 
 __all__ = [
@@ -46,7 +46,7 @@ class FramingFields(NamedTuple):
     upgrade: Sequence[str]
 
 
-def framing_fields(headers: Headers) -> FramingFields:
+def framing_fields(headers: Sequence[tuple[str, str]]) -> FramingFields:
     """Sort the framing fields among ``headers`` by their names."""
     found: dict[str, list[str]] = {}
     for name, value in headers:

@@ -8,14 +8,12 @@ verdict (the tests compare both ways).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from portico.errors import LimitExceeded, ProtocolError
-from portico.http.fields import TOKEN, known_lines, parse_fields
+from portico.http.fields import STABLE_FIELDS, TOKEN, known_lines, parse_fields
 from portico.http.framing import (
     FRAMING_FIELDS,
-    FramingFields,
     body_framing,
     framing_fields,
     keeps_alive,
@@ -45,6 +43,8 @@ _BLANK_LINE: Final = b"\r\n\r\n"
 
 _PLAIN_HEADS: Final = 15
 """So many heads are split without the table of lines, or kept by nobody, after those before were new."""
+_JUDGED: Final = 512
+_JUDGED_LENGTH: Final = 128
 _PATIENCE: Final = 4
 """Heads in a row that have nothing in common with the one before, until none is kept for a while."""
 
@@ -103,9 +103,7 @@ class HeadParser:
     """Parses complete heads of one connection; remembers the last request's."""
 
     __slots__ = (
-        "_facts",
         "_forgetful",
-        "_framing",
         "_limits",
         "_line",
         "_memo",
@@ -126,9 +124,6 @@ class HeadParser:
         self._shape: Shape | None = None
         self._start = b""  # the last request line, as it came
         self._line: RequestLine | None = None
-        # What framing made of these fields; not of a CONNECT's, which has rules of its own.
-        self._framing: tuple[bool, Sequence[tuple[str, str]]] = (True, ())
-        self._facts: Facts | None = None
         self.whole: bytes | None = None
         """The last head. Should it come again, ``last`` is what it means."""
         self.last: RequestHead | None = None
@@ -186,13 +181,17 @@ class HeadParser:
         return self._kept(raw, end + 2, RequestHead(line, fields, facts, raw))
 
     def _judged(self, line: RequestLine, fields: Fields) -> Facts:
-        framing = [field for field in fields if field[0] in FRAMING_FIELDS]
-        if line.method == "CONNECT" or not self._memo:
-            return _request_facts(framing_fields(framing), line.method, line.http11)
-        if self._facts is None or (line.http11, framing) != self._framing:
-            self._facts = _request_facts(framing_fields(framing), line.method, line.http11)
-            self._framing = line.http11, framing
-        return self._facts
+        framing = tuple([field for field in fields if field[0] in FRAMING_FIELDS])
+        if not self._memo:
+            return _request_facts(line, framing)
+        # Of HTTP/1.1; and not of a CONNECT, which has rules of its own.
+        usual = line.http11 and line.method != "CONNECT"
+        facts = _judged.get(framing) if usual else None
+        if facts is None:
+            facts = _request_facts(line, framing)
+            if usual and _STABLE_FRAMING.issuperset([name for name, _ in framing]):
+                _remember(framing, facts)
+        return facts
 
     def _kept(self, raw: bytes, block: int, head: RequestHead) -> RequestHead:
         """Remember a head, by the shape of the last if it can be widened so."""
@@ -287,8 +286,21 @@ def _status_line(line: str) -> tuple[bool, int, str]:
     return _is_http11(major, minor), int(status), reason or ""
 
 
-def _request_facts(fields: FramingFields, method: str, http11: bool) -> Facts:
-    """Body length, keep-alive, expects-continue, upgrade."""
+_STABLE_FRAMING: Final = FRAMING_FIELDS & STABLE_FIELDS
+_judged: Final[dict[Fields, Facts]] = {}
+
+
+def _remember(framing: Fields, facts: Facts) -> None:
+    """Keep a verdict about fields that carry no secret, for all connections, within bounds."""
+    if sum([len(value) for _, value in framing]) <= _JUDGED_LENGTH:
+        if len(_judged) >= _JUDGED:
+            _judged.clear()
+        _judged[framing] = facts
+
+
+def _request_facts(line: RequestLine, framing: Fields) -> Facts:
+    method, http11 = line.method, line.http11
+    fields = framing_fields(framing)
     hosts = fields.host
     # RFC 9112, 3.2: exactly one in HTTP/1.1; in HTTP/1.0 it may be missing.
     if len(hosts) != 1 and (http11 or hosts):
