@@ -35,6 +35,7 @@ ENOUGH = 30.0
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (\w+\.py)\n")
 _EXPECTED = re.compile(r"print\(.*#=> (.*)$", re.MULTILINE)
+_KILL = re.compile(r"kill -([A-Z]+) %1")
 _TERMINATED = 128 + signal.SIGTERM
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)90\d\d\b")
 
@@ -105,7 +106,7 @@ class Terminal:
     """A shell that a dialogue is held with: ``$ command``, then what it prints, ``…`` for anything.
 
     A command that ends in ``&`` goes on beside the others, which begin when it waits for peers; ``wait`` waits
-    for its end, ``kill %1`` sends SIGTERM first. Whatever still runs at the end is a mistake. Ports of the page
+    for its end, ``kill %1`` sends SIGTERM first, ``kill -HUP %1`` another signal. Whatever still runs at the end is a mistake. Ports of the page
     (127.0.0.1:90xx) are free ones here.
     """
 
@@ -136,6 +137,10 @@ class Terminal:
             return ""
         if command in ("wait", "kill %1"):
             return self._end(terminate=command != "wait")
+        if named := _KILL.fullmatch(command):
+            assert self._behind is not None
+            self._behind.send_signal(signal.Signals[f"SIG{named[1]}"])
+            return ""
         process = self._run(command)
         return self._output(process)
 

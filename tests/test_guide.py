@@ -10,6 +10,8 @@ import pytest
 from portico import Address, Limits, errors
 from portico.address.schemes import SCHEMES
 from portico.admission import Admission
+from portico.cli.connect import connect
+from portico.cli.listen import listen
 from portico.cli.manners import EXIT_CODES
 from portico.engines import ENGINES, make_engine
 from portico.engines import events as events_engine
@@ -94,6 +96,18 @@ def test_the_methods_of_streams_are_there() -> None:
     names = [re.match(r"\w+", name)[0] for name in table("method") if not name.startswith("for ")]  # type: ignore[index]
     assert len(names) > 8
     assert [name for name in names if not callable(getattr(Stream, name, None))] == []
+
+
+def test_the_options_of_talking_by_hand_exist() -> None:
+    known = {name for command in (connect, listen) for option in command.params for name in option.opts}
+    known |= {
+        name for command in (connect, listen) for option in command.params for name in option.secondary_opts
+    }
+    found = re.search(r"^\| you know \|.*\n\|[-|]+\n((?:\|.*\n)+)", PROSE, re.MULTILINE)
+    assert found is not None
+    named = {name for row in found[1].splitlines() for name in re.findall(r"`(--[\w-]+)`", row.split("|")[2])}
+    assert len(named) > 15
+    assert named - known == set()
 
 
 def test_the_exit_codes_that_are_shown_are_those_of_their_errors() -> None:

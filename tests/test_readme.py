@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from tests.pages import ENOUGH, PAGES, PART, Block, Terminal, blocks, expected, start, until_listening
-from tests.peers import root
 
 FIRST, *OTHERS = blocks("python")
 

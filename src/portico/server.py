@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
-import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from inspect import iscoroutinefunction
 from time import monotonic
-from types import FrameType, TracebackType
-from typing import Any, ClassVar, Self
+from types import TracebackType
+from typing import Any, Self
 
 from portico.address import Address
 from portico.address.schemes import SCHEMES
@@ -25,39 +22,25 @@ from portico.admission import Admission, Gate
 from portico.deadline import expiry, timeout
 from portico.engines import Engine, door, make_engine
 from portico.engines.contract import Connection, Listening
-from portico.engines.conversation import AwaitedConversation, Conversation
-from portico.engines.datagrams import Deliveries
-from portico.errors import ConfigError, ConnectError, ConnectionLost, PorticoError, TLSError
+from portico.errors import ConfigError, PorticoError
 from portico.limits import Limits
+from portico.signals import Signals
 from portico.sockets.datagram_listener import DatagramListener
 from portico.sockets.datagram_port import Datagram
 from portico.sockets.listen import bind_error, inherited, listen
-from portico.sockets.pipe import PipeTransport
 from portico.sockets.stream import Stream
 from portico.sockets.tls import ServerTLS
 from portico.sockets.transport import READ, Transport, Waitable, Waiter
+from portico.wires import WIRES, Connector, Wire, claimed_wire, register_wire
 
 __all__ = ["Handler", "Late", "Server", "Wire", "register_wire", "serve"]
 
 log = logging.getLogger("portico.server")
 drain_log = logging.getLogger("portico.drain")
 
-Connector = Callable[[Transport], Connection]
-Wire = Callable[[Any, "Server"], Connector]
-"""From a handler and its server to what makes a connection of an accepted transport."""
-
-_WIRES: dict[str, Wire] = {}
-_CLAIMS: list[tuple[Callable[[Any], bool], str]] = []
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _OF_A_PROCESS = ("_waiting", "_connectors", "_places", "listeners", "slots")  # of a server's attributes
 _LOG_PAUSE = 5.0  # seconds between two lines about the same trouble
-
-
-def register_wire(name: str, wire: Wire, claims: Callable[[Any], bool] = lambda handler: False) -> None:
-    """Make a protocol available: ``name`` is an address's ``wire``; ``claims(handler)`` says whether a
-    handler speaks it also on plain stream addresses (``tcp unix memory fd``)."""
-    _WIRES[name] = wire
-    _CLAIMS.append((claims, name))
 
 
 class Handler:
@@ -134,7 +117,7 @@ class Server:
         self._engine = make_engine(engine)
         self._asked = [Address.parse(address) for address in addresses] or inherited()
         self._given_wire = wire is not None
-        self._wire = wire or _claimed_wire(handler)
+        self._wire = wire or claimed_wire(handler)
         self._accepted = 0
         self._failure = ""
         self._connectors: dict[str, Connector] = {}
@@ -178,7 +161,7 @@ class Server:
 
     @property
     def dropped(self) -> int:
-        """Datagrams that were not handled: no room, no thread, too long, lost in the kernel. Of this process."""
+        """Datagrams that were not handled: no room, no thread, too long, lost in the kernel; in this process."""
         return sum(each.dropped for each in self.listeners if isinstance(each, DatagramListener))
 
     def start(self) -> Server:
@@ -288,7 +271,7 @@ class Server:
         ``ready(server)`` is called once it listens. What was cut after ``grace`` seconds is logged and
         returned. In another thread than the main one signals are not touched. Raises as ``start`` does.
         """
-        with _Signals(self._engine.processes) as signals:
+        with Signals(self._engine.processes) as signals:
             self.start()
             try:
                 if ready is not None:
@@ -403,8 +386,8 @@ class Server:
             raise ConfigError("a server needs an address to listen on, such as tcp://127.0.0.1:8000")
         for address in self._asked:
             name = self._wire_of(address)
-            if name not in _WIRES:
-                raise ConfigError(f"{address}: no server speaks {name!r}; there are: {', '.join(_WIRES)}")
+            if name not in WIRES:
+                raise ConfigError(f"{address}: no server speaks {name!r}; there are: {', '.join(WIRES)}")
             if address.secure and self.tls is None:
                 raise ConfigError(f"{address} needs a certificate: pass tls=ServerTLS(certificate=…, key=…)")
         if isinstance(self.handler, Late):
@@ -422,7 +405,7 @@ class Server:
     def _connector(self, scheme: str) -> Connector:
         connector = self._connectors.get(scheme)
         if connector is None:
-            connector = self._connectors[scheme] = _WIRES[self._wire_name(scheme)](self.handler, self)
+            connector = self._connectors[scheme] = WIRES[self._wire_name(scheme)](self.handler, self)
         return connector
 
     def _wire_of(self, address: Address) -> str:
@@ -458,88 +441,6 @@ def serve(
     return server.run(ready)
 
 
-class _Signals:
-    """SIGTERM and SIGINT while serving: the first drains, the second stops now. SIGHUP reloads; where it is
-    ignored (``nohup``) it stays so. With workers, SIGTTIN makes them one more, SIGTTOU one less.
-
-    A handler only counts: it may run in the middle of anything. What ends the main thread's wait is the
-    interpreter's own note in a pipe: a signal that the kernel gives to another thread, or just before the
-    main thread begins to wait, would leave it waiting, and its handler unrun.
-    """
-
-    SIGNALS = (signal.SIGTERM, signal.SIGINT)
-    STEPS: ClassVar[dict[int, int]] = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
-
-    def __init__(self, processes: bool) -> None:
-        self._processes = processes
-        self._count = 0
-        self._others: deque[int] = deque()
-        self._bell: PipeTransport | None = None
-        self._noter = self._noter_before = -1
-        self._before: list[tuple[int, Any]] = []
-
-    def __enter__(self) -> Self:
-        numbers = [*self.SIGNALS, *_hangups(), *(self.STEPS if self._processes else ())]
-        for number in numbers:
-            try:
-                self._before.append((number, signal.signal(number, self._received)))
-            except ValueError:
-                return self  # not the main thread: signals are somebody else's
-        reading, self._noter = os.pipe()
-        self._bell = PipeTransport(reading, None, "the signals")
-        os.set_blocking(self._noter, False)
-        self._noter_before = signal.set_wakeup_fd(self._noter, warn_on_full_buffer=False)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._bell is not None:
-            signal.set_wakeup_fd(self._noter_before)
-            os.close(self._noter)
-            self._bell.close()
-        for number, handler in self._before:
-            # None: somebody's who is not Python, and whom we cannot put back.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        if number in self.SIGNALS:
-            self._count += 1
-        else:
-            self._others.append(number)
-
-    def _more_than(self, count: int, server: Server) -> bool:
-        if self._bell is not None:
-            self._bell.recv(64)
-        while self._others:
-            number = self._others.popleft()
-            if number in self.STEPS:
-                server.resize(self.STEPS[number])
-            elif self._processes:
-                door.THREADS.spawn(server.reload, name="reload")  # it takes a while, and a stop may come
-            else:
-                server.reload()
-        return self._count > count
-
-    def wait(self, server: Server) -> None:
-        """Until stopped from elsewhere, or drained after a signal, or told twice."""
-        if server.wait_or(lambda: self._more_than(0, server), self._bell):
-            return
-        if server.connections:
-            drain_log.info(
-                "stopping: waiting up to %g s for %d connection%s; a second signal stops now",
-                server.grace, server.connections, "" if server.connections == 1 else "s",
-            )  # fmt: skip
-        draining = door.spawn(server.stop, server.grace, server.limits.drain_quiet, name="drain")
-        if not server.wait_or(lambda: self._more_than(1, server), self._bell):
-            server.stop(0.0)
-            return  # the drain may wait for code that does not come back
-        draining.join()
-
-
-def _hangups() -> list[signal.Signals]:
-    hangup = getattr(signal, "SIGHUP", None)
-    return [] if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [hangup]
-
-
 def _counted(access: Callable[..., None] | None, answered: Callable[[], None]) -> Callable[..., None]:
     """The hook ``access`` that is called after each answer, with a count beside it."""
     if access is None:
@@ -551,78 +452,3 @@ def _counted(access: Callable[..., None] | None, answered: Callable[[], None]) -
         write(exchange, seconds)
 
     return both
-
-
-def _claimed_wire(handler: Any) -> str:
-    """The wire that a handler speaks on plain stream addresses; raw streams when nobody claims it."""
-    for claims, name in _CLAIMS:
-        if claims(handler):
-            return name
-    return "stream"
-
-
-def _stream_wire(handler: Any, server: Server) -> Connector:
-    converse = _by_class(handler, server, "stream") if isinstance(handler, type) else handler
-    awaited = iscoroutinefunction(converse) or iscoroutinefunction(getattr(converse, "__call__", None))
-    if awaited and not server.awaits:
-        raise ConfigError(f'{handler!r} is an async function: serve it with engine="events"')
-    conversation = AwaitedConversation if awaited else Conversation
-
-    def report(doing: str, peer: object, error: BaseException) -> None:
-        if doing == "handshake" or isinstance(error, (TLSError, ConnectionLost)):
-            log.info("%s with %s: %s", doing, peer, error)
-        else:
-            log.error("the handler of the connection from %s failed: %r", peer, error, exc_info=error)
-
-    return lambda transport: conversation(transport, converse, server.limits, report)
-
-
-def _datagram_wire(handler: Any, server: Server) -> Connector:
-    handle = _by_class(handler, server, "datagram") if isinstance(handler, type) else handler
-    if iscoroutinefunction(handle):
-        raise ConfigError(f"{handler!r} is an async function; a handler of datagrams is a plain one")
-
-    def report(transport: Transport, error: BaseException) -> None:
-        if isinstance(error, (ConnectError, ConnectionLost)):
-            log.info("the datagram from %s: %s", transport.peer, error)  # who asked has gone
-        else:
-            log.error("the handler of the datagram from %s failed: %r", transport.peer, error, exc_info=error)
-
-    return Deliveries(handle, report, truncated=getattr(handler, "truncated", False))
-
-
-def _by_class(kind: Any, server: Server, what: str) -> Callable[[Any], Any]:
-    """A function of a stream or a datagram that makes an instance for it, and lets that handle it."""
-    if not callable(getattr(kind, "handle", None)):
-        raise ConfigError(f"the handler class {kind.__name__} has no method handle()")
-
-    def made_for(subject: Any) -> Any:
-        handler: Any = kind()
-        setattr(handler, what, subject)
-        handler.peer, handler.server = subject.peer, server
-        getattr(handler, "setup", _nothing)()
-        return handler
-
-    def converse(subject: Any) -> None:
-        handler = made_for(subject)
-        try:
-            handler.handle()
-        finally:
-            getattr(handler, "finish", _nothing)()
-
-    async def converse_awaited(subject: Any) -> None:
-        handler = made_for(subject)
-        try:
-            await handler.handle()
-        finally:
-            getattr(handler, "finish", _nothing)()
-
-    return converse_awaited if iscoroutinefunction(kind.handle) else converse
-
-
-def _nothing() -> None:
-    pass
-
-
-register_wire("stream", _stream_wire)
-register_wire("datagram", _datagram_wire)

@@ -446,7 +446,7 @@ class Hub(Door):
         context = contextvars.copy_context()
         context.run(settle)
         body = partial(self._body, function, args)
-        self.start(lambda name: task._run(self._canceller, body), task.name, context)
+        self.start(partial(_begin, [partial(task._run, self._canceller, body)]), task.name, context)
         return task
 
     def _canceller(self) -> Callable[[], None]:
@@ -598,6 +598,10 @@ def _ignore(descriptor: int, events: int) -> None:
 
 def _nothing_due(until: float) -> float:
     return -1.0 if until == inf else max(until - monotonic(), 0.0)
+
+
+def _begin(jobs: list[Callable[[], object]], name: str) -> None:
+    jobs.pop()()  # not kept here: the traceback of what it raises leads to this frame
 
 
 def _do_nothing() -> None:

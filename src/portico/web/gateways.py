@@ -9,9 +9,10 @@ from typing import Any
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange, Gateway, Mount, Route
 from portico.http.server import Service
-from portico.server import Connector, Server, register_wire
+from portico.server import Server
 from portico.web.mounts import Mounts
 from portico.web.wsgi import WSGI
+from portico.wires import Connector, register_wire
 
 __all__ = ["as_gateway", "is_gateway", "route_to"]
 
