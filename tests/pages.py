@@ -2,8 +2,9 @@
 
 A fenced block is, by its language:
 
-* ``python``: a whole program, run as it stands in a folder of its own; it must end well, and print what stands
-  behind ``#=>``. When its first line is a file name (``# shout.py``), later blocks of the page find it there.
+* ``python``: a whole program, run as it stands in a folder of its own; it must end well, and print what
+  stands behind ``#=>``. When its first line is a file name (``# shout.py``), later blocks of the page find
+  it there.
 * ``py``, ``ini``: a part; it says so in its first line.
 * ``console``: a dialogue with a shell, see ``Terminal``.
 """
@@ -105,9 +106,9 @@ def until_listening(process: subprocess.Popen[str]) -> int:
 class Terminal:
     """A shell that a dialogue is held with: ``$ command``, then what it prints, ``…`` for anything.
 
-    A command that ends in ``&`` goes on beside the others, which begin when it waits for peers; ``wait`` waits
-    for its end, ``kill %1`` sends SIGTERM first, ``kill -HUP %1`` another signal. Whatever still runs at the end is a mistake. Ports of the page
-    (127.0.0.1:90xx) are free ones here.
+    A command that ends in ``&`` goes on beside the others, which begin when it waits for peers. ``wait``
+    waits for its end; ``kill %1`` sends SIGTERM first, ``kill -HUP %1`` only a signal. What still runs at
+    the end is a mistake. Ports of the page (127.0.0.1:90xx) are free ones here.
     """
 
     def __init__(self, folder: Path) -> None:

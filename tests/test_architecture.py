@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 
@@ -153,6 +154,14 @@ def test_the_public_names_are_those_that_are_documented() -> None:
 def test_every_public_name_exists() -> None:
     missing = [name for name in portico.__all__ if not hasattr(portico, name)]
     assert not missing
+
+
+def test_every_module_that_is_documented_offers_what_is_said() -> None:
+    found = re.findall(r"^\* `([\w.]+)`: ((?:`\w+`(?:, )?)*)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(found) >= 8
+    for module, names in found:
+        offered = import_module(module).__all__
+        assert [name for name in re.findall(r"\w+", names) if name not in offered] == []
 
 
 def test_every_module_has_a_docstring(tree: Tree) -> None:

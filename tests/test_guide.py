@@ -1,4 +1,7 @@
-"""What docs/sockets-and-servers.md says in its tables and sentences is so. Its programs: tests/test_readme.py."""
+"""What docs/sockets-and-servers.md says in its tables and sentences is so.
+
+Its programs are run by ``tests/test_readme.py``.
+"""
 
 from __future__ import annotations
 

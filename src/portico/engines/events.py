@@ -24,7 +24,7 @@ from portico.engines.contract import RUN, Connection
 from portico.engines.conversation import AwaitedConversation
 from portico.engines.hub import Hub, Strand
 from portico.engines.lot import REQUEST_THREADS, Lot
-from portico.engines.observe import is_waiting
+from portico.engines.observe import is_waiting, processor_ticks
 from portico.engines.pool import Pool
 from portico.engines.watchdog import Watchdog
 from portico.errors import ConfigError
@@ -57,6 +57,7 @@ class Events(Lot):
         self._thread = 0
         self._talking: dict[Connection, Strand] = {}
         self._last_log = -inf
+        self._stuck: tuple[int, int] | None = None  # what the watchdog saw last: which turn, how much work
 
     @property
     def inside(self) -> bool:
@@ -81,7 +82,7 @@ class Events(Lot):
         self._thread = hub.thread
         hub.stranger, hub.turn = self._found, self._turn
         watchdog = Watchdog(
-            HELD, lambda: hub.resumed, lambda: hub.current is not None, partial(self._held, hub)
+            HELD / 2, lambda: hub.resumed, lambda: hub.current is not None, partial(self._held, hub)
         )
         if watchdog.start():
             hub.watchdog = watchdog
@@ -199,6 +200,13 @@ class Events(Lot):
     # -- who holds the hub
 
     def _held(self, hub: Hub, number: int) -> None:
+        """Called each half of ``HELD`` for which the hub has been inside the same code."""
+        before, ticks = self._stuck, processor_ticks(hub.native_id)
+        asleep = is_waiting(hub.native_id)
+        self._stuck = number, ticks
+        # A hub that only was not given a processor is nobody's fault.
+        if before is None or before[0] != number or not (asleep or ticks > before[1]):
+            return
         held, now = hub.current, monotonic()
         if held is None or hub.resumed != number or now - self._last_log < _LOG_PAUSE:
             return
@@ -208,8 +216,7 @@ class Events(Lot):
         log.warning(
             "%s has held the hub for more than %g s, %s; all others wait. Put the call into "
             "portico.sync.run_blocking(), or serve with the engine threads. It is at:\n%s",
-            _name(held),
-            HELD, "asleep" if is_waiting(hub.native_id) else "computing", stack.rstrip(),
+            _name(held), HELD, "asleep" if asleep else "computing", stack.rstrip(),
         )  # fmt: skip
 
 

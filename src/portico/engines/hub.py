@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 from time import monotonic
@@ -38,6 +38,8 @@ BLOCKING_THREADS = 32
 """Calls of ``run_blocking`` that may hold a thread at once; the rest waits in line."""
 LAST_WORDS = 0.25
 """Seconds that what is called off at the end gets to notice."""
+STALE = 64
+"""So many alarms that ring for nobody may lie in the heap, or as many as the others."""
 _READY = READ | WRITE
 
 
@@ -173,6 +175,7 @@ class Hub(Door):
         self._ready: deque[Strand] = deque()
         self._woken: deque[Strand | _Watch] = deque()
         self._alarms: list[tuple[float, int, _Alarm]] = []
+        self._stale = 0  # how many of them nobody waits for any more
         self._order = count()
         self._pool: Pool | None = None
         self._closing = False
@@ -320,6 +323,7 @@ class Hub(Door):
             alarm = heappop(self._alarms)[2]
             strand = alarm.strand
             if strand is None:
+                self._stale -= 1
                 continue
             strand._alarm = None
             if not strand._waiting:
@@ -330,29 +334,47 @@ class Hub(Door):
                 self._set_alarm(strand, strand._until)
 
     def _set_alarm(self, strand: Strand, at: float) -> None:
-        if strand._alarm is not None:
-            strand._alarm.strand = None
+        self._drop_alarm(strand)
         strand._alarm = _Alarm(at, strand)
         heappush(self._alarms, (at, next(self._order), strand._alarm))
 
+    def _drop_alarm(self, strand: Strand) -> None:
+        """Its alarm stays in the heap, and rings for nobody, until there are too many such."""
+        if strand._alarm is None:
+            return
+        strand._alarm.strand = strand._alarm = None
+        self._stale += 1
+        if self._stale > STALE and 2 * self._stale > len(self._alarms):
+            self._alarms = [each for each in self._alarms if each[2].strand is not None]
+            heapify(self._alarms)
+            self._stale = 0
+
     def _ended(self, strand: Strand) -> None:
         self.strands.discard(strand)
-        if strand._alarm is not None:
-            strand._alarm.strand = None
-            strand._alarm = None
+        self._drop_alarm(strand)
 
     def _call_off(self) -> None:
         """The end: every strand is cancelled, has a moment for its clean-up, then cannot wait any more."""
         for strand in tuple(self.strands):
             strand.cancel()
         until = monotonic() + LAST_WORDS
-        heappush(self._alarms, (until, next(self._order), _Alarm(until, None)))  # ends the poll
-        self.loop(lambda: not self.strands or monotonic() >= until)
-        self._closing = True
-        while self.strands:
-            strand = self.strands.pop()
-            strand._waiting = False
+        self.turn = lambda alarm: _nothing_due(min(alarm, until))
+        try:
+            self.loop(lambda: not self.strands or monotonic() >= until)
+        finally:
+            self._closing = True
+            while self.strands:
+                self._end(self.strands.pop())
+            for watch in self._table.values():
+                watch.transport.waiters.discard(watch)  # it may live on, at other doors
+
+    def _end(self, strand: Strand) -> None:
+        strand._waiting = False
+        if strand:
             strand.throw(Cancelled("the hub has ended"))
+        else:
+            # Not begun: what is thrown now would come out here, and whoever joins it would wait for ever.
+            strand.switch()
 
     # -- the door
 
@@ -442,6 +464,8 @@ class Hub(Door):
                 return
 
     def spawn(self, function: Callable[..., T], *args: Any, name: str = "") -> Task[T]:
+        if self._closing:
+            raise Cancelled("the hub has ended: no task can begin")
         task: Task[T] = Task(name or getattr(function, "__name__", "task"))
         context = contextvars.copy_context()
         context.run(settle)
@@ -478,6 +502,8 @@ class Hub(Door):
 
     def breathe(self) -> None:
         me = self._me("going on")
+        if self._closing:
+            self._raise_thrown(me)
         me._waiting = True
         self._ready.append(me)
         self._switch()
@@ -544,9 +570,14 @@ class Hub(Door):
     def _watch(self, transport: Waitable, descriptor: int) -> _Watch:
         before = self._table.get(descriptor)
         known = _READY if before is not None and not before.transport.closed else 0
+        watch = _Watch(self, transport, descriptor)
         if self._edge:
-            self.poller.watch(descriptor, _READY, known)
-        watch = self._table[descriptor] = _Watch(self, transport, descriptor)
+            try:
+                self.poller.watch(descriptor, _READY, known)
+            except PermissionError:  # epoll watches no regular files, because they are always ready
+                watch.ready = _READY
+                return watch
+        self._table[descriptor] = watch
         transport.waiters.add(watch)
         return watch
 

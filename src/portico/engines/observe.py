@@ -21,7 +21,7 @@ else:
         return getrusage(RUSAGE_THREAD).ru_nvcsw
 
 
-__all__ = ["is_waiting", "voluntary_switches"]
+__all__ = ["is_waiting", "processor_ticks", "voluntary_switches"]
 
 
 def is_waiting(native_id: int) -> bool:
@@ -29,9 +29,20 @@ def is_waiting(native_id: int) -> bool:
 
     Where the system does not tell, it is taken to be.
     """
+    found = _stat(native_id)
+    return not found or found[0] != b"R"
+
+
+def processor_ticks(native_id: int) -> int:
+    """How long a thread of this process has had a processor, in hundredths of a second; 0: not told."""
+    found = _stat(native_id)
+    return int(found[11]) + int(found[12]) if len(found) > 12 else 0
+
+
+def _stat(native_id: int) -> list[bytes]:
+    """proc(5), /proc/pid/stat, from the third field on."""
     try:
         with open(f"/proc/self/task/{native_id}/stat", "rb") as file:
-            state = file.read(512).rpartition(b")")[2].split()[0]
-    except (OSError, IndexError):
-        return True
-    return state != b"R"
+            return file.read(512).rpartition(b")")[2].split()
+    except OSError:
+        return []

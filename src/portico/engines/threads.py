@@ -11,7 +11,12 @@ as fast as a single-threaded loop. What may hold a thread goes to another:
 
 Leadership is a term: whoever holds the newest is the leader. What the leader is running lies in its term,
 and is taken out either by the leader, when it is done, or by the watchdog; undelivered events are in one
-queue that its successor goes on with. The last leader gives everything back when it leaves.
+queue, and connections whose request it has run in another, which its successor goes on with. The last
+leader gives everything back when it leaves.
+
+A connection whose request was run inline is advanced, which sends the answer, only together with others,
+or when ``HOLD`` is over: a peer on the same machine is then woken once for several answers, where waking
+it costs more than all the rest of a small answer.
 """
 
 from __future__ import annotations
@@ -36,6 +41,8 @@ TICK = 0.005
 """Seconds that the leader may be inside one request before another takes over."""
 SLOW = 0.001
 """Seconds; a request that takes longer is a reason to expect the same of its kind."""
+HOLD = 0.0001
+"""Seconds after the beginning of a request in which others are run before its answer leaves."""
 
 
 class _Term:
@@ -62,6 +69,8 @@ class Threads(Lot):
         self.promotions = 0
         self._wanted = size
         self._batch: deque[tuple[int, int]] = deque()
+        self._ran: deque[Connection] = deque()  # to be advanced, for a request of theirs has been run
+        self._due = 0.0  # when these have to be
         self._term = _Term()
         self._requests = 0  # how many the leaders have run
         self._switches = 0
@@ -93,10 +102,8 @@ class Threads(Lot):
             for _ in range(len(self._woken)):  # whom these wake waits for the next round
                 if not self._look_at(self._woken.popleft(), term):
                     return True
-            while self._batch:
-                connection = self._find(*self._batch.popleft())
-                if connection is not None and not self._deliver(connection, term):
-                    return True
+            if not self._go_through(term):
+                return True
             if self._finished:
                 self._retire()
                 return False
@@ -113,33 +120,41 @@ class Threads(Lot):
         self._reception.accept(item)
         return True
 
+    def _go_through(self, term: _Term) -> bool:
+        """Deal with all that has come. ``False``: deposed while doing so."""
+        batch, ran = self._batch, self._ran
+        while batch or ran:
+            if batch and (not ran or monotonic() < self._due):
+                connection = self._find(*batch.popleft())
+                if connection is None:
+                    continue
+            else:
+                connection = ran.popleft()
+            if not self._deliver(connection, term):
+                return False
+        return True
+
     def _deliver(self, connection: Connection, term: _Term) -> bool:
         """Go on with a connection. ``False``: deposed while doing so."""
         if connection.running and self._leave_word(connection):
             return True
         try:
-            return self._advance(connection, term)
+            step = connection.advance()
+            if step == RUN:
+                return self._run(connection, term)
+            self._settle(connection, step)
         except Exception as error:  # noqa: BLE001  (a leader must outlive any bug)
             self._crashed(connection, error)
             term.inside.clear()
             return self._term is term or self._resume(term)
-
-    def _advance(self, connection: Connection, term: _Term) -> bool:
-        step = connection.advance()
-        while step == RUN:
-            began = monotonic()
-            busy = self._pool.busy >= self._pool.size
-            if (connection.conversation or busy or began < connection.load.until) and self._hand(connection):
-                return True
-            if not self._run_inline(connection, term, began):
-                self._after_run(connection)
-                return self._resume(term)
-            step = connection.advance()
-        self._settle(connection, step)
         return True
 
-    def _run_inline(self, connection: Connection, term: _Term, began: float) -> bool:
-        """Run a request on the leader's own thread. ``False``: deposed meanwhile."""
+    def _run(self, connection: Connection, term: _Term) -> bool:
+        """Run a request here or in the pool. ``False``: deposed meanwhile."""
+        began, pool = monotonic(), self._pool
+        if connection.conversation or pool.busy >= pool.size or began < connection.load.until:
+            if self._hand(connection):
+                return True
         self._requests += 1
         term.inside.append(connection)
         if self._watchdog.resting:
@@ -148,7 +163,11 @@ class Threads(Lot):
         try:
             term.inside.pop()
         except IndexError:
-            return False
+            self._after_run(connection)
+            return self._resume(term)
+        if not self._ran:
+            self._due = began + HOLD
+        self._ran.append(connection)
         ended = monotonic()
         if ended - began > SLOW:
             self._judge(connection, ended)

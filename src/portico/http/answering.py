@@ -61,6 +61,7 @@ class Answering(Connection):
         "_drain_until",
         "_ended",
         "_fault",
+        "_held",
         "_left_body",
         "_outbox",
         "_received",
@@ -80,6 +81,7 @@ class Answering(Connection):
         self.exchange: Exchange | None = None
         self.cycle = 0
         self._outbox: Outbox | None = None  # nothing waits to leave
+        self._held = b""  # an answer that leaves with the next ``advance()``
         self._streaming = False  # the gateway reads the body from the connection
         self._continued = False
         self._ended = False
@@ -103,8 +105,10 @@ class Answering(Connection):
         """Give back all that only makes the next request cheaper, and may be long in coming."""
         self._codec = self.derived = None
 
-    def answer_whole(self, status: int, reason: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Answer in one piece."""
+    def answer_whole(
+        self, status: int, reason: str, headers: list[tuple[str, str]], body: bytes, hold: bool = False
+    ) -> None:
+        """Answer in one piece; with ``hold`` it leaves when ``run()`` is over."""
         if len(body) > _WHOLE:
             self.answer_head(status, reason, [*headers, *_length(headers, body)])
             # It is in memory as a whole: its thread need not wait until it has left.
@@ -118,6 +122,9 @@ class Answering(Connection):
         self._ended = True
         if self._outbox is not None:
             self._send(data)
+            return
+        if hold:
+            self._held = data
             return
         try:
             sent = self.transport.send(data)

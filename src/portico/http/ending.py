@@ -112,6 +112,7 @@ class Ending(Answering):
         self.transport.closed = True
 
     def _drop_outbox(self) -> None:
+        self._held = b""
         if self._outbox is not None:
             self._outbox.close()
             self._outbox = None

@@ -182,8 +182,12 @@ class Exchange:
 
     # -- the answer
 
-    def respond(self, status: int, headers: Headers, body: bytes = b"", reason: str = "") -> None:
+    def respond(
+        self, status: int, headers: Headers, body: bytes = b"", reason: str = "", *, hold: bool = False
+    ) -> None:
         """Answer in one piece; ``Content-Length`` is added.
+
+        ``hold``: the gateway returns next, and the answer may leave when it has.
 
         Raises ``LocalProtocolError`` when an answer was begun, or a header cannot be sent.
         """
@@ -192,7 +196,7 @@ class Exchange:
         self.status = status
         if status in _BODILESS:
             body = b""
-        self.connection.answer_whole(status, reason or REASONS.get(status, ""), headers, body)
+        self.connection.answer_whole(status, reason or REASONS.get(status, ""), headers, body, hold)
         self.started = True
         self.sent = len(body)
 

@@ -304,6 +304,12 @@ class HTTPConnection(Ending):
 
     def _leave(self) -> int | None:
         """The answer leaves as fast as the reader takes it."""
+        if self._held:
+            held, self._held = self._held, b""
+            sent = self.transport.send(held)
+            if sent < len(held):
+                self._put(memoryview(held)[sent:])
+                self.deadline = self._stall()
         outbox = self._outbox
         if outbox is not None:
             moved = outbox.send(self.transport)

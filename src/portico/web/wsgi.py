@@ -330,7 +330,7 @@ class _Answer:
             self.end()
             return
         self.begun = True
-        self._exchange.respond(self._status, self._headers, data, self._reason)
+        self._exchange.respond(self._status, self._headers, data, self._reason, hold=True)
 
     def file(self, wrapper: FileWrapper) -> bool:
         """Send what a ``FileWrapper`` holds without copying. ``False``: it is no regular file."""
