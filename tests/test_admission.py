@@ -26,6 +26,7 @@ from portico.engines.lot import Lot
 from portico.errors import ConfigError, PorticoError
 from portico.sockets.transport import Transport
 from tests.cli.serving import curl, mistake, serving
+from tests.engines import process_handlers
 from tests.engines.serving import (
     ENGINES,
     HELLO,
@@ -742,6 +743,22 @@ def test_a_program_is_guarded_on_engines_with_processes(spec: str, tmp_path: Pat
         "admit() said no",
         "it is in a denied network",
     ]
+
+
+@pytest.mark.parametrize("spec", ["forks", "workers:2/threads", "workers:2/inline", "workers:1/events"])
+def test_what_processes_refuse_is_added_up(spec: str) -> None:
+    rules = Admission(admit=process_handlers.only_familiar, deny=["127.0.0.9"])
+    server = Server(process_handlers.echo, "tcp://127.0.0.1:0", engine=spec, admission=rules)
+    with server:
+        port = server.addresses[0].port or 0
+        for _ in range(2):
+            for source in (STRANGE, "127.0.0.9", FAMILIAR, "127.0.0.9"):
+                with dialled(port, source) as sock:
+                    assert served(sock) is (source == FAMILIAR)
+            assert server.reload() is None  # what those that have ended did is not forgotten
+        until(lambda: server.refused.total() == 6)
+        assert server.refused == {"admit": 2, "deny": 4}
+    assert server.refused == {"admit": 2, "deny": 4}
 
 
 # -- what is told

@@ -326,6 +326,22 @@ def test_more_connections_than_the_limit_wait_their_turn(run: Run) -> None:
     assert max(most) <= 2
 
 
+def test_a_full_server_stops_in_time(run: Run) -> None:
+    async def main() -> None:
+        async def handler(stream: aio.Stream) -> None:
+            begun.set()
+            await stream.read()
+
+        begun = asyncio.Event()
+        server = await aio.Server(handler, "tcp://127.0.0.1:0", limits=Limits(connections=1)).start()
+        async with await aio.connect(server.addresses[0]):
+            await begun.wait()
+            async with asyncio.timeout(10):
+                assert len(await server.stop(0.01)) == 1
+
+    run(main())
+
+
 def test_a_silent_handshake_is_cut(run: Run) -> None:
     async def main() -> None:
         limits = Limits(handshake=SOON)

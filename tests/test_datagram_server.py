@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from portico.admission import Admission
 from portico.errors import BindError, ConfigError, Timeout
 from portico.sockets.datagram import Datagrams
 from portico.sync import Event
+from tests.engines import process_handlers
+from tests.engines.processes import pids
 from tests.engines.serving import SECONDS, until
 from tests.peers import need
 
@@ -523,6 +526,52 @@ def test_processes_answer_each_datagram_once(engine: str, place: str, tmp_path: 
             assert ask(there, b"n%d" % number) == b"N%d" % number
         assert there.try_receive() is None
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("engine", ["forks", "workers:2/threads", "workers:1/events"])
+def test_what_processes_drop_is_added_up(engine: str) -> None:
+    short = Limits(datagram=10)
+    with Server(process_handlers.upper, "udp://127.0.0.1:0", engine=engine, limits=short) as server:
+        for many in (3, 6):
+            for _ in range(3):
+                with reach(server) as there:
+                    there.send(b"x" * 11)
+            until(lambda many=many: server.dropped == many)  # type: ignore[misc]
+            assert server.reload() is None
+        assert server.dropped == 6
+    assert server.dropped == 6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_what_the_kernel_dropped_is_counted_once_by_all_that_share_a_socket() -> None:
+    with (
+        Server(process_handlers.upper, "udp://:0", engine="workers:2/threads") as server,
+        reach(server) as there,
+    ):
+        server.listeners[0].options.receive_buffer = 4096  # type: ignore[attr-defined]
+        sent = answered = 0
+
+        def all_accounted_for() -> bool:
+            nonlocal sent, answered
+            there.send(b"tell")  # the kernel says it with the next one
+            sent += 1
+            while there.try_receive() is not None:
+                answered += 1
+            return bool(server.dropped) and server.dropped + answered >= sent
+
+        for _ in range(3):
+            for pid in pids(server):
+                os.kill(pid, signal.SIGSTOP)
+            for _ in range(50):
+                there.send(bytes(1000))
+                sent += 1
+            for pid in pids(server):
+                os.kill(pid, signal.SIGCONT)
+            until(all_accounted_for)
+            assert server.dropped + answered == sent
+            assert server.reload() is None
+            until(all_accounted_for)
+            assert server.dropped + answered == sent
 
 
 def test_workers_answer_a_broadcast_once() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -325,3 +327,11 @@ def test_sleeping_handlers_do_not_keep_a_server_from_stopping() -> None:
         stream.read(1)
         with timeout(SECONDS):
             assert len(server.stop(0.0)) == 1
+
+
+def test_process_engines_one_after_the_other_serve_a_handler_of_the_program() -> None:
+    program = Path(__file__).parent / "engines" / "one_after_another.py"
+    found = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", program], capture_output=True, text=True, timeout=50
+    )
+    assert (found.stdout, found.returncode) == ("served\n", 0), found.stderr

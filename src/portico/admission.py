@@ -26,7 +26,7 @@ from portico.limits import Limits
 from portico.pace import Pace
 from portico.sync import Guard
 
-__all__ = ["Admission", "Gate", "Question"]
+__all__ = ["REASONS", "Admission", "Gate", "Question"]
 
 log = logging.getLogger("portico.admission")
 
@@ -44,6 +44,8 @@ _WHY = {
     "admit": "admit() said no",
     "admit_failed": "admit() failed",
 }
+REASONS = tuple(_WHY)
+"""Why somebody may be refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,8 @@ class Gate:
                 f"connections={limits.connections}; raise that limit, or leave this out"
             )
         self.refused: Counter[str] = Counter()
+        self.tell: Callable[[int, int], object] | None = None
+        """Called with the number of a reason and how many have been refused for it."""
         self._rules = admission
         self._patience = limits.handshake
         self._clock = clock
@@ -137,6 +141,8 @@ class Gate:
         """Count a refusal, and log it when the last line about its reason is old enough."""
         with self._guard:
             self.refused[reason] += 1
+            if self.tell is not None:
+                self.tell(REASONS.index(reason), self.refused[reason])
             unsaid = self._unsaid(reason)
         if unsaid is None:
             return

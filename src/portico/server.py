@@ -18,11 +18,11 @@ from typing import Any, Self
 
 from portico.address import Address
 from portico.address.schemes import SCHEMES
-from portico.admission import Admission, Gate
+from portico.admission import REASONS, Admission, Gate
 from portico.deadline import expiry, timeout
 from portico.engines import Engine, door, make_engine
-from portico.engines.contract import Connection, Listening
-from portico.errors import ConfigError, PorticoError
+from portico.engines.contract import Connection, Listening, Tally
+from portico.errors import Cancelled, ConfigError, PorticoError
 from portico.limits import Limits
 from portico.signals import Signals
 from portico.sockets.datagram_listener import DatagramListener
@@ -155,14 +155,17 @@ class Server:
 
     @property
     def refused(self) -> Counter[str]:
-        """How many were refused by ``admission``, by reason (see ``Gate``). Of this process: each worker
-        counts for itself, and says in the log whom it refused."""
-        return Counter() if self.gate is None else Counter(self.gate.refused)
+        """How many were refused by ``admission``, by reason (see ``Gate``), in all processes."""
+        if self.gate is None:
+            return Counter()
+        elsewhere = zip(REASONS, self._engine.refused, strict=False)  # nothing, where there are none
+        return Counter(self.gate.refused) + Counter(dict(elsewhere))
 
     @property
     def dropped(self) -> int:
-        """Datagrams that were not handled: no room, no thread, too long, lost in the kernel; in this process."""
-        return sum(each.dropped for each in self.listeners if isinstance(each, DatagramListener))
+        """Datagrams that were not handled, in all processes: no room, no thread, too long, lost in the kernel."""
+        here = (each.dropped for each in self.listeners if isinstance(each, DatagramListener))
+        return sum(here) + self._engine.dropped
 
     def start(self) -> Server:
         """Bind every address and begin to serve; returns at once. Raises ``BindError``."""
@@ -268,11 +271,19 @@ class Server:
     def run(self, ready: Callable[[Server], None] | None = None) -> list[str]:
         """Start, and serve until SIGTERM or SIGINT, then drain; a second signal stops at once. Blocks.
 
+        Told to end while workers start, it ends without them.
         ``ready(server)`` is called once it listens. What was cut after ``grace`` seconds is logged and
         returned. In another thread than the main one signals are not touched. Raises as ``start`` does.
         """
         with Signals(self._engine.processes) as signals:
-            self.start()
+            if signals.bell is not None:
+                self._engine.heed(signals.bell, signals.told_to_end)
+            try:
+                self.start()
+            except Cancelled:
+                if not signals.told_to_end():
+                    raise
+                return self.cut
             try:
                 if ready is not None:
                     ready(self)
@@ -307,7 +318,7 @@ class Server:
 
     # -- what the engine calls
 
-    def prepare(self, answered: Callable[[], None] | None = None) -> None:
+    def prepare(self, tally: Tally | None = None) -> None:
         """Load a late handler, and see that what there is can be served. Raises ``ConfigError``."""
         if self._engine.processes:
             self._used = self._started = True  # here, in a worker's copy
@@ -316,8 +327,10 @@ class Server:
         if isinstance(self.handler, Late):
             self.handler = self.handler.load()
             self._check_handler()
-        if answered is not None:
-            self.access = _counted(self.access, answered)
+        if tally is not None:
+            self.access = _counted(self.access, tally.answered)
+            if self.gate is not None:
+                self.gate.tell = tally.refused
         for address in self._asked:
             self._connector(address.scheme)  # a handler that cannot work is refused now
 

@@ -54,7 +54,8 @@ class Signals:
         self._processes = processes
         self._count = 0
         self._others: deque[int] = deque()
-        self._bell: PipeTransport | None = None
+        self.bell: PipeTransport | None = None
+        """Readable when a signal has come; ``None`` where they are somebody else's."""
         self._noter = self._noter_before = -1
         self._before: list[tuple[int, Any]] = []
 
@@ -66,16 +67,16 @@ class Signals:
             except ValueError:
                 return self  # not the main thread: signals are somebody else's
         reading, self._noter = os.pipe()
-        self._bell = PipeTransport(reading, None, "the signals")
+        self.bell = PipeTransport(reading, None, "the signals")
         os.set_blocking(self._noter, False)
         self._noter_before = signal.set_wakeup_fd(self._noter, warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._bell is not None:
+        if self.bell is not None:
             signal.set_wakeup_fd(self._noter_before)
             os.close(self._noter)
-            self._bell.close()
+            self.bell.close()
         for number, handler in self._before:
             # None: somebody's who is not Python, and whom we cannot put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -86,9 +87,15 @@ class Signals:
         else:
             self._others.append(number)
 
+    def told_to_end(self) -> bool:
+        """Whether SIGTERM or SIGINT has come. Silences the bell."""
+        if self.bell is not None:
+            self.bell.recv(64)
+        return self._count > 0
+
     def _more_than(self, count: int, server: Signalled) -> bool:
-        if self._bell is not None:
-            self._bell.recv(64)
+        if self.bell is not None:
+            self.bell.recv(64)
         while self._others:
             number = self._others.popleft()
             if number in self.STEPS:
@@ -101,15 +108,15 @@ class Signals:
 
     def wait(self, server: Signalled) -> None:
         """Until stopped from elsewhere, or drained after a signal, or told twice."""
-        if server.wait_or(lambda: self._more_than(0, server), self._bell):
+        if server.wait_or(lambda: self._more_than(0, server), self.bell):
             return
-        if server.connections:
+        if many := server.connections:
             drain_log.info(
                 "stopping: waiting up to %g s for %d connection%s; a second signal stops now",
-                server.grace, server.connections, "" if server.connections == 1 else "s",
+                server.grace, many, "" if many == 1 else "s",
             )  # fmt: skip
         draining = door.spawn(server.stop, server.grace, server.limits.drain_quiet, name="drain")
-        if not server.wait_or(lambda: self._more_than(1, server), self._bell):
+        if not server.wait_or(lambda: self._more_than(1, server), self.bell):
             server.stop(0.0)
             return  # the drain may wait for code that does not come back
         draining.join()

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.serving import Serving, curl, mistake, serving
+from tests.cli.serving import PORTICO, Serving, curl, mistake, serving
 from tests.engines.processes import alive, kill
 from tests.engines.serving import SECONDS, until
 from tests.peers import need
@@ -187,6 +188,19 @@ def test_code_that_fails_only_in_workers_ends_the_start(folder: Path) -> None:
     assert "KeyError: 'the second time'" in mistake(
         folder, "shop:app", "--workers", "2", "--at", "http://127.0.0.1:0"
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child does not notice")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_who_is_ended_while_it_looks_at_the_code_leaves_no_process(folder: Path, number: int) -> None:
+    (folder / "shop.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(300)\n")
+    command = [*PORTICO, "shop:app", "--workers", "1", "--at", "http://127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        looking = int(process.stdout.readline())
+        process.send_signal(number)
+        assert process.wait(SECONDS) == -number
+        until(lambda: not alive(looking), "the child to end")
 
 
 # -- nothing is lost

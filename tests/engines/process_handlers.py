@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from portico import Handler, Stream
+from portico import Address, Datagram, Handler, Stream
 from portico.http.exchange import Exchange
 from tests.engines.serving import Gateway
 
@@ -76,6 +76,14 @@ class Stopper(Handler):
     def handle(self) -> None:
         self.stream.write(b"stopping\n")
         self.server.stop(5.0)
+
+
+def only_familiar(peer: Address) -> bool:
+    return peer.host == "127.0.0.1"
+
+
+def upper(datagram: Datagram) -> None:
+    datagram.reply(datagram.data.upper())
 
 
 def _answer(exchange: Exchange) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 
 from portico import Server, timeout
 from portico.aio import Stream
+from portico.engines import loop_thread
 from portico.errors import ConfigError
 from tests.engines import loops  # noqa: F401  (what libuv opens once is no leak)
 from tests.engines.serving import KINDS, SECONDS, address_of_kind, dial, server_tls, until
@@ -82,6 +83,33 @@ def test_an_async_handler_that_raises_is_reported_and_costs_its_connection(
             assert stream.read_all() == b""
         until(lambda: server.connections == 0)
     assert "on purpose" in caplog.text
+
+
+@pytest.mark.parametrize("module", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("leaving", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()])
+def test_an_async_handler_that_wants_to_end_the_program_costs_its_connection_only(
+    module: str, leaving: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if module == "asyncio":
+        monkeypatch.setattr(loop_thread, "_new_loop", asyncio.new_event_loop)
+
+    async def leave() -> None:
+        raise leaving
+
+    async def leave_or_echo(stream: Stream) -> None:
+        line = await stream.read_line()
+        if line == b"leave":
+            raise leaving
+        if line == b"leave in a task":
+            await asyncio.create_task(leave())
+        await stream.write(line)
+
+    with Server(leave_or_echo, "tcp://127.0.0.1:0", engine="events") as server, timeout(SECONDS):
+        for line in (b"a", b"leave", b"b", b"leave in a task", b"c"):
+            with dial(server) as stream:
+                stream.write(line + b"\n")
+                assert stream.read_all() == (b"" if line.startswith(b"leave") else line)
+        until(lambda: server.connections == 0)
 
 
 def test_stopping_waits_for_async_handlers_and_then_calls_them_off() -> None:

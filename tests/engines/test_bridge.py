@@ -17,10 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import greenlet
 import pytest
 
 from portico import Timeout, aio, timeout
 from portico.engines import door
+from portico.engines.call import IDLE
 from portico.errors import (
     Cancelled,
     LocalProtocolError,
@@ -455,6 +457,34 @@ def test_a_generator_of_asyncio_may_be_closed_while_it_waits(run: Run) -> None:
             break
 
     run(main())
+
+
+def test_greenlets_that_are_not_kept_are_freed(run: Run) -> None:
+    async def burst() -> None:
+        await asyncio.gather(*(aio.run(door.sleep, 0.001) for _ in range(100)))
+
+    async def main() -> int:
+        await burst()
+        before = greenlets()
+        await burst()
+        assert greenlets() == before
+        return before
+
+    def in_a_thread() -> None:
+        thread = threading.Thread(target=run, args=(main(),))
+        thread.start()
+        thread.join()
+
+    before = greenlets()
+    for _ in range(3):
+        assert run(main()) <= before + IDLE + 2
+        in_a_thread()
+    assert greenlets() <= before + IDLE + 2
+
+
+def greenlets() -> int:
+    gc.collect()
+    return sum(isinstance(each, greenlet.greenlet) and not each.dead for each in gc.get_objects())
 
 
 def test_a_call_keeps_nothing_alive(run: Run) -> None:

@@ -578,6 +578,37 @@ def test_sigint_ends_a_blocking_read() -> None:
     assert out == "interrupted\nb'x'\n"
 
 
+def test_a_wait_ends_for_what_it_is_for_and_for_nothing_of_an_earlier_one(ends: Ends) -> None:
+    near, far = ends
+    far.send(b"x")  # there is something to read all the time
+    one, two = socket.socketpair()
+    with one, two:
+        silent = SocketTransport(one)
+        for _ in range(2):
+            assert until_ready(near, READ) == READ
+            assert until_ready(near, WRITE) == WRITE
+            with pytest.raises(Timeout), timeout(0.01):
+                until_ready(silent, READ)
+        assert door.wait_any([(near, READ), (silent, READ)], "waiting") == [READ, 0]
+        with pytest.raises(Timeout), timeout(0.01):
+            until_ready(silent, READ)
+
+
+def test_a_number_that_another_socket_has_got_is_waited_for_anew(ends: Ends) -> None:
+    near, far = ends
+    far.send(b"x")
+    assert until_ready(near, READ) == READ
+    one, two = socket.socketpair()
+    number = near.fileno()
+    near.close()
+    with one, two, socket.socket(fileno=os.dup2(one.fileno(), number)) as reused:
+        transport = SocketTransport(reused)
+        with pytest.raises(Timeout), timeout(0.01):
+            until_ready(transport, READ)
+        two.send(b"y")
+        assert until_ready(transport, READ) == READ
+
+
 def test_a_signal_handler_may_wait_in_the_middle_of_a_wait(ends: Ends) -> None:
     near, far = ends
     before = signal.signal(signal.SIGUSR1, lambda *_: (door.sleep(0.001), far.send(b"x")))

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,13 +20,17 @@ from greenlet import greenlet
 from portico import Stream, connect, timeout
 from portico.engines import door, poller
 from portico.engines import hub as module
+from portico.engines import run as runs
 from portico.engines.hub import Hub, Strand
 from portico.engines.poller import SelectPoller
 from portico.engines.run import run
 from portico.errors import Cancelled, ConfigError, LocalProtocolError, StreamBusy, StreamClosed, Timeout
 from portico.sockets import memory
+from portico.sockets.pipe import PipeTransport
+from portico.sockets.stream import wait_any
 from portico.sockets.transport import READ, WRITE
 from portico.sync import Event, Lock, Queue, TaskGroup, run_blocking, sleep, spawn
+from tests.engines.serving import client_tls, server_tls
 
 SECONDS = 20.0
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -121,6 +126,179 @@ def test_a_task_that_swallows_every_cancellation_cannot_wait_any_more(
     assert len(tries) == 3
 
 
+def test_a_task_that_gives_way_without_end_is_left_behind_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LAST_WORDS", 0.02)
+    enough: list[bool] = []
+
+    def stubborn() -> None:
+        while not enough:
+            try:
+                sleep(0)
+            except Cancelled:
+                pass
+
+    assert bounded(lambda: (spawn(stubborn), sleep(0), "done")[2]) == "done"
+    assert "stubborn is left behind" in caplog.text
+
+
+def test_what_gives_way_at_the_very_end_still_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAST_WORDS", 0.02)
+    ends: list[str] = []
+
+    def slow_to_hear() -> None:
+        refused = 0
+        try:
+            while refused < 3:
+                try:
+                    sleep(0)
+                except Cancelled:
+                    refused += 1
+        finally:
+            ends.append("end")
+
+    bounded(lambda: (spawn(slow_to_hear), sleep(0)))
+    assert ends == ["end"]
+
+
+def test_a_task_that_is_started_at_the_very_end_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAST_WORDS", 0.02)
+    ends: list[str] = []
+
+    def last_wish(name: str) -> None:
+        try:
+            for _ in range(2):
+                try:
+                    sleep(3600)
+                except Cancelled:
+                    pass
+            spawn(sleep, 3600)
+        finally:
+            ends.append(name)
+
+    def main() -> str:
+        for name in "abc":
+            spawn(last_wish, name)
+        sleep(0)
+        return "value"
+
+    assert bounded(main) == "value"
+    assert sorted(ends) == ["a", "b", "c"]
+
+
+def test_a_task_that_never_began_is_done_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAST_WORDS", 0.0)
+    tasks: list[Any] = []
+
+    def again() -> None:
+        tasks.append(spawn(again))
+
+    bounded(again)
+    assert len(tasks) >= 2
+    assert all(task.done for task in tasks)
+
+
+def test_calling_off_does_not_spin() -> None:
+    def at_its_end(alarm: float) -> float:
+        turns.append(1)
+        return 0.0
+
+    def main() -> None:
+        spawn(cleaning)
+        sleep(0)
+        hub = door.current()
+        assert isinstance(hub, Hub)
+        hub.turn = at_its_end
+
+    def cleaning() -> None:
+        try:
+            sleep(3600)
+        finally:
+            sleep(0.05)
+
+    turns: list[int] = []
+    bounded(main)
+    assert len(turns) <= 2
+
+
+def test_a_press_of_the_keyboard_loses_no_event() -> None:
+    """It comes while the hub goes through what the kernel has told it, which it tells only once."""
+    pairs = [_tcp_pair() for _ in range(20)]
+
+    def listen(end: socket.socket) -> bytes:
+        with Stream.from_socket(end) as stream:
+            return stream.read()
+
+    def main() -> list[bytes]:
+        hub = door.current()
+        assert isinstance(hub, Hub)
+        poll = hub.poller.poll
+
+        def told(seconds: float) -> list[tuple[int, int]]:
+            found = poll(seconds)
+            if len(found) > 1:
+                signal.raise_signal(signal.SIGINT)
+            return found
+
+        tasks = [spawn(listen, near) for near, _ in pairs]
+        sleep(0)
+        sleep(0)
+        monkeypatch.setattr(hub.poller, "poll", told)
+        for _, far in pairs:
+            far.send(b"x")
+        with pytest.raises(KeyboardInterrupt):
+            sleep(SECONDS)
+        monkeypatch.undo()
+        with timeout(2):
+            return [task.join() for task in tasks]
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert bounded(main) == [b"x"] * len(pairs)
+    for _, far in pairs:
+        far.close()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_press_of_the_keyboard_that_comes_after_the_last_wait_is_heard() -> None:
+    def main() -> str:
+        root = door.waiter()
+        assert isinstance(root, Strand)
+        root.interrupt(KeyboardInterrupt())
+        return "value"
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+
+
+def test_with_threads_too_what_still_runs_is_called_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "LAST_WORDS", 0.1)
+    ends: list[str] = []
+    free = threading.Event()
+
+    def stay(deeper: int) -> None:
+        if deeper:
+            spawn(stay, deeper - 1)
+        try:
+            sleep(3600)
+        except Cancelled:
+            ends.append("cancelled")
+            raise
+
+    def main() -> str:
+        spawn(stay, 2)
+        spawn(free.wait, name="deaf")
+        while threading.active_count() < before + 4:
+            sleep(0.001)
+        return "value"
+
+    before = threading.active_count()
+    with timeout(SECONDS):
+        assert run(main, engine="threads") == "value"
+    assert ends == ["cancelled"] * 3
+    free.set()
+
+
 def test_the_keyboard_interrupts_the_function_wherever_the_hub_is() -> None:
     def interrupted_while_polling() -> None:
         timer = threading.Timer(0.05, press)
@@ -208,6 +386,20 @@ def test_both_directions_of_a_stream_are_waited_for_at_once(streams: tuple[Strea
         return len(got[0].join()), len(got[1].join())
 
     assert bounded(main) == (len(big), len(big))
+
+
+def test_over_tls_in_memory_a_writer_waits_for_room_below() -> None:
+    """Its plaintext could be taken, its ciphertext not: to try again and again would hold the hub for ever."""
+    near, far = _memory_pair()
+
+    def main() -> bytes:
+        with near, far, TaskGroup() as group:
+            group.start(near.start_tls, client_tls(), "localhost")
+            far.start_tls(server_tls())
+            group.start(near.write, bytes(1 << 19))
+            return far.read_exactly(1 << 19)
+
+    assert bounded(main) == bytes(1 << 19)
 
 
 def test_what_comes_while_nobody_waits_is_not_lost(streams: tuple[Stream, Stream]) -> None:
@@ -398,6 +590,21 @@ def test_a_short_wait_after_a_long_deadline_ends_in_time_and_alarms_do_not_pile_
         return len(hub._alarms)
 
     assert bounded(main) <= 8
+
+
+def test_alarms_do_not_pile_up_when_short_and_long_waits_take_turns() -> None:
+    def main() -> int:
+        hub = door.current()
+        assert isinstance(hub, Hub)
+        with timeout(3600):
+            for _ in range(1000):
+                ping = Event()
+                spawn(ping.set)
+                ping.wait()
+                sleep(0.00001)
+        return len(hub._alarms)
+
+    assert bounded(main) <= 2 * module.STALE
 
 
 def test_a_peer_that_sends_without_pause_can_neither_outrun_a_deadline_nor_starve_others(
@@ -613,9 +820,36 @@ def test_nothing_of_ten_thousand_tasks_stays() -> None:
         gc.collect()
         return len(hub.strands) + len(hub._ready) + len(hub._woken)
 
+    before = strands_alive()  # one that was left behind stays for ever
     assert bounded(main) == 1
+    assert strands_alive() == before
+
+
+def strands_alive() -> int:
     gc.collect()
-    assert not [each for each in gc.get_objects() if isinstance(each, Strand) and not each.dead]
+    return sum(isinstance(each, Strand) and not each.dead for each in gc.get_objects())
+
+
+def test_a_stream_that_outlives_its_hubs_keeps_nothing_of_them(streams: tuple[Stream, Stream]) -> None:
+    near, far = streams
+
+    def main() -> None:
+        spawn(far.write, b"x")
+        assert near.read() == b"x"
+
+    for _ in range(5):
+        bounded(main)
+    assert not near.transport.waiters
+
+
+def test_files_are_always_ready(tmp_path: Path) -> None:
+    def main() -> None:
+        with Stream(PipeTransport(None, os.open(tmp_path / "file", os.O_CREAT | os.O_WRONLY))) as stream:
+            for _ in range(3):
+                assert wait_any([], [stream]) == ([], [stream])
+            stream.write(b"x")
+
+    bounded(main)
 
 
 def test_the_table_of_watches_forgets_what_was_closed() -> None:

@@ -164,6 +164,66 @@ def test_when_all_are_terminated_at_once_all_finish(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_who_is_told_to_finish_and_then_terminated_as_well_finishes(engine: str) -> None:
+    """The service manager's signal to all may come to a worker after the supervisor's word."""
+    with running(served(engine, "grace=300, limits=portico.Limits(drain_quiet=300)")) as program:
+        with timeout(SECONDS), connect(program.address) as stream:
+            stream.read_line()
+            family = program.family
+            os.kill(program.supervisor, signal.SIGTERM)
+            if "inline" not in engine:
+                until(lambda: refused(program.address))
+            for pid in {*family} - {program.supervisor}:
+                if alive(pid):
+                    os.kill(pid, signal.SIGTERM)
+            for number in (1, 2):
+                stream.write(b"last\n")
+                assert stream.read_line() == b"%d last" % number
+        program.errors = program.process.communicate(timeout=SECONDS)[1]
+        assert program.process.returncode == 0
+
+
+def test_who_insists_ends_a_child_of_forks() -> None:
+    with (
+        running(served("forks", "grace=300")) as program,
+        timeout(SECONDS),
+        connect(program.address) as stream,
+    ):
+        child = int(stream.read_line())
+        for number in (1, 2):
+            os.kill(child, signal.SIGTERM)
+            stream.write(b"still there\n")
+            assert stream.read_line() == b"%d still there" % number
+        os.kill(child, signal.SIGTERM)
+        until(lambda: not alive(child), "the child to end")
+
+
+LOADING = """
+from portico.server import Late
+def load():
+    print("loading", os.getpid(), flush=True)
+    time.sleep(300)
+serve(Late(load), "tcp://127.0.0.1:0", engine="workers:1/threads", wire="stream", ready=ready)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_start_that_takes_for_ever_can_be_ended(number: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HEAD + LOADING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        try:
+            assert program.stdout is not None
+            worker = int(program.stdout.readline().split()[1])
+            program.send_signal(number)
+            assert program.wait(SECONDS) == 0
+            until(lambda: not alive(worker), "the worker to end")
+            assert program.communicate() == ("", "")
+        finally:
+            program.kill()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_without_the_program_all_finish_and_end(engine: str) -> None:
     with running(served(engine, "grace=300, limits=portico.Limits(drain_quiet=0.2)")) as program:
         family = program.family
@@ -279,10 +339,13 @@ def test_the_scoreboard_keeps_what_the_dead_did() -> None:
     assert row is not None
     row.take(4711, 2)
     assert (row.pid, row.slot, row.state) == (4711, 2, State.STARTING)
-    row.opened, row.closed, row.requests = 5, 3, 9
-    assert (board.connections, board.accepted, board.requests) == (2, 5, 9)
+    row.opened, row.closed, row.requests, row.dropped = 5, 3, 9, 4
+    row.set_refused(2, 7)
+    board.past.set_refused(2, 1)
+    assert (board.connections, board.totals.accepted, board.totals.requests) == (2, 5, 9)
     board.retire(row)
-    assert (board.connections, board.accepted, board.requests) == (0, 5, 9)
+    assert (board.connections, board.totals.accepted, board.totals.requests) == (0, 5, 9)
+    assert (board.totals.dropped, board.totals.refused) == (4, (0, 0, 8, 0, 0, 0, 0))
     assert board.living() == []
     for number in range(1, ROWS):
         row = board.hire()

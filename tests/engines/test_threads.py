@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
@@ -16,10 +17,14 @@ import pytest
 
 from portico import Limits, Server, Stream, timeout
 from portico.engines import lot, threads
-from portico.engines.contract import Load
+from portico.engines.contract import RUN, WAIT_READ, Connection, Load
+from portico.engines.pool import Pool
 from portico.engines.threads import Threads
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange
+from portico.sockets.memory import pair
+from portico.sockets.transport import READ
+from portico.web.wsgi import WSGI
 from tests.engines.serving import SECONDS, Gateway, Peer, ask, dial, engine_threads, get, reset, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -226,6 +231,93 @@ def test_events_that_a_stuck_leader_had_not_delivered_are_served(gate: Gate) -> 
         assert peers[3].answer().endswith(b"/block")
         for peer in peers:
             peer.close()
+
+
+# -- answers that leave together
+
+
+class Brief(Connection):
+    """A connection with one request, that writes down when it is run and when it is gone on with."""
+
+    def __init__(self, name: str, told: list[str]) -> None:
+        super().__init__(pair()[0], Load())
+        self.name, self.told, self.left = name, told, 1
+
+    def advance(self) -> int:
+        if self.left:
+            self.left -= 1
+            return RUN
+        self.told.append(f"{self.name} leaves")
+        return WAIT_READ
+
+    def run(self) -> None:
+        self.told.append(f"{self.name} runs")
+
+    def expire(self) -> None: ...
+    def refuse(self) -> None: ...
+    def drain(self, until: float) -> None: ...
+    def cut(self) -> None: ...
+    def describe(self) -> str:
+        return self.name
+
+
+@pytest.mark.parametrize(
+    ("tick", "told"),
+    [
+        (0.0, ["1 runs", "2 runs", "3 runs", "1 leaves", "2 leaves", "3 leaves"]),
+        # The clock is read before a request and after it, and before the next event of the batch.
+        (threads.HOLD / 4, ["1 runs", "2 runs", "1 leaves", "2 leaves", "3 runs", "3 leaves"]),
+        (threads.HOLD, ["1 runs", "1 leaves", "2 runs", "2 leaves", "3 runs", "3 leaves"]),
+    ],
+)
+def test_answers_leave_together_unless_that_makes_one_wait(
+    monkeypatch: pytest.MonkeyPatch, tick: float, told: list[str]
+) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr(threads, "monotonic", lambda: next(clock) * tick)
+    engine, seen = Threads(2), list[str]()
+    engine._pool = Pool(2, 2)
+    for number in (1, 2, 3):
+        engine._table[number] = Brief(str(number), seen)
+        engine._batch.append((number, READ))
+    assert engine._go_through(engine._term)
+    assert seen == told
+
+
+def test_answers_wait_for_no_request_that_blocks(gate: Gate) -> None:
+    def app(environ: dict[str, object], start_response: Callable[..., object]) -> list[bytes]:
+        start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/block":
+            assert gate.open.wait(SECONDS)
+        return [str(environ["PATH_INFO"]).encode()]
+
+    with Server(WSGI(app), "http://127.0.0.1:0", engine=Threads(4)) as server:
+        peers = [Peer(server.addresses[0]) for _ in range(20)]
+        until(lambda: server.accepted == 20)
+        for number, peer in enumerate(peers):
+            peer.send(get("/block" if number == 10 else f"/{number}"))
+        for number, peer in enumerate(peers):
+            if number != 10:
+                assert peer.answer().endswith(b"/%d" % number)
+        gate.open.set()
+        assert peers[10].answer().endswith(b"/block")
+        for peer in peers:
+            peer.close()
+
+
+def test_an_answer_does_not_wait_for_what_its_gateway_does_afterwards(gate: Gate) -> None:
+    class Afterwards(Gateway):
+        def __call__(self, exchange: Exchange) -> None:
+            super().__call__(exchange)
+            assert gate.open.wait(SECONDS)
+
+    server = Server(Afterwards(lambda exchange: b"ok"), "http://127.0.0.1:0", engine=Threads(4))
+    with server, Peer(server.addresses[0], get()) as peer:
+        assert peer.answer().endswith(b"ok")
+        gate.open.set()
+
+
+# -- bounds
 
 
 def test_beyond_threads_and_queue_requests_are_refused_and_the_queue_keeps_its_order(gate: Gate) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -418,6 +420,22 @@ def test_one_more_and_one_less() -> None:
         server.resize(-1)
         seen = {ask_pid(server) for _ in range(20)}
         assert seen == pids(server)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another process's limit can be set on Linux only")
+def test_without_a_descriptor_for_one_more_all_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(handlers.tell_pid, engine="workers:1/threads") as server:
+        before, supervisor = pids(server), engine_of(server).supervisor
+        used = {int(name) for name in os.listdir(f"/proc/{supervisor}/fd")}
+        free = next(number for number in range(len(used) + 1) if number not in used)
+        limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (free, limits[1]))
+        server.resize(1)
+        until(lambda: "there cannot be one more worker" in caplog.text)
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+        assert ask_pid(server) in before
+        server.resize(1)
+        settled(server, 2)
 
 
 def test_only_workers_can_be_more_or_fewer() -> None:

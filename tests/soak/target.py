@@ -57,6 +57,7 @@ class Target:
         self.http = Server(Gateway(answer), *http, engine=engine, limits=limits, tls=tls)
         self.talk = Server(converse, *raw, engine=engine, limits=limits, tls=tls)
         self._left_alone: deque[Peer] = deque()
+        self._mine = threading.local()  # of one attacker: what the present stage has opened
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -78,10 +79,19 @@ class Target:
         return self.http.accepted + self.talk.accepted
 
     def to_http(self, data: bytes = b"", where: int = 0, **options: int) -> Peer:
-        return Peer(self.http.addresses[where], data, **options)
+        return self._opened(Peer(self.http.addresses[where], data, **options))
 
     def to_talk(self, data: bytes = b"", where: int = 0) -> Peer:
-        return Peer(self.talk.addresses[where], data)
+        return self._opened(Peer(self.talk.addresses[where], data))
+
+    def _opened(self, peer: Peer) -> Peer:
+        self._mine.peer = peer
+        return peer
+
+    def give_up(self) -> None:
+        """A stage came to nothing: close what it had opened."""
+        if hasattr(self._mine, "peer"):
+            self._mine.peer.close()
 
     def in_memory(self) -> Stream:
         return dial(self.talk.addresses[3])

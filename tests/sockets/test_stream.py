@@ -16,6 +16,7 @@ import pytest
 
 from portico.deadline import timeout
 from portico.engines import door
+from portico.engines.run import run
 from portico.errors import (
     Cancelled,
     ConfigError,
@@ -437,3 +438,78 @@ def test_errors_name_the_peer() -> None:
             near.read()
         with timeout(0), pytest.raises(Timeout, match=f"while writing to {near.peer}"):
             near.write(b"x")
+
+
+# -- one long operation
+
+
+class Endless(Transport):
+    """Always has more, and always takes more: nobody who uses it ever waits."""
+
+    def ready(self, events: int) -> int:
+        return events
+
+    def recv(self, size: int) -> bytes:
+        return bytes(min(size, 1024))
+
+    def send(self, data: Bytes) -> int:
+        return min(len(data), 1024)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _send_file(stream: Stream) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.truncate(1 << 20)
+        stream.send_file(file)
+
+
+def _read_all(stream: Stream) -> None:
+    with suppress(LimitExceeded):
+        stream.read_all(1 << 20)
+
+
+def _read_until(stream: Stream) -> None:
+    with suppress(LimitExceeded):
+        stream.read_until(b"\n", 1 << 20)
+
+
+LONG: dict[str, Callable[[Stream], object]] = {
+    "read_exactly": lambda stream: stream.read_exactly(1 << 20),
+    "read_until": _read_until,
+    "read_all": _read_all,
+    "peek": lambda stream: stream.peek(1 << 20),
+    "write": lambda stream: stream.write(bytes(1 << 20)),
+    "write_many": lambda stream: stream.write_many([bytes(1 << 10)] * (1 << 10)),
+    "send_file": _send_file,
+}
+
+
+@pytest.mark.parametrize("operation", LONG.values(), ids=LONG)
+def test_one_long_operation_lets_others_go_first(operation: Callable[[Stream], object]) -> None:
+    def others() -> None:
+        while True:
+            door.sleep(0)
+            turns.append(1)
+
+    def main() -> None:
+        door.spawn(others)
+        door.sleep(0)
+        with Stream(Endless()) as stream:
+            operation(stream)
+
+    turns: list[int] = []
+    run(main)
+    assert len(turns) >= 10
+
+
+@pytest.mark.parametrize("operation", LONG.values(), ids=LONG)
+def test_one_long_operation_ends_when_the_stream_is_closed(operation: Callable[[Stream], object]) -> None:
+    def main() -> None:
+        stream = Stream(Endless())
+        door.spawn(stream.close)
+        with pytest.raises(StreamClosed):
+            operation(stream)
+
+    run(main)

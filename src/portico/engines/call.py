@@ -45,14 +45,19 @@ class Place(Door):
             one = self._idle.pop()
             one.parent = me
         else:
-            one = _Greenlet(parent=me)
+            one = _Greenlet(_serve, me)
         one.call = call
         one.gr_context = me.gr_context
         return one
 
+    @property
+    def room(self) -> bool:
+        """Whether a greenlet that is through with its call is to wait for the next one."""
+        return len(self._idle) < IDLE
+
     def give_back(self, one: greenlet) -> None:
-        """Keep a greenlet for the next call."""
-        if not one.dead and len(self._idle) < IDLE and isinstance(one, _Greenlet) and one.call is None:
+        """Keep a greenlet for the next call, unless it has ended."""
+        if not one.dead and isinstance(one, _Greenlet) and one.call is None:
             one.gr_context = None
             self._idle.append(one)
 
@@ -70,19 +75,19 @@ class Call:
         "_future",
         "_greenlet",
         "_over",
-        "_place",
         "_value",
         "_woken",
         "cancelled",
         "found",
         "let_go",
+        "place",
     )
 
     def __init__(self, place: Place) -> None:
         self.cancelled = False
         self.found: dict[int, int] = {}  # what the loop saw at the descriptors of the present wait
         self.let_go: Callable[[], None] | None = None  # called before a wake ends the present wait
-        self._place = place
+        self.place = place
         self._greenlet: greenlet | None = None
         self._function: Callable[[], object] | None = None
         self._value: object = None
@@ -103,13 +108,13 @@ class Call:
         # Read after the line above; pause() writes and reads in the other order, so one sees the other.
         if self._future is None:
             return
-        if get_ident() == self._place.thread:
+        if get_ident() == self.place.thread:
             if self.let_go is not None:
                 self.let_go()
             self._ring()
             return
         try:
-            self._place.loop.call_soon_threadsafe(self._ring)
+            self.place.loop.call_soon_threadsafe(self._ring)
         except RuntimeError:
             pass  # the loop is closed, and nobody waits there any more
 
@@ -135,7 +140,7 @@ class Call:
     def pause(self, until: float) -> bool:
         """Let the loop go on until this is woken (``True``) or, about, until the time comes."""
         self.check()
-        self._future = self._place.loop.create_future()
+        self._future = self.place.loop.create_future()
         try:
             if not self._woken:
                 self._set_alarm(until)
@@ -166,7 +171,7 @@ class Call:
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm_at = until
-        self._alarm = self._place.loop.call_later(max(until - monotonic(), 0.0), self._alarmed)
+        self._alarm = self.place.loop.call_later(max(until - monotonic(), 0.0), self._alarmed)
 
     def _alarmed(self) -> None:
         self._alarm, self._alarm_at = None, inf
@@ -177,7 +182,7 @@ class Call:
     async def drive(self, function: Callable[[], T]) -> T:
         """Run the function in a greenlet, awaiting for it whatever it waits for."""
         self._function = function
-        self._greenlet = child = self._place.borrow(self)
+        self._greenlet = child = self.place.borrow(self)
         try:
             got = self._resume(child.switch)
             while not self._over:
@@ -192,7 +197,7 @@ class Call:
             self._greenlet = None
             if self._alarm is not None:
                 self._alarm.cancel()
-            self._place.give_back(child)
+            self.place.give_back(child)
 
     def work(self) -> None:
         """In the greenlet: the function itself."""
@@ -238,7 +243,7 @@ class Call:
 
     def _resume(self, step: Callable[..., Any], *args: object) -> Any:
         """A turn for the function, with its door in place for as long as it lasts."""
-        before = door.enter(self._place)
+        before = door.enter(self.place)
         try:
             return step(*args)
         finally:
@@ -251,12 +256,28 @@ class _Greenlet(greenlet):
 
     call: Call | None = None
 
-    def run(self) -> None:
-        while self.call is not None:
-            self.call.work()
-            self.call = None
-            assert self.parent is not None
-            self.parent.switch()
+
+def _serve() -> None:
+    # A greenlet that its own frame refers to is never freed: none of this may stay here while it waits.
+    while _has_worked():
+        _parent().switch()
+
+
+def _has_worked() -> bool:
+    """Run the call of this greenlet; whether it is to wait for another one."""
+    me = getcurrent()
+    assert isinstance(me, _Greenlet)
+    assert me.call is not None
+    place = me.call.place
+    me.call.work()
+    me.call = None
+    return place.room
+
+
+def _parent() -> greenlet:
+    parent = getcurrent().parent
+    assert parent is not None
+    return parent
 
 
 def current_call() -> Call:

@@ -14,11 +14,12 @@ import sys
 import threading
 from collections.abc import Callable
 from contextvars import Context
+from time import monotonic, sleep
 from typing import Any, NoReturn
 
 from portico.errors import ConfigError, PorticoError
 
-__all__ = ["ask", "ended_how", "fork", "has_one_thread", "leave", "told"]
+__all__ = ["ask", "death_signal", "ended_how", "fork", "has_one_thread", "leave", "told"]
 
 log = logging.getLogger("portico.workers")
 
@@ -26,14 +27,21 @@ _OURS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SI
 _NOT_OURS_TO_HEED = _OURS - {signal.SIGTERM, signal.SIGCHLD}
 """The terminal sends them to all of us: the first process decides what they mean."""
 _FAILED = 70  # EX_SOFTWARE of sysexits.h
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_LEAVING = 0.1  # seconds that the system may take to see a thread off
 
 
 def has_one_thread() -> bool:
     """Whether this process may be forked. The system counts, for libraries have threads of their own."""
+    until = monotonic() + _LEAVING
     try:
-        return len(os.listdir("/proc/self/task")) == 1
+        while len(os.listdir("/proc/self/task")) > 1:
+            if threading.active_count() > 1 or monotonic() >= until:
+                return False
+            sleep(0.001)  # a thread of ours that has ended takes a moment to leave
     except OSError:
         return threading.active_count() == 1
+    return True
 
 
 def fork(body: Callable[[], object], terminated: Callable[[], object] | None = None) -> int:
@@ -83,6 +91,24 @@ def leave(status: int = 0) -> NoReturn:
         os._exit(status)
 
 
+def death_signal(number: signal.Signals) -> Callable[[], object]:
+    """What a child calls to get this signal when its parent dies, however it dies. Elsewhere than on Linux it
+    does nothing."""
+    if sys.platform != "linux":
+        return _nothing
+    import ctypes
+
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return _nothing
+    return lambda: prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def _nothing() -> None:
+    pass
+
+
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -101,15 +127,21 @@ def ask(question: Callable[[], Any]) -> Any:
     if not has_one_thread():
         return question()
     reading, writing = os.pipe()
+    us = os.getpid()
     try:
-        pid = fork(lambda: _answer(question, writing))
+        pid = fork(lambda: _answer(question, writing, us))
     except BaseException:
         os.close(reading)
         raise
     finally:
         os.close(writing)
-    with open(reading, "rb") as answers:
-        answer = answers.read()
+    try:
+        with open(reading, "rb") as answers:
+            answer = answers.read()
+    except BaseException:  # Ctrl-C: nobody wants to know any more
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
     status = os.waitpid(pid, 0)[1]
     if not answer:
         raise ConfigError(f"looking at what is to be served, a process {ended_how(status)}")
@@ -119,8 +151,11 @@ def ask(question: Callable[[], Any]) -> Any:
     return value
 
 
-def _answer(question: Callable[[], Any], descriptor: int) -> None:
+def _answer(question: Callable[[], Any], descriptor: int, parent: int) -> None:
     wrong = value = None
+    death_signal(signal.SIGKILL)()  # what it imports may never come to an end
+    if os.getppid() != parent:
+        return
     try:
         value = question()
     except BaseException as error:  # noqa: BLE001  (told to whoever asked)

@@ -183,10 +183,35 @@ class Listening(Waitable, ABC):
         ``self`` where processes have to share one. Raises ``OSError``."""
         return self
 
+    def count_lost_in(self, lost: Number) -> None:
+        """What the kernel says that it has dropped there, of datagrams, is known by this number: processes
+        that have the socket one after the other, or share it, must not count it twice."""
+
+    def on_drop(self, tell: Callable[[int], object]) -> None:
+        """Call ``tell`` with how many datagrams were dropped, each time."""
+
     def disown(self) -> Listening:
         """Itself, as a loan: ``close()`` gives back the descriptor, and leaves the name (a socket's file) to
         the process that made it."""
         return self
+
+
+class Number(Protocol):
+    """One that processes may have in common."""
+
+    value: int
+
+
+class Tally(Protocol):
+    """Where a process adds up what it does for a server."""
+
+    def answered(self) -> None:
+        """Called after each answer, by protocols that have such."""
+        ...
+
+    def refused(self, reason: int, number: int) -> None:
+        """So many have been refused for this reason (see ``admission.REASONS``)."""
+        ...
 
 
 class Serving(Protocol):
@@ -202,10 +227,10 @@ class Serving(Protocol):
         processes share stands in each."""
         ...
 
-    def prepare(self, answered: Callable[[], None] | None = None) -> None:
+    def prepare(self, tally: Tally | None = None) -> None:
         """In the process that runs the handler, before anything is accepted: load it, if that is still to
-        be done, and see that it can be served. ``answered`` is called after each answer of a protocol that
-        has such. Raises ``ConfigError``, and what the handler's own code raises."""
+        be done, and see that it can be served. Raises ``ConfigError``, and what the handler's own code
+        raises."""
         ...
 
     def ended(self, reason: str, cut: Sequence[str]) -> None:
@@ -244,6 +269,10 @@ class Engine(ABC):
     """How many sets of listeners it wants, see ``Serving.slots``."""
     accepted = 0
     """Connections accepted so far in processes of its own."""
+    dropped = 0
+    """Datagrams dropped so far in processes of its own."""
+    refused: Sequence[int] = ()
+    """How many processes of its own have refused so far, for each reason (see ``Tally.refused``)."""
     awaits = False
     """Whether it has an asyncio loop for handlers written with ``async def`` (``Connection.awaited``)."""
 
@@ -255,6 +284,11 @@ class Engine(ABC):
     def resize(self, by: int) -> None:
         """So many processes more (or, below zero, fewer). Only with ``processes``."""
         raise NotImplementedError(f"{self!r} has no processes")
+
+    def heed(self, bell: Waitable, told: Callable[[], bool]) -> None:
+        """To be said before ``start``. Where that waits for processes it raises ``Cancelled`` when ``told``,
+        asked whenever ``bell`` is readable, says that the end is wanted."""
+        return
 
     @abstractmethod
     def start(self, serving: Serving) -> None:

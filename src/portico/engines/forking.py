@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from math import inf
 from time import monotonic, sleep
 
 from portico.engines import door
-from portico.engines.children import fork
+from portico.engines.children import death_signal, fork
 from portico.engines.contract import Connection, Listening
 from portico.engines.drive import admitted, drive
 from portico.engines.loop import Loop
@@ -35,7 +34,9 @@ _BATCH = 16
 _UNANSWERED = signal.SIGALRM  # ends a child whose question has had its time
 _MARGIN = 0.1  # seconds for a question that can end by itself to do so
 _PIPE = 65536
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_TOLD_TWICE = 3
+"""SIGTERMs by which a child knows that somebody insists: a service manager's goes to all, and the parent's
+comes on top of it."""
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Forking(Inner):
         self._cutting = False
         self._cut: list[str] = []
         self._done: list[Callable[[list[str]], object]] = []
-        self._bury_with: Callable[[], object] | None = _death_signal()
+        self._bury_with = death_signal(signal.SIGTERM)
         self._reports, self._reporting = os.pipe()
         os.set_blocking(self._reports, False)
         self._rest = b""
@@ -156,9 +157,9 @@ class Forking(Inner):
 
     def _cut_rest(self) -> None:
         if not self._cutting and self._children:
-            self._cutting = True
+            self._cutting = self._share.row.cutting = True
             for pid in self._children:
-                os.kill(pid, signal.SIGTERM)  # the second one
+                os.kill(pid, signal.SIGTERM)
             self._loop.later(LAST_WORDS, self._kill)
 
     def _kill(self) -> None:
@@ -215,8 +216,7 @@ class Forking(Inner):
         self._loop.close()
         for listener in self._share.listeners:
             listener.close()
-        if self._bury_with is not None:
-            self._bury_with()
+        self._bury_with()
         child.serve()
 
 
@@ -231,6 +231,8 @@ class _Conversing:
         self._parent = os.getpid()
         self._waiter: door.ThreadWaiter | None = None
         self._quiet_until: float | None = None
+        self._terminations = 0
+        self._alone = False
         self._answered = 0
 
     def serve(self) -> None:
@@ -262,15 +264,21 @@ class _Conversing:
         self._answered += many
 
     def terminated(self) -> None:
-        """SIGTERM: once to finish what is begun, twice to leave it."""
-        if self._quiet_until is None:
-            self._quiet_until = self._share.row.quiet_until
-            if os.getppid() != self._parent:  # nobody will come to say that it is enough
-                self._quiet_until = monotonic() + self._share.limits.drain_quiet
-                threading.Thread(target=self._give_up, daemon=True).start()
-            if self._waiter is not None:
-                self._waiter.wake()
+        """SIGTERM: to finish what is begun; to leave it, when our parent says so, or somebody insists."""
+        self._terminations += 1
+        if self._share.row.cutting or self._terminations >= _TOLD_TWICE:
+            self._leave()
             return
+        # Zero: told before our parent was.
+        quiet_until = self._share.row.quiet_until
+        self._quiet_until = quiet_until or monotonic() + self._share.limits.drain_quiet
+        if not self._alone and os.getppid() != self._parent:  # nobody will come to say that it is enough
+            self._alone = True
+            threading.Thread(target=self._give_up, daemon=True).start()
+        if self._waiter is not None:
+            self._waiter.wake()
+
+    def _leave(self) -> None:
         self._say(self._connection.describe())
         self._connection.cut()
         if self._waiter is not None:
@@ -289,16 +297,3 @@ class _Conversing:
             os.write(self._report, line)  # shorter than PIPE_BUF: no other's line gets into it
         except OSError:
             pass  # our parent is gone, and nobody counts any more
-
-
-def _death_signal() -> Callable[[], object] | None:
-    """What a child calls to get SIGTERM when its parent dies, however it dies. Linux only."""
-    if sys.platform != "linux":
-        return None
-    import ctypes
-
-    try:
-        prctl = ctypes.CDLL(None).prctl
-    except (OSError, AttributeError):
-        return None
-    return lambda: prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)

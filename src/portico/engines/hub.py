@@ -9,6 +9,7 @@ All state belongs to the hub's thread; others only append to ``_woken``.
 from __future__ import annotations
 
 import contextvars
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -32,12 +33,16 @@ from portico.sockets.transport import READ, WRITE, Transport, Waitable, Waiter
 
 __all__ = ["Hub", "Strand"]
 
+log = logging.getLogger("portico.engines")
+
 T = TypeVar("T")
 
 BLOCKING_THREADS = 32
 """Calls of ``run_blocking`` that may hold a thread at once; the rest waits in line."""
 LAST_WORDS = 0.25
 """Seconds that what is called off at the end gets to notice."""
+PATIENCE = 1000
+"""Waits refused to a strand at the end before it is left behind: it would hold the thread for ever."""
 STALE = 64
 """So many alarms that ring for nobody may lie in the heap, or as many as the others."""
 _READY = READ | WRITE
@@ -91,6 +96,11 @@ class Strand(greenlet):
     def cancelled(self) -> bool:
         """Whether a cancellation is still to be raised."""
         return self._thrown is not None
+
+    @property
+    def thrown(self) -> BaseException | None:
+        """What its next wait raises."""
+        return self._thrown
 
     def __repr__(self) -> str:
         state = "ended" if self.dead else "waiting" if self._waiting else "ready"
@@ -179,6 +189,7 @@ class Hub(Door):
         self._order = count()
         self._pool: Pool | None = None
         self._closing = False
+        self._refused = 0  # how many waits of the strand that is being ended
         self._switch = self.main.switch
         self.root: Strand | None = None  # whom the keyboard interrupts
 
@@ -342,7 +353,8 @@ class Hub(Door):
         """Its alarm stays in the heap, and rings for nobody, until there are too many such."""
         if strand._alarm is None:
             return
-        strand._alarm.strand = strand._alarm = None
+        strand._alarm.strand = None
+        strand._alarm = None
         self._stale += 1
         if self._stale > STALE and 2 * self._stale > len(self._alarms):
             self._alarms = [each for each in self._alarms if each[2].strand is not None]
@@ -370,6 +382,7 @@ class Hub(Door):
 
     def _end(self, strand: Strand) -> None:
         strand._waiting = False
+        self._refused = 0
         if strand:
             strand.throw(Cancelled("the hub has ended"))
         else:
@@ -538,6 +551,10 @@ class Hub(Door):
     def _raise_thrown(self, me: Strand) -> None:
         error, me._thrown = me._thrown, None
         if error is None and self._closing:
+            self._refused += 1
+            if self._refused > PATIENCE:
+                log.error("%s is left behind: it does not let itself be called off", me.name)
+                self._switch()  # for ever
             error = Cancelled("the hub has ended")
         if error is not None:
             try:
@@ -616,7 +633,10 @@ class Hub(Door):
 
     def _arm(self, watch: _Watch) -> None:
         """Where events are levels, only what somebody waits for is watched, and only so long."""
-        self.poller.watch(watch.descriptor, 0 if watch.transport.closed else watch.wanted(), 0)
+        try:
+            self.poller.watch(watch.descriptor, 0 if watch.transport.closed else watch.wanted(), 0)
+        except PermissionError:  # as in _watch
+            watch.ready = _READY
 
     def _forget(self, watch: _Watch) -> None:
         if self._table.get(watch.descriptor) is watch:

@@ -101,7 +101,11 @@ class LoopThread:
 
     def _main(self, loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]) -> None:
         try:
-            loop.run_until_complete(over)
+            while not over.done():
+                try:
+                    loop.run_until_complete(over)
+                except (SystemExit, KeyboardInterrupt):
+                    pass  # of one task, which has it and is reported: asyncio lets it end all others as well
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             for task in self._tasks:

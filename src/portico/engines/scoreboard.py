@@ -3,7 +3,9 @@
 ::
 
     row 0                 what processes that have ended did, added up
-    row 1 … ROWS - 1      one process each: pid slot state opened closed requests quiet_until
+    row 1 … ROWS - 1      one process each: pid slot state opened closed requests quiet_until cutting dropped
+                          and how many were refused, for each reason
+    LOSSES cells          one socket each: what the kernel has said that it dropped there
 
 Each row has one writer for each of its fields, and a number is written in one step: no lock.
 """
@@ -13,16 +15,21 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-__all__ = ["ROWS", "Row", "Scoreboard", "State"]
+__all__ = ["LOSSES", "ROWS", "Cell", "Row", "Scoreboard", "State", "Totals"]
 
 ROWS = 1024
-"""Processes at a time, those that drain included; so many rows are 64 KiB."""
-_WIDTH = 8
-_SIZE = ROWS * _WIDTH * 8
-_PID, _SLOT, _STATE, _OPENED, _CLOSED, _REQUESTS, _QUIET = range(7)
+"""Processes at a time, those that drain included; so many rows are 128 KiB."""
+LOSSES = 512
+"""Datagram sockets whose losses processes know in common: two for each of the most workers there may be."""
+_WIDTH = 16
+_SIZE = (ROWS * _WIDTH + LOSSES) * 8
+_PID, _SLOT, _STATE, _OPENED, _CLOSED, _REQUESTS, _QUIET, _CUTTING, _DROPPED, _REFUSED = range(10)
+_REASONS = _WIDTH - _REFUSED
 _MICRO: Final = 1_000_000
 
 
@@ -33,6 +40,35 @@ class State(IntEnum):
     STARTING = 1
     SERVING = 2
     DRAINING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What all processes did, added up: see ``Row``."""
+
+    accepted: int = 0
+    requests: int = 0
+    dropped: int = 0
+    refused: tuple[int, ...] = ()
+
+
+class Cell:
+    """One number in common memory."""
+
+    __slots__ = ("_at", "_cells")
+
+    def __init__(self, cells: memoryview, at: int) -> None:
+        self._cells = cells
+        self._at = at
+
+    @property
+    def value(self) -> int:
+        value: int = self._cells[self._at]
+        return value
+
+    @value.setter
+    def value(self, number: int) -> None:
+        self._cells[self._at] = number
 
 
 class Row:
@@ -95,6 +131,32 @@ class Row:
     def quiet_until(self, at: float) -> None:
         self._set(_QUIET, max(int(at * _MICRO), 1))
 
+    @property
+    def cutting(self) -> bool:
+        """Whether what still goes on is to be left."""
+        return bool(self._get(_CUTTING))
+
+    @cutting.setter
+    def cutting(self, cutting: bool) -> None:
+        self._set(_CUTTING, int(cutting))
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams so far."""
+        return self._get(_DROPPED)
+
+    @dropped.setter
+    def dropped(self, number: int) -> None:
+        self._set(_DROPPED, number)
+
+    @property
+    def refused(self) -> tuple[int, ...]:
+        """How many so far, for each reason by its number."""
+        return tuple(self._get(_REFUSED + reason) for reason in range(_REASONS))
+
+    def set_refused(self, reason: int, number: int) -> None:
+        self._set(_REFUSED + reason, number)
+
     def take(self, pid: int, slot: int) -> None:
         """The row is this process's from now on."""
         for field in range(_WIDTH):
@@ -129,11 +191,15 @@ class Scoreboard:
 
     def retire(self, row: Row) -> None:
         """A process has ended: what it did is the past's, and its row is free."""
-        opened, requests = row.opened, row.requests
+        did = _did([row])
         row.take(0, 0)
         row.state = State.FREE
-        self.past.opened += opened
-        self.past.requests += requests
+        before = _did([self.past])
+        self.past.opened = before.accepted + did.accepted
+        self.past.requests = before.requests + did.requests
+        self.past.dropped = before.dropped + did.dropped
+        for reason, numbers in enumerate(zip(before.refused, did.refused, strict=True)):
+            self.past.set_refused(reason, sum(numbers))
 
     def living(self) -> list[Row]:
         """The rows of processes that have not ended."""
@@ -145,14 +211,13 @@ class Scoreboard:
         return sum(max(row.opened - row.closed, 0) for row in self.living())
 
     @property
-    def accepted(self) -> int:
-        """Connections so far, in all processes."""
-        return self.past.opened + sum(row.opened for row in self.living())
+    def totals(self) -> Totals:
+        """What has been done so far, in all processes."""
+        return _did([self.past, *self.living()])
 
-    @property
-    def requests(self) -> int:
-        """Answered so far, in all processes."""
-        return self.past.requests + sum(row.requests for row in self.living())
+    def loss(self, number: int) -> Cell:
+        """A socket's cell."""
+        return Cell(self._cells, ROWS * _WIDTH + number)
 
     def close_descriptor(self) -> None:
         """Whoever needs the descriptor has it."""
@@ -168,6 +233,15 @@ class Scoreboard:
 
     def _rows(self) -> list[Row]:
         return [Row(self._cells, number) for number in range(1, ROWS)]
+
+
+def _did(rows: Sequence[Row]) -> Totals:
+    return Totals(
+        accepted=sum(row.opened for row in rows),
+        requests=sum(row.requests for row in rows),
+        dropped=sum(row.dropped for row in rows),
+        refused=tuple(map(sum, zip(*(row.refused for row in rows), strict=True))),
+    )
 
 
 def _make_file() -> int:

@@ -7,7 +7,8 @@ nobody stands in a slot, who connects waits in the kernel's queue: no connection
 ::
 
     server's process ── stop, reload, resize ──→ supervisor ── drain ──→ workers
-                     ←─ ready, reloaded, stopped ──         ←─ ready, full, leaving, cut ──
+                     ←─ ready, reloaded,                    ←─ ready, full, leaving, cut ──
+                        stopping, stopped ──
 
 An end of a line is an order, too: when the server's process is gone, supervisor and workers finish what is
 begun and end.
@@ -25,9 +26,10 @@ from time import monotonic
 
 from portico.engines.channel import Channel, Message
 from portico.engines.children import ended_how, fork
+from portico.engines.contract import Listening
 from portico.engines.loop import Loop
 from portico.engines.plan import Plan
-from portico.engines.scoreboard import Scoreboard, State
+from portico.engines.scoreboard import LOSSES, Scoreboard, State
 from portico.engines.slots import Hand, Outline, Slot, listeners_of
 from portico.engines.worker import Inner, Share, Worker, name_log_records
 
@@ -57,6 +59,9 @@ class Supervisor:
         self._channel = channel
         self._make = make
         self._slots = [Slot(number, list(each)) for number, each in enumerate(outline.slots, 1)]
+        self._sockets = 0
+        for listener in listeners_of(self._slots):
+            self._know(listener)
         self._hands: dict[int, Hand] = {}
         self._started = False
         self._stopping = False
@@ -79,6 +84,12 @@ class Supervisor:
         for listener in listeners_of(self._slots):
             listener.close()
         self._channel.send(failed=self._failure) if self._failure else self._channel.send(stopped=self._cut)
+
+    def _know(self, listener: Listening) -> None:
+        """Let its workers, one after the other or together, count once what the kernel drops there."""
+        if self._sockets < LOSSES:
+            listener.count_lost_in(self._board.loss(self._sockets))
+            self._sockets += 1
 
     # -- orders
 
@@ -329,15 +340,31 @@ class Supervisor:
 
     def _resize(self, by: int) -> None:
         """One worker more, or one less."""
-        if self._stopping or not self._started or self._renewing is not None:
+        if self._stopping or not self._started:
+            return
+        if self._renewing is not None:
+            log.warning("the number of workers stays as it is: a reload is going on")
             return
         if by > 0:
-            slot = Slot(len(self._slots) + 1, [each.again() for each in self._outline.slots[0]])
-            self._slots.append(slot)
-            self._hire(slot)
+            self._add_slot()
         elif len(self._slots) > 1:
             self._merge(self._slots.pop(), self._slots[0])
         log.info("there are %d workers now", len(self._slots))
+
+    def _add_slot(self) -> None:
+        slot = Slot(len(self._slots) + 1, [])
+        try:
+            for listener in self._outline.slots[0]:
+                slot.listeners.append(listener.again())
+        except OSError as error:
+            for made in listeners_of([slot]) - listeners_of(self._slots):
+                made.close()
+            log.error("there cannot be one more worker: no socket for it: %s", error.strerror)
+            return
+        for made in listeners_of([slot]) - listeners_of(self._slots):
+            self._know(made)
+        self._slots.append(slot)
+        self._hire(slot)
 
     def _merge(self, slot: Slot, into: Slot) -> None:
         """A slot is given up. Its sockets are not, lest who waits there be lost: another slot's next worker
@@ -359,7 +386,9 @@ class Supervisor:
 
     def _stop(self, grace: float, quiet: float) -> None:
         """Tell all to finish within ``grace`` seconds; a second time, with less, shortens it."""
-        self._stopping = True
+        if not self._stopping:
+            self._stopping = True
+            self._channel.send(stopping=True)
         for slot in self._slots:
             slot.rest()
         for hand in self._hands.values():

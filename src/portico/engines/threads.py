@@ -26,12 +26,13 @@ from collections import deque
 from math import inf
 from time import monotonic
 
-from portico.engines.contract import RUN, Connection, Listening
+from portico.engines.contract import RUN, WAIT_READ, Connection, Listening
 from portico.engines.lot import REQUEST_THREADS, Lot
 from portico.engines.observe import is_waiting, voluntary_switches
 from portico.engines.pool import Pool
 from portico.engines.watchdog import Watchdog
 from portico.errors import ConfigError
+from portico.sockets.transport import READ
 
 __all__ = ["Threads"]
 
@@ -41,7 +42,7 @@ TICK = 0.005
 """Seconds that the leader may be inside one request before another takes over."""
 SLOW = 0.001
 """Seconds; a request that takes longer is a reason to expect the same of its kind."""
-HOLD = 0.0001
+HOLD = 0.0002
 """Seconds after the beginning of a request in which others are run before its answer leaves."""
 
 
@@ -102,6 +103,8 @@ class Threads(Lot):
             for _ in range(len(self._woken)):  # whom these wake waits for the next round
                 if not self._look_at(self._woken.popleft(), term):
                     return True
+                if self._ran and not self._go_through(term):
+                    return True
             if not self._go_through(term):
                 return True
             if self._finished:
@@ -122,10 +125,13 @@ class Threads(Lot):
 
     def _go_through(self, term: _Term) -> bool:
         """Deal with all that has come. ``False``: deposed while doing so."""
-        batch, ran = self._batch, self._ran
+        batch, ran, table = self._batch, self._ran, self._table
         while batch or ran:
             if batch and (not ran or monotonic() < self._due):
-                connection = self._find(*batch.popleft())
+                descriptor, events = batch.popleft()
+                connection = table.get(descriptor)
+                if connection is None or events != READ:
+                    connection = self._find(descriptor, events)
                 if connection is None:
                     continue
             else:
@@ -142,7 +148,8 @@ class Threads(Lot):
             step = connection.advance()
             if step == RUN:
                 return self._run(connection, term)
-            self._settle(connection, step)
+            if step != WAIT_READ or connection.transport.interest(step) != connection.watched:
+                self._settle(connection, step)
         except Exception as error:  # noqa: BLE001  (a leader must outlive any bug)
             self._crashed(connection, error)
             term.inside.clear()
@@ -152,9 +159,9 @@ class Threads(Lot):
     def _run(self, connection: Connection, term: _Term) -> bool:
         """Run a request here or in the pool. ``False``: deposed meanwhile."""
         began, pool = monotonic(), self._pool
-        if connection.conversation or pool.busy >= pool.size or began < connection.load.until:
-            if self._hand(connection):
-                return True
+        blocks = connection.conversation or pool.busy >= pool.size or began < connection.load.until
+        if blocks and self._hand(connection):
+            return True
         self._requests += 1
         term.inside.append(connection)
         if self._watchdog.resting:

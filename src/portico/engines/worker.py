@@ -1,7 +1,7 @@
 """A worker: the process that runs the handler, with an engine of its own inside.
 
 Its main thread talks to the supervisor and takes signals: SIGTERM finishes what is begun and ends, a second
-one ends now; SIGINT is ignored, because the first process of the server decides what Ctrl-C means. When
+SIGTERM ends now; SIGINT is ignored, because the first process of the server decides what Ctrl-C means. When
 the supervisor is gone, the worker finishes what is begun and ends, too.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from portico.engines.channel import Channel
 from portico.engines.children import told
-from portico.engines.contract import Connection, Engine, Listening, Serving
+from portico.engines.contract import Connection, Engine, Listening, Serving, Tally
 from portico.engines.loop import Loop
 from portico.engines.plan import Plan
 from portico.engines.scoreboard import Row
@@ -52,6 +52,7 @@ class Share:
         self._most = 0
         # next() of a counter is one step, whichever threads count.
         self._opened, self._closed, self._answered = count(1), count(1), count(1)
+        self._dropping = threading.Lock()
 
     def limit_requests(self, most: int | None, full: Callable[[], object]) -> None:
         self._most, self.full = most or 0, full
@@ -60,9 +61,11 @@ class Share:
     def conversations(self) -> bool:
         return self._serving.conversations
 
-    def prepare(self, answered: Callable[[], None] | None = None) -> None:
+    def prepare(self, tally: Tally | None = None) -> None:
         self._serving = self._find()
-        self._serving.prepare(self.answered)
+        self._serving.prepare(self)
+        for listener in self.listeners:
+            listener.on_drop(self._dropped)
 
     def ended(self, reason: str, cut: Sequence[str]) -> None:
         self._serving.ended(reason, cut)
@@ -82,6 +85,13 @@ class Share:
     def answered(self, many: int = 1) -> None:
         """Requests (or whole conversations) have been served."""
         self.tell(many)
+
+    def refused(self, reason: int, number: int) -> None:
+        self.row.set_refused(reason, number)
+
+    def _dropped(self, many: int) -> None:
+        with self._dropping:  # any socket of ours
+            self.row.dropped += many
 
     def _add(self, many: int) -> None:
         for _ in range(many):
@@ -145,6 +155,7 @@ class Worker:
         self._ending = False
         self._cut: list[str] = []
         self._stops = 0
+        self._terminations = 0
 
     def run(self) -> None:
         name_log_records(f"worker {self._slot}")
@@ -178,11 +189,12 @@ class Worker:
         self._channel.send(full=f"it has answered {self._share.row.requests} requests")
 
     def _terminated(self) -> None:
-        if self._ending:
+        self._terminations += 1
+        if self._terminations > 1:
             self._drain(0.0, 0.0)
-            return
-        self._channel.send(leaving=True)
-        self._drain(self._share.grace, self._share.limits.drain_quiet)
+        elif not self._ending:  # else a service manager has told us all, and the supervisor was first
+            self._channel.send(leaving=True)
+            self._drain(self._share.grace, self._share.limits.drain_quiet)
 
     def _drain(self, grace: float, quiet: float) -> None:
         assert self._inner is not None

@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -28,12 +28,12 @@ from portico.engines.contract import Engine, Serving
 from portico.engines.forking import Forking
 from portico.engines.fresh import Logs, pack, start
 from portico.engines.plan import MOST, Plan, inner_engine, make_plan, processors
-from portico.engines.scoreboard import Scoreboard
+from portico.engines.scoreboard import Scoreboard, Totals
 from portico.engines.slots import Outline
 from portico.engines.supervisor import LAST_WORDS, Supervisor
 from portico.engines.worker import Inner, WithThreads
 from portico.errors import Cancelled, ConfigError, Timeout
-from portico.sockets.transport import Waiter
+from portico.sockets.transport import READ, Waitable, Waiter
 
 __all__ = ["Forks", "Workers"]
 
@@ -80,12 +80,15 @@ class Workers(Engine):
         self._board: Scoreboard | None = None
         self._logs: Logs | None = None
         self._lock = threading.Lock()
+        self._listening: threading.Thread | None = None
         self._waiting: set[Waiter] = set()
         self._ready = self._over = self._stopping = False
         self._failure = ""
+        self._bell: Waitable | None = None
+        self._told_to_end: Callable[[], bool] = bool
         self._cut: list[str] = []
         self._reloads: list[str | None] = []
-        self._accepted = 0
+        self._did = Totals()
 
     def __getstate__(self) -> Plan:
         return self._plan
@@ -102,16 +105,27 @@ class Workers(Engine):
 
     @property
     def accepted(self) -> int:  # type: ignore[override]
-        if _here is not None:
-            return 0  # the worker counts its own
-        with self._lock:
-            return self._accepted if self._board is None else self._board.accepted
+        return self._totals.accepted
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        return self._totals.dropped
+
+    @property
+    def refused(self) -> Sequence[int]:  # type: ignore[override]
+        return self._totals.refused
 
     @property
     def requests(self) -> int:
         """Requests (or whole conversations) answered so far, in all workers."""
+        return self._totals.requests
+
+    @property
+    def _totals(self) -> Totals:
+        if _here is not None:
+            return Totals()  # the server in a worker counts its own
         with self._lock:
-            return 0 if self._board is None else self._board.requests
+            return self._did if self._board is None else self._board.totals
 
     @property
     def workers(self) -> list[tuple[int, int, str]]:
@@ -159,7 +173,8 @@ class Workers(Engine):
             self._logs.theirs.close()
         # In a context of its own: a deadline of whoever starts the server is none of the supervisor's.
         listen = partial(threading.Thread, target=self._listen, name="portico supervisor", daemon=True)
-        Context().run(listen).start()
+        self._listening = Context().run(listen)
+        self._listening.start()
         self._await_start()
 
     def _in_the_supervisor(self, outline: Outline, channel: Channel) -> None:
@@ -170,12 +185,17 @@ class Workers(Engine):
 
     def _await_start(self) -> None:
         try:
-            self._await(lambda: self._ready, "the start of the workers")
+            self._await(lambda: self._ready or self._told_to_end(), "the start of the workers", self._bell)
+            if not self._ready and not self._over and self._told_to_end():
+                raise Cancelled("told to end while the workers start")
         except BaseException:
             self.stop(0.0, 0.0)
             raise
         if not self._ready:
             raise ConfigError(self._failure or "the supervisor of the workers ended at its start")
+
+    def heed(self, bell: Waitable, told: Callable[[], bool]) -> None:
+        self._bell, self._told_to_end = bell, told
 
     # -- what the supervisor says
 
@@ -205,6 +225,8 @@ class Workers(Engine):
             self._failure = message["failed"]
         elif "reloaded" in message:
             self._reloads.append(message["reloaded"])
+        elif "stopping" in message:
+            self._close_listeners()  # else who connects would wait in a queue that nobody serves
         else:
             self._cut += message["stopped"]
             self._stopping = True
@@ -220,7 +242,7 @@ class Workers(Engine):
         expected = self._stopping or not self._ready
         with self._lock:
             if self._board is not None:
-                self._accepted = self._board.accepted
+                self._did = self._board.totals
         self._release()
         self._over = True
         reason = "" if expected else f"the supervisor (pid {self._supervisor}) {how}; the server has stopped"
@@ -242,13 +264,16 @@ class Workers(Engine):
         for waiter in tuple(self._waiting):
             waiter.wake()
 
-    def _await(self, condition: Callable[[], bool], doing: str) -> None:
+    def _await(self, condition: Callable[[], bool], doing: str, bell: Waitable | None = None) -> None:
         """Until something is so, or all is over. Raises ``Timeout``, ``Cancelled``."""
         me = door.waiter()
         self._waiting.add(me)
         try:
             while not self._over and not condition():
-                door.park(me, f"waiting for {doing}")
+                if bell is None:
+                    door.park(me, f"waiting for {doing}")
+                else:
+                    door.wait(bell, READ, f"waiting for {doing}")
         finally:
             self._waiting.discard(me)
 
@@ -264,15 +289,21 @@ class Workers(Engine):
             return []
         self._stopping = True
         self._order(stop=[grace, quiet])
-        for slot in self._serving.slots:
-            for listener in slot:
-                listener.close()
+        self._close_listeners()
         try:
             with timeout(None if grace == inf else grace + LAST_WORDS + PATIENCE, shield=True):
                 self._await(lambda: False, "the end of the workers")
         except (Timeout, Cancelled):
             self._kill()
+        listening = self._listening
+        if self._over and listening is not None and listening is not threading.current_thread():
+            listening.join(LAST_WORDS)  # the next server may want to fork, which takes a single thread
         return self._cut
+
+    def _close_listeners(self) -> None:
+        for slot in self._serving.slots:
+            for listener in slot:
+                listener.close()
 
     def _kill(self) -> None:
         """The supervisor does not end. Its workers do, as soon as they miss it."""

@@ -360,6 +360,10 @@ class HTTPConnection(Ending):
             self.deadline = now + _REST
         if self.cycle == 1 and not self._fed:
             self.rest()  # many clients ask once, and keep the connection for nothing
+        if self._drained and not self._fed:  # what _head would find, most of the time
+            self._drained = False
+            self._answers = 0
+            return WAIT_READ
         self._answers += 1
         if self._answers < limits.pipelined:
             return None

@@ -96,7 +96,9 @@ class Server:
     async def stop(self, grace: float | None = None) -> list[str]:
         """No new connections; what is going on gets ``grace`` seconds, then it is cancelled, and named."""
         self._close()
-        await asyncio.gather(*self._accepting)
+        for task in self._accepting:
+            task.cancel()  # it may wait for room, which nobody makes before the grace is over
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         if self._talking:
             await asyncio.wait(list(self._talking), timeout=self.grace if grace is None else grace)
         cut = [repr(stream) for stream in self._talking.values()]

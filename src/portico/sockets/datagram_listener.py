@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from portico.address import Address
-from portico.engines.contract import Listening
+from portico.engines.contract import Listening, Number
 from portico.errors import BindError
 from portico.limits import Limits
 from portico.sockets import groups
@@ -82,7 +82,18 @@ class Arrival(Transport):
 class DatagramListener(Listening):
     """A bound datagram socket, UDP or Unix. ``drops``: how many were dropped, by reason."""
 
-    __slots__ = ("_held", "_known_lost", "_limits", "_logged", "_most", "_unsaid", "drops", "port")
+    __slots__ = (
+        "_held",
+        "_limits",
+        "_logged",
+        "_lost",
+        "_most",
+        "_seen",
+        "_tell",
+        "_unsaid",
+        "drops",
+        "port",
+    )
 
     def __init__(self, port: Port, limits: Limits) -> None:
         super().__init__()
@@ -92,7 +103,9 @@ class DatagramListener(Listening):
         self._limits = limits
         self._most = limits.datagram_memory
         self._held = 0
-        self._known_lost = 0
+        self._seen = 0  # what the kernel has told here to have lost
+        self._lost: Number = _Own()  # and anywhere
+        self._tell: Callable[[int], object] | None = None
         self._unsaid: Counter[str] = Counter()
         self._logged: dict[str, float] = {}
 
@@ -119,7 +132,7 @@ class DatagramListener(Listening):
                 raise
             if datagram is None:
                 return None
-            if self.port.lost != self._known_lost:
+            if self.port.lost != self._seen:
                 self._notice_lost()
             if self._held < self._most:
                 return self._taken(datagram)
@@ -140,12 +153,23 @@ class DatagramListener(Listening):
 
     def _notice_lost(self) -> None:
         """The kernel counts in 32 bits, and tells with the next datagram that it had room for."""
-        self.drop("kernel", (self.port.lost - self._known_lost) & 0xFFFFFFFF)
-        self._known_lost = self.port.lost
+        self._seen = self.port.lost
+        more = (self._seen - self._lost.value) & 0xFFFFFFFF
+        if 0 < more < 1 << 31:  # else another process, which has seen a later one, was faster
+            self._lost.value = self._seen
+            self.drop("kernel", more)
+
+    def count_lost_in(self, lost: Number) -> None:
+        self._lost = lost
+
+    def on_drop(self, tell: Callable[[int], object]) -> None:
+        self._tell = tell
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count what was dropped; say so once in a while, not each time."""
         now = monotonic()
+        if self._tell is not None:
+            self._tell(count)
         with self.port.guard:
             self.drops[reason] += count
             self._unsaid[reason] += count
@@ -203,6 +227,12 @@ def adopted(sock: socket.socket, limits: Limits) -> DatagramListener:
     ask_for_notes(sock, everywhere=sock.family != socket.AF_UNIX)
     scheme = "unixgram" if sock.family == socket.AF_UNIX else "udp"
     return DatagramListener(Port(sock, Address.of_socket(scheme, sock.getsockname()), limits), limits)
+
+
+class _Own:
+    """A number of this process's own."""
+
+    value = 0
 
 
 def _nothing(sock: socket.socket) -> None:

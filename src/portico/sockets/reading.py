@@ -241,6 +241,7 @@ class Reading(Sides):
         return 0
 
     def _fill(self, size: int) -> bool:
+        self._go_on("reading")
         data = self._receive(size)
         self._buffer += data
         return bool(data)

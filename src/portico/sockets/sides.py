@@ -115,6 +115,14 @@ class Sides:
         self._turns = 0
         door.breathe()
 
+    def _go_on(self, doing: str) -> None:
+        """Once more within one operation: it may be as long as the peer likes, and counts like another."""
+        self._turns += 1
+        if self._turns > BREATH:
+            self._breathe()
+            if self._closed:
+                raise self._taken(doing)
+
     def _await(self, events: int, doing: str) -> None:
         self._turns = 0
         words = self._words

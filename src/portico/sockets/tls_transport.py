@@ -150,7 +150,8 @@ class TLSTransport(Transport):
         if self.handshaking:
             return 0
         readable = self._plain or self._finished or self._incoming.pending or self._ssl.pending()
-        return (READ if readable else 0) | (WRITE if len(self._unsent) < _HELD else 0)
+        # With something held back it is for the transport below to say: who flushes waits for nothing else.
+        return (READ if readable else 0) | (0 if self._unsent else WRITE)
 
     # -- the handshake
 

@@ -54,7 +54,7 @@ class Writing(Sides):
             self._check_writable()
             first, total = 0, 0
             while first < len(rest):
-                self._writing_check(total)
+                self._go_on_writing(total)
                 sent = self._transport.send_parts(rest[first : first + 1024])
                 total += sent
                 if not sent:
@@ -129,6 +129,14 @@ class Writing(Sides):
                 self._broken = self._cut(sent)
             raise expired(f"writing to {self._whom()}", sent)
 
+    def _go_on_writing(self, sent: int) -> None:
+        self._writing_check(sent)
+        try:
+            self._go_on("writing")
+        except BaseException:  # closed, cancelled, interrupted
+            self._broken = self._cut(sent)
+            raise
+
     def _await_write(self, sent: int) -> None:
         try:
             self._await(WRITE, "writing to")
@@ -145,7 +153,7 @@ class Writing(Sides):
 
     def _send_rest(self, view: memoryview, sent: int, before: int = 0) -> None:
         while sent < len(view):
-            self._writing_check(before + sent)
+            self._go_on_writing(before + sent)
             taken = self._transport.send(view[sent:])
             sent += taken
             if not taken:
@@ -160,7 +168,7 @@ class Writing(Sides):
     def _send_file(self, file: BinaryIO, offset: int, count: int | None) -> int:
         sent, descriptor = 0, _descriptor(file)
         while count is None or sent < count:
-            self._writing_check(sent)
+            self._go_on_writing(sent)
             most = 1 << 30 if count is None else count - sent
             taken = None
             if descriptor >= 0:
