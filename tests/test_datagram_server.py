@@ -21,7 +21,7 @@ from portico.errors import BindError, ConfigError, Timeout
 from portico.sockets.datagram import Datagrams
 from portico.sync import Event
 from tests.engines import process_handlers
-from tests.engines.processes import pids
+from tests.engines.processes import halt, pids
 from tests.engines.serving import SECONDS, until
 from tests.peers import need
 
@@ -561,7 +561,7 @@ def test_what_the_kernel_dropped_is_counted_once_by_all_that_share_a_socket() ->
 
         for _ in range(3):
             for pid in pids(server):
-                os.kill(pid, signal.SIGSTOP)
+                halt(pid)
             for _ in range(50):
                 there.send(bytes(1000))
                 sent += 1

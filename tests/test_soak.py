@@ -94,8 +94,9 @@ def test_everything_ends_where_it_began(
             target, max(many // 4, 2 * len(STAGES))
         )  # pools, caches and the allocator's reserve are made now
         pids, descriptors, threads = target.pids(), target.descriptors(), target.threads()
-        greenlets, memory, accepted = target.greenlets(), target.resident(), target.accepted
-        sizes = [memory]
+        greenlets, accepted = target.greenlets(), target.accepted
+        until(lambda: target.pids() == pids, "children to end")
+        sizes = [target.resident()]
         for _ in range(QUARTERS):
             attacks(target, many // QUARTERS)
             until(lambda: target.pids() == pids, "children to end")

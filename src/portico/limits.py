@@ -75,7 +75,7 @@ class Limits:
     backlog: int = 2048
     """Connections that the kernel may hold before they are accepted."""
     peers: int = 65536
-    """Peers whose rate is remembered (``Admission``), about 10 MiB; who was not seen for longest goes first."""
+    """Peers whose rate is remembered (``Admission``), 10 MiB at most; the one not seen for longest goes."""
     queue: int = 1024
     """Requests that wait for a free thread; beyond it they are refused (503)."""
     drain_quiet: float = 5.0

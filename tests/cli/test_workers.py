@@ -111,6 +111,21 @@ def test_a_hangup_brings_new_code_and_broken_code_leaves_the_old(folder: Path) -
     ), running.stderr
 
 
+def test_a_reload_that_does_not_come_to_an_end_is_begun_anew_by_the_next(folder: Path) -> None:
+    with served(folder, "--workers", "2") as running:
+        write(folder, "two")
+        with open(folder / "shop.py", "a") as file:
+            file.write("\nimport time\nopen('hangs', 'w').close()\ntime.sleep(300)\n")
+        running.send(signal.SIGHUP)
+        until((folder / "hangs").exists, "the new code to hang")
+        assert word(running) == "one"
+        write(folder, "three")
+        running.send(signal.SIGHUP)
+        until(lambda: {word(running) for _ in range(8)} == {"three"})
+        assert running.stop() == 0
+        assert running.words == []
+
+
 def test_one_more_and_one_less_by_signal(folder: Path) -> None:
     with served(folder, "--workers", "1") as running:
         running.send(signal.SIGTTIN)

@@ -9,7 +9,7 @@ def hello(stream: Stream) -> None:
 
 if __name__ == "__main__":
     for engine in ("workers:1/threads", "forks:2", "workers:1/events"):
-        with Server(hello, "tcp://127.0.0.1:0", engine=engine) as server, timeout(20):
-            with connect(server.addresses[0]) as stream:
-                assert stream.read_all() == b"hi"
+        server = Server(hello, "tcp://127.0.0.1:0", engine=engine)
+        with timeout(20), server, connect(server.addresses[0]) as stream:
+            assert stream.read_all() == b"hi"
     print("served")

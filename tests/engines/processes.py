@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -14,7 +15,7 @@ from portico import Server, timeout
 from portico.engines.workers import Workers
 from tests.engines.serving import SECONDS, dial, until
 
-__all__ = ["PROCESS_ENGINES", "ask_pid", "engine_of", "pids", "serving", "settled"]
+__all__ = ["PROCESS_ENGINES", "ask_pid", "engine_of", "halt", "pids", "serving", "settled"]
 
 PROCESS_ENGINES = ("workers:2/threads", "workers:2/inline", "workers:2/events", "forks")
 
@@ -70,6 +71,17 @@ def settled(server: Server, many: int, without: set[int] | None = None) -> set[i
 
     until(so, "the workers to be replaced")
     return pids(server)
+
+
+def halt(pid: int) -> None:
+    """Stop a process, and wait until all of its threads stand still."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+
+    def still() -> bool:
+        return all(") T " in (each / "stat").read_text() for each in tasks.iterdir())
+
+    until(still, "it to stand still")
 
 
 def kill(pid: int) -> None:

@@ -614,7 +614,7 @@ def test_a_signal_handler_may_wait_in_the_middle_of_a_wait(ends: Ends) -> None:
     before = signal.signal(signal.SIGUSR1, lambda *_: (door.sleep(0.001), far.send(b"x")))
     try:
         task = door.spawn(waiting, near)
-        # To this thread: the system may give a signal for the process to any other, and nothing would wake us.
+        # To this thread: the system may give a signal to any other, and nothing would wake us.
         me = threading.get_ident()
         threading.Thread(target=lambda: (task.join(), signal.pthread_kill(me, signal.SIGUSR1))).start()
         with timeout(10):

@@ -1,4 +1,4 @@
-"""The engine ``events``: what holds a greenlet and what does not, who is blamed, and that all get their turn."""
+"""The engine ``events``: what holds a greenlet and what does not, who is blamed, who gets a turn."""
 
 from __future__ import annotations
 
@@ -117,11 +117,11 @@ def test_a_handler_that_blocks_the_hub_is_named_with_its_stack(
         _hold(caplog)
         stream.write(b"done")
 
-    with Server(sleeper, "tcp://127.0.0.1:0", engine="events") as server, timeout(SECONDS):
-        with dial(server) as stream:
-            stream.write(b"\n")
-            assert stream.read_all() == b"done"
-            assert f"the conversation with {stream.local}" in caplog.text
+    server = Server(sleeper, "tcp://127.0.0.1:0", engine="events")
+    with timeout(SECONDS), server, dial(server) as stream:
+        stream.write(b"\n")
+        assert stream.read_all() == b"done"
+        assert f"the conversation with {stream.local}" in caplog.text
     assert "in _hold" in caplog.text
     assert "asleep; all others wait" in caplog.text
     assert "run_blocking" in caplog.text
@@ -212,9 +212,9 @@ def test_a_handler_may_serve_many_upstreams_at_once() -> None:
                 tasks = [group.start(fetch, number) for number in range(200)]
             stream.write(b",".join(task.join() for task in tasks))
 
-        with Server(gather, "tcp://127.0.0.1:0", engine="events") as server, timeout(SECONDS):
-            with dial(server) as stream:
-                assert stream.read_all() == b",".join(b"NAME %d" % number for number in range(200))
+        server = Server(gather, "tcp://127.0.0.1:0", engine="events")
+        with timeout(SECONDS), server, dial(server) as stream:
+            assert stream.read_all() == b",".join(b"NAME %d" % number for number in range(200))
 
 
 def test_stopping_calls_off_what_waits_and_says_what() -> None:

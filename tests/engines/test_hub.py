@@ -389,7 +389,7 @@ def test_both_directions_of_a_stream_are_waited_for_at_once(streams: tuple[Strea
 
 
 def test_over_tls_in_memory_a_writer_waits_for_room_below() -> None:
-    """Its plaintext could be taken, its ciphertext not: to try again and again would hold the hub for ever."""
+    """Its plaintext could be taken, its ciphertext not: trying again would hold the hub for ever."""
     near, far = _memory_pair()
 
     def main() -> bytes:
@@ -468,7 +468,7 @@ def test_a_second_reader_is_refused_and_a_listener_may_have_many(streams: tuple[
 
 
 def test_closing_from_anywhere_wakes_whoever_waits(streams: tuple[Stream, Stream]) -> None:
-    near, far = streams
+    near, _ = streams
 
     def main() -> None:
         reading, writing = spawn(near.read), spawn(near.write, bytes(8 << 20))

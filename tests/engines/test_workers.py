@@ -33,6 +33,7 @@ from tests.engines.processes import (
     alive,
     ask_pid,
     engine_of,
+    halt,
     kill,
     pids,
     serving,
@@ -81,9 +82,9 @@ def test_a_conversation_on_every_kind_of_address(engine: str, kind: str, tmp_pat
 def test_http_on_a_kept_connection(engine: str) -> None:
     with serving(handlers.web, "http://127.0.0.1:0", engine=engine) as server:
         with Peer(server.addresses[0], get()) as peer:
-            first = peer.answer()
+            first = peer.answer().partition(b"\r\n\r\n")[2]
             peer.send(get())
-            assert peer.answer() == first
+            assert peer.answer().endswith(b"\r\n\r\n" + first)
         until(lambda: engine_of(server).requests == 2)
         assert server.accepted == 1
 
@@ -350,7 +351,7 @@ def test_a_worker_that_dies_is_replaced_at_once(caplog: pytest.LogCaptureFixture
 def test_who_connects_while_no_worker_is_there_is_served_by_the_next() -> None:
     with serving(handlers.wait_for_line, engine="workers:1/threads") as server, timeout(SECONDS):
         [pid] = pids(server)
-        os.kill(pid, signal.SIGSTOP)
+        halt(pid)
         streams = [dial(server) for _ in range(10)]
         kill(pid)
         for stream in streams:

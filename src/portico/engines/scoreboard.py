@@ -3,8 +3,8 @@
 ::
 
     row 0                 what processes that have ended did, added up
-    row 1 … ROWS - 1      one process each: pid slot state opened closed requests quiet_until cutting dropped
-                          and how many were refused, for each reason
+    row 1 … ROWS - 1      one process each: pid slot state opened closed requests quiet_until cutting
+                          accepting dropped, and how many were refused, for each reason
     LOSSES cells          one socket each: what the kernel has said that it dropped there
 
 Each row has one writer for each of its fields, and a number is written in one step: no lock.
@@ -23,12 +23,12 @@ from typing import Final
 __all__ = ["LOSSES", "ROWS", "Cell", "Row", "Scoreboard", "State", "Totals"]
 
 ROWS = 1024
-"""Processes at a time, those that drain included; so many rows are 128 KiB."""
+"""Processes at a time, those that drain included; so many rows are 136 KiB."""
 LOSSES = 512
 """Datagram sockets whose losses processes know in common: two for each of the most workers there may be."""
-_WIDTH = 16
+_WIDTH = 17
 _SIZE = (ROWS * _WIDTH + LOSSES) * 8
-_PID, _SLOT, _STATE, _OPENED, _CLOSED, _REQUESTS, _QUIET, _CUTTING, _DROPPED, _REFUSED = range(10)
+_PID, _SLOT, _STATE, _OPENED, _CLOSED, _REQUESTS, _QUIET, _CUTTING, _ACCEPTING, _DROPPED, _REFUSED = range(11)
 _REASONS = _WIDTH - _REFUSED
 _MICRO: Final = 1_000_000
 
@@ -85,6 +85,10 @@ class Row:
     def pid(self) -> int:
         return self._get(_PID)
 
+    @pid.setter
+    def pid(self, pid: int) -> None:
+        self._set(_PID, pid)
+
     @property
     def slot(self) -> int:
         return self._get(_SLOT)
@@ -139,6 +143,15 @@ class Row:
     @cutting.setter
     def cutting(self, cutting: bool) -> None:
         self._set(_CUTTING, int(cutting))
+
+    @property
+    def accepting(self) -> bool:
+        """Whether it may have accepted connections, though the supervisor has not heard yet that it serves."""
+        return bool(self._get(_ACCEPTING))
+
+    @accepting.setter
+    def accepting(self, accepting: bool) -> None:
+        self._set(_ACCEPTING, int(accepting))
 
     @property
     def dropped(self) -> int:

@@ -68,7 +68,6 @@ class Supervisor:
         self._failure = ""
         self._cut: list[str] = []
         self._renewing: deque[Slot] | None = None
-        self._reload_again = False
 
     def run(self) -> None:
         name_log_records("supervisor")
@@ -133,7 +132,7 @@ class Supervisor:
 
     def _bear(self, hand: Hand, theirs: Channel) -> None:
         hand.pid = fork(lambda: self._become_worker(hand, theirs))
-        hand.row.take(hand.pid, hand.slot.number)
+        hand.row.pid = hand.pid  # and no more: the worker may be writing there by now
         self._hands[hand.pid] = hand
         self._loop.watch(hand.channel.fileno(), partial(self._heard, hand))
 
@@ -179,7 +178,7 @@ class Supervisor:
 
     def _ready(self, hand: Hand) -> None:
         slot = hand.slot
-        if slot.coming is not hand:
+        if slot.coming is not hand or hand.expected:
             return
         old, slot.current, slot.coming = slot.current, hand, None
         hand.row.state = State.SERVING
@@ -202,7 +201,7 @@ class Supervisor:
 
     def _tell_to_end(self, hand: Hand, grace: float, quiet: float) -> None:
         hand.expected = True
-        if hand.state == State.STARTING:
+        if hand.state == State.STARTING and not hand.row.accepting:
             self._kill(hand)  # it has nothing to finish
             return
         hand.row.state = State.DRAINING
@@ -305,20 +304,21 @@ class Supervisor:
         self._loop.later(_LOOK, self._look)
 
     def _reload(self) -> None:
-        """Worker by worker. One reload at a time; one more is remembered."""
+        """Worker by worker. One more meanwhile begins anew: what is being loaded may be old, or never end."""
         if self._stopping or not self._started:
             self._channel.send(reloaded="the server is not serving")
-        elif self._renewing is not None:
-            self._reload_again = True
-        else:
-            self._renewing = deque(self._slots)
-            self._renew_first()
+            return
+        if self._renewing and (coming := self._renewing[0].coming) is not None:
+            self._renewing[0].coming = None
+            self._dismiss(coming)
+        self._renewing = deque(self._slots)
+        self._renew_first()
 
     def _renew_first(self) -> None:
         assert self._renewing is not None
         slot = self._renewing[0]
         if slot.coming is not None:  # begun before the reload was asked for: it may have the old code
-            self._kill(slot.coming)
+            self._dismiss(slot.coming)
         self._hire(slot)
 
     def _renew_next(self, slot: Slot) -> None:
@@ -332,11 +332,7 @@ class Supervisor:
 
     def _reloaded(self, why: str | None) -> None:
         self._renewing = None
-        if self._reload_again:
-            self._reload_again = False
-            self._reload()
-        else:
-            self._channel.send(reloaded=why)
+        self._channel.send(reloaded=why)
 
     def _resize(self, by: int) -> None:
         """One worker more, or one less."""
@@ -373,7 +369,7 @@ class Supervisor:
         into.listeners += [each for each in slot.listeners if each not in into.listeners]
         for coming in (slot.coming, into.coming):
             if coming is not None:
-                self._kill(coming)
+                self._dismiss(coming)
         if slot.current is not None:
             slot.current.slot = into
             into.stale.add(slot.current)
@@ -396,7 +392,7 @@ class Supervisor:
         for listener in listeners_of(self._slots):
             listener.close()  # a worker serves whom it finds in its own copy, and then nobody listens
         if self._renewing is not None:
-            self._renewing, self._reload_again = None, False
+            self._renewing = None
             self._channel.send(reloaded="the server is stopping")
         if not self._hands:
             self._loop.stop()

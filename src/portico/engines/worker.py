@@ -169,6 +169,7 @@ class Worker:
             self._share.limit_requests(requests_of(self._plan), self._full)
             self._share.prepare()
             self._inner = self._make()
+            self._share.row.accepting = True
             self._inner.start(self._share, self._loop)
         except BaseException as error:
             log.debug("worker %d (pid %d) cannot start", self._slot, os.getpid(), exc_info=True)
