@@ -90,9 +90,8 @@ def test_everything_ends_where_it_began(
 ) -> None:
     many = MANY // COST.get(engine, 1)
     with Target(engine, tmp_path) as target:
-        attacks(
-            target, max(many // 4, 2 * len(STAGES))
-        )  # pools, caches and the allocator's reserve are made now
+        # Pools, caches and the allocator's reserve are made now.
+        attacks(target, max(many // 4, 2 * len(STAGES)))
         pids, descriptors, threads = target.pids(), target.descriptors(), target.threads()
         greenlets, accepted = target.greenlets(), target.accepted
         until(lambda: target.pids() == pids, "children to end")
@@ -102,7 +101,7 @@ def test_everything_ends_where_it_began(
             until(lambda: target.pids() == pids, "children to end")
             sizes.append(target.resident())
         until(lambda: target.descriptors() <= descriptors + 2 * CLIENTS, "descriptors to be given back")
-        until(lambda: target.threads() <= threads + CLIENTS * len(pids), "threads to end")
+        until(lambda: target.threads() <= threads + 4 * CLIENTS * len(pids), "threads to end")
         assert target.greenlets() == greenlets
         served, grown = target.accepted - accepted, [after - size for size, after in pairwise(sizes)]
         assert sum(grown) < GROWTH * len(pids)

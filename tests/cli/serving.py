@@ -65,6 +65,11 @@ class Serving:
         """Its stderr in lines, without what it waited for: a connection that curl left a moment ago."""
         return [line for line in self.stderr.splitlines() if "portico.drain: stopping" not in line]
 
+    @property
+    def so_far(self) -> str:
+        """Its stderr while it runs; without moving the place where it writes, which we share."""
+        return os.pread(self._errors.fileno(), 1 << 20, 0).decode()  # type: ignore[attr-defined]
+
     def _read_errors(self) -> str:
         self._errors.seek(0)  # type: ignore[attr-defined]
         return self._errors.read().decode()  # type: ignore[attr-defined,no-any-return]

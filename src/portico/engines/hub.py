@@ -225,7 +225,7 @@ class Hub(Door):
             if over():
                 return
             seconds = self.turn(self._next_alarm())
-            self.current = None
+            self.current = watch = strand = None  # what ended is not kept for as long as nothing comes
             found = self._poll(seconds)
             if self.watchdog is not None and self.watchdog.resting:
                 self.watchdog.rouse()

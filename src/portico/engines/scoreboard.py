@@ -146,7 +146,7 @@ class Row:
 
     @property
     def accepting(self) -> bool:
-        """Whether it may have accepted connections, though the supervisor has not heard yet that it serves."""
+        """Whether it may have accepted connections, though the supervisor has not heard of it yet."""
         return bool(self._get(_ACCEPTING))
 
     @accepting.setter
