@@ -335,6 +335,44 @@ def test_drops_are_logged_once_in_a_while_and_none_is_left_unsaid(caplog: pytest
     assert [line.partition(" ")[0] for line in lines] == ["1", "19"]
 
 
+@pytest.mark.parametrize("place", ["udp://127.0.0.1:0", "udp://[::1]:0", "udp://:0", "udp://0.0.0.0:0"])
+def test_a_server_does_not_answer_itself_for_ever(
+    engine: str, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One forged sender would be enough. The server's own socket can send such a one without forgery."""
+    with Server(upper, place, engine=engine) as server:
+        sock = server.listeners[0].port.sock  # type: ignore[attr-defined]
+        name = sock.getsockname()
+        hosts = ["::1"] if name[0] == "::1" else ["127.0.0.1"]
+        if name[0] == "::":
+            hosts = ["::ffff:127.0.0.1", "::ffff:127.0.0.2", "::1"]
+        elif name[0] == "0.0.0.0":
+            hosts = ["127.0.0.1", "127.0.0.2"]
+        for host in hosts:
+            sock.sendto(b"from itself", (host, name[1]))
+        until(lambda: server.dropped == len(hosts))
+        family = socket.AF_INET6 if place == "udp://[::1]:0" else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as other:
+            other.settimeout(SECONDS)
+            other.sendto(b"x", ("::1" if family == socket.AF_INET6 else "127.0.0.1", name[1]))
+            assert other.recv(10) == b"X"
+        assert server.accepted == 1
+    assert "which would answer itself for ever" in caplog.text
+
+
+def test_the_same_port_at_another_address_is_somebody_else() -> None:
+    """As servers of time and names talk to each other."""
+    with Server(upper, "udp://127.0.0.1:0") as server, reach(server) as probe:
+        assert ask(probe, b"x") == b"X"
+        port = server.addresses[0].port
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.2", port))
+            other.settimeout(SECONDS)
+            other.sendto(b"y", ("127.0.0.1", port))
+            assert other.recv(10) == b"Y"
+        assert server.dropped == 0
+
+
 # -- peers that are gone, or do not listen
 
 

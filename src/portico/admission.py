@@ -5,7 +5,7 @@ A ``Gate`` is one server's memory of it. Whoever is refused is cut off before a 
 answer: a flooder deserves no work. Each refusal is counted by its reason, and logged once in a while.
 
 Lists, places and rate are judged at once; ``admit`` may block, so an engine asks it where code may wait.
-The counts belong to a process: each of several workers has its own.
+Who is inside, and how often somebody came, is known to one process: each of several workers bounds its own.
 """
 
 from __future__ import annotations

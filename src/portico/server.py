@@ -163,7 +163,7 @@ class Server:
 
     @property
     def dropped(self) -> int:
-        """Datagrams not handled, in all processes: no room, no thread, too long, lost in the kernel."""
+        """Datagrams not handled, in all processes: no room, no thread, too long, forged, the kernel full."""
         here = (each.dropped for each in self.listeners if isinstance(each, DatagramListener))
         return sum(here) + self._engine.dropped
 

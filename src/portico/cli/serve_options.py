@@ -138,11 +138,15 @@ def read_engine(
     if all(value is None for value in bounds.values()) and workers is None:
         return make_engine(engine)
     make_engine(engine)  # first of all it must be one
-    if workers is not None or kind == "workers":
-        many = workers if workers is not None else int(count) if count else None
-        return Workers(many, inner or "threads", **bounds)  # type: ignore[arg-type]
-    if kind == "forks":
-        return Forks(int(count) if count else None, **bounds)  # type: ignore[arg-type]
+    many = workers if workers is not None else int(count) if count else None
+    try:
+        if workers is not None or kind == "workers":
+            return Workers(many, inner or "threads", **bounds)  # type: ignore[arg-type]
+        if kind == "forks":
+            return Forks(many, **bounds)  # type: ignore[arg-type]
+    except ConfigError as error:
+        name, _, words = str(error).partition("=")
+        raise ConfigError(f"--{name.replace('_', '-')} {words}" if name in bounds else str(error)) from error
     option = next(name for name, value in bounds.items() if value is not None).replace("_", "-")
     raise ConfigError(f"--{option} is for workers, and there are none: add --workers N")
 

@@ -20,6 +20,7 @@ from portico.engines.contract import Listening, Number
 from portico.errors import BindError
 from portico.limits import Limits
 from portico.sockets import groups
+from portico.sockets.datagram_mirror import Mirror
 from portico.sockets.datagram_notes import ask_for_notes
 from portico.sockets.datagram_port import Datagram, Port
 from portico.sockets.listen import bind_all, bind_error, named
@@ -42,6 +43,7 @@ _ADVICE = {
     "no room": "they come faster than they are handled; see Limits.datagram_memory",
     "no thread": "every thread is busy and the queue is full; see Limits.queue",
     "too long": "longer than Limits.datagram",
+    "itself": "their sender is said to be this server itself, which would answer itself for ever",
     "kernel": "its receive buffer was full; see the socket option receive_buffer",
 }
 # Left behind by what was sent earlier (ICMP): the next datagram may be well.
@@ -87,6 +89,7 @@ class DatagramListener(Listening):
         "_limits",
         "_logged",
         "_lost",
+        "_mirror",
         "_most",
         "_seen",
         "_tell",
@@ -106,6 +109,7 @@ class DatagramListener(Listening):
         self._seen = 0  # what the kernel has told here to have lost
         self._lost: Number = _Own()  # and anywhere
         self._tell: Callable[[int], object] | None = None
+        self._mirror = Mirror(port.sock)
         self._unsaid: Counter[str] = Counter()
         self._logged: dict[str, float] = {}
 
@@ -134,9 +138,12 @@ class DatagramListener(Listening):
                 return None
             if self.port.lost != self._seen:
                 self._notice_lost()
-            if self._held < self._most:
+            if datagram.peer.port == self._mirror.port and self._mirror.shows(datagram.peer):
+                self.drop("itself")
+            elif self._held < self._most:
                 return self._taken(datagram)
-            self.drop("no room")
+            else:
+                self.drop("no room")
         return None
 
     def _taken(self, datagram: Datagram) -> Arrival:
