@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from portico.engines import door
+from portico.sockets import names
 from tests.peers import SKIPPED
 
 # No deadlines: on a shared machine they measure the neighbours.
@@ -26,6 +27,10 @@ settings.load_profile("default")
 
 GRACE = 5.0
 """Seconds that threads and children get to end after a test; what ends at once costs nothing."""
+
+
+# Threads that look up names stay for a while; nobody wants to wait for that after each test.
+names.IDLE = 0.1
 
 
 @pytest.fixture

@@ -387,7 +387,7 @@ def test_who_has_gone_does_not_end_the_server(engine: str, caplog: pytest.LogCap
 
 
 def test_a_unix_peer_that_has_gone_is_no_error(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "portico")
     go = Event()
 
     def handler(datagram: Datagram) -> None:
