@@ -1,6 +1,6 @@
 """Thousands of connections that do nothing, on ``events`` and parked on ``threads``.
 
-Two thousand in the suite; ``PORTICO_IDLE=10000`` makes them as many as wanted (a quarter of it with TLS).
+A thousand in the suite; ``PORTICO_IDLE=10000`` makes them as many as wanted (a quarter of it with TLS).
 Each stays open, all answer afterwards, and clients that send a byte now and then change nothing for the
 others. What a connection costs is printed: the server's resident memory, without what the kernel keeps.
 """
@@ -17,7 +17,7 @@ import pytest
 from tests.engines.serving import until
 from tests.idle.clients import Clients, Dripping, Remote, descriptors_for
 
-MANY = int(os.environ.get("PORTICO_IDLE", "2000"))
+MANY = int(os.environ.get("PORTICO_IDLE", "1000"))
 DRIPPING = min(MANY // 2, 1000)
 TLS_SHARE = 4
 """Handshakes take their time."""
