@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 SOAK ?= 100000
 IDLE ?= 10000
+JOBS ?= logical
 
 VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ PROGRAMS := src tests bench examples
 
 help:
 	@echo 'make serve   the demo site on http://127.0.0.1:$(PORT)   (PORT=9000 for another port)'
-	@echo 'make test    the whole test suite                      (ARGS="-k name" for a part)'
+	@echo 'make test    the whole test suite                      (ARGS="-k name" for a part, JOBS=0 for one process)'
 	@echo 'make lint    ruff and mypy --strict'
 	@echo 'make format  put the sources into the form that lint expects'
 	@echo 'make bench   measure, beside other servers             (ARGS="echo --quick" for a part)'
@@ -46,8 +47,9 @@ serve: $(VENV)/core
 	@cd examples/demo && exec "$(CURDIR)/$(BIN)/portico" serve site /app=wsgi:app:app /cgi-bin=cgi:cgi-bin \
 	--at http://127.0.0.1:$(PORT)
 
+# In so many processes at once: most of the suite's time is spent waiting, and starting Python.
 test: $(VENV)/test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: $(VENV)/test
 	$(BIN)/ruff check $(PROGRAMS)

@@ -401,8 +401,8 @@ def test_a_session_on_a_real_telnet_server() -> None:
         terminal.until(rb"[#$] ")
         terminal.type(b"while test \"$(stty size)\" != '40 120'; do sleep 0.05; done; echo 'it' knows\r")
         terminal.until(rb"\r\nit knows\r\n")
-        terminal.type(b"sleep 100\r")
-        terminal.until(rb"sleep 100\r\n")
+        terminal.type(b"sh -c \"echo slee'p'ing; exec sleep 100\"\r")  # a shell starts it, so it is in front
+        terminal.until(rb"\r\nsleeping\r\n")
         terminal.type(b"\x03")  # ends the sleep over there, not the command here
         terminal.until(rb"[#$] ")
         terminal.type(b"exit 3\r")
