@@ -24,6 +24,7 @@ from portico.engines import Engine, door, make_engine
 from portico.engines.contract import Connection, Listening, Tally
 from portico.errors import Cancelled, ConfigError, PorticoError
 from portico.limits import Limits
+from portico.refusals import Refusals
 from portico.signals import Signals
 from portico.sockets.datagram_listener import DatagramListener
 from portico.sockets.datagram_port import Datagram
@@ -39,7 +40,8 @@ log = logging.getLogger("portico.server")
 drain_log = logging.getLogger("portico.drain")
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_OF_A_PROCESS = ("_waiting", "_connectors", "_places", "listeners", "slots")  # of a server's attributes
+# Of a server's attributes:
+_OF_A_PROCESS = ("_waiting", "_connectors", "_places", "listeners", "slots", "refused_requests")
 _LOG_PAUSE = 5.0  # seconds between two lines about the same trouble
 
 
@@ -110,6 +112,7 @@ class Server:
         self.grace = grace
         self.gate = None if admission is None else Gate(admission, self.limits)
         self.access: Callable[..., None] | None = None  # called after each answer by wires that have such
+        self.refused_requests = Refusals()  # of this process
         self.listeners: list[Listening] = []
         self.slots: list[list[Listening]] = []
         self.addresses: list[Address] = []
@@ -160,6 +163,11 @@ class Server:
             return Counter()
         elsewhere = zip(REASONS, self._engine.refused, strict=False)  # nothing, where there are none
         return Counter(self.gate.refused) + Counter(dict(elsewhere))
+
+    @property
+    def refusals(self) -> Counter[str]:
+        """How many requests were refused, by reason (see ``portico.refusals``), in all processes."""
+        return self.refused_requests.with_those(self._engine.refused)
 
     @property
     def dropped(self) -> int:
@@ -329,6 +337,7 @@ class Server:
             self._check_handler()
         if tally is not None:
             self.access = _counted(self.access, tally.answered)
+            self.refused_requests.tell = tally.refused
             if self.gate is not None:
                 self.gate.tell = tally.refused
         for address in self._asked:

@@ -17,7 +17,7 @@ from portico.errors import ConfigError, ConnectError, ConnectionLost, TLSError
 from portico.limits import Limits
 from portico.sockets.transport import Transport
 
-__all__ = ["WIRES", "Connector", "Served", "Wire", "claimed_wire", "register_wire"]
+__all__ = ["WIRES", "Connector", "Served", "Wire", "claimed_wire", "register_wire", "report"]
 
 log = logging.getLogger("portico.server")
 
@@ -60,14 +60,15 @@ def _stream_wire(handler: Any, server: Served) -> Connector:
     if awaited and not server.awaits:
         raise ConfigError(f'{handler!r} is an async function: serve it with engine="events"')
     conversation = AwaitedConversation if awaited else Conversation
-
-    def report(doing: str, peer: object, error: BaseException) -> None:
-        if doing == "handshake" or isinstance(error, (TLSError, ConnectionLost)):
-            log.info("%s with %s: %s", doing, peer, error)
-        else:
-            log.error("the handler of the connection from %s failed: %r", peer, error, exc_info=error)
-
     return lambda transport: conversation(transport, converse, server.limits, report)
+
+
+def report(doing: str, peer: object, error: BaseException) -> None:
+    """Log what ended a conversation with ``peer`` before its time."""
+    if doing == "handshake" or isinstance(error, (TLSError, ConnectionLost)):
+        log.info("%s with %s: %s", doing, peer, error)
+    else:
+        log.error("the handler of the connection from %s failed: %r", peer, error, exc_info=error)
 
 
 def _datagram_wire(handler: Any, server: Served) -> Connector:

@@ -210,7 +210,8 @@ class Tally(Protocol):
         ...
 
     def refused(self, reason: int, number: int) -> None:
-        """So many have been refused for this reason (see ``admission.REASONS``)."""
+        """So many have been refused for this reason: those of ``admission.REASONS``, then those of
+        ``refusals.REASONS``, are numbered from 0."""
         ...
 
 

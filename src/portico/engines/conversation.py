@@ -20,19 +20,29 @@ Report = Callable[[str, object, BaseException], None]
 
 
 class Conversation(Connection):
-    """One peer and one call of ``handler(stream)``. The stream is closed when the handler returns."""
+    """One peer and one call of ``handler(stream)``. The stream is closed when the handler returns.
+
+    ``early``: what has been read from the transport already.
+    """
 
     __slots__ = ("_handler", "_over", "_report", "_stream")
 
     conversation = strand = True
 
     def __init__(
-        self, transport: Transport, handler: Callable[[Stream], object], limits: Limits, report: Report
+        self,
+        transport: Transport,
+        handler: Callable[[Stream], object],
+        limits: Limits,
+        report: Report,
+        early: bytes = b"",
     ) -> None:
         super().__init__(transport, Load())
         self._handler = handler
         self._report = report
         self._stream = Stream(transport)
+        if early:
+            self._stream.unread(early)
         self._over = False
         self.deadline = monotonic() + limits.handshake
 

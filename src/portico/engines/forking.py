@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -195,15 +196,17 @@ class Forking(Inner):
                 each(cut)
 
     def _reported(self) -> None:
-        """What children said: how many requests they answered, and what was cut."""
+        """What children said: how many requests they answered and refused, and what was cut."""
         try:
             data = os.read(self._reports, _PIPE)
         except BlockingIOError:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            pid, answered, cut, refused = json.loads(line)
+            pid, answered, cut, refused, refusals = json.loads(line)
             self._share.answered(answered)
+            for reason, many in refusals:
+                self._share.row.add_refused(reason, many)
             if cut:
                 self._cut.append(f"{pid} {cut}")
             if refused and (question := self._children[pid].connection.question) is not None:
@@ -234,10 +237,12 @@ class _Conversing:
         self._terminations = 0
         self._alone = False
         self._answered = 0
+        self._refusals: Counter[int] = Counter()
 
     def serve(self) -> None:
         self._waiter = door.THREADS.waiter()
         self._share.tell = self._count
+        self._share.tell_refused = self._count_refused
         try:
             if self._admitted():
                 drive(self._connection, lambda: self._quiet_until)
@@ -262,6 +267,9 @@ class _Conversing:
 
     def _count(self, many: int) -> None:
         self._answered += many
+
+    def _count_refused(self, reason: int, number: int) -> None:
+        self._refusals[reason] += 1
 
     def terminated(self) -> None:
         """SIGTERM: to finish what is begun; to leave it, when our parent says so, or somebody insists."""
@@ -292,7 +300,8 @@ class _Conversing:
         answered, self._answered = self._answered, 0
         question = self._question
         refused = [why[:300] for why in (question and question.refused) or ()]
-        line = json.dumps([os.getpid(), answered, cut[:1000], refused]).encode() + b"\n"
+        refusals, self._refusals = list(self._refusals.items()), Counter()
+        line = json.dumps([os.getpid(), answered, cut[:1000], refused, refusals]).encode() + b"\n"
         try:
             os.write(self._report, line)  # shorter than PIPE_BUF: no other's line gets into it
         except OSError:

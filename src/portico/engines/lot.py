@@ -26,10 +26,12 @@ from portico.engines.pool import Pool
 from portico.errors import ConnectionLost, TLSError
 from portico.limits import Limits
 
-__all__ = ["LAST_WORDS", "REQUEST_THREADS", "Lot"]
+__all__ = ["CONVERSATION_THREADS", "LAST_WORDS", "REQUEST_THREADS", "Lot"]
 
 REQUEST_THREADS = 32
 """Requests that may hold a thread at once: enough for handlers that wait for a database."""
+CONVERSATION_THREADS = 1000
+"""A thread costs about 30 KiB; a thousand talking at once is what threads are for."""
 LAST_WORDS = 0.25
 """Seconds that what was cut gets to notice."""
 
@@ -54,6 +56,7 @@ class Lot(Engine):
         self._quiet_until = inf
         self._over = threading.Event()
         self._cut: set[Connection] = set()
+        self._talks = Pool(CONVERSATION_THREADS, inf)  # for conversations where requests are served
         self._finished = False
         self._retired = False
         self._left_for_good = threading.Event()
@@ -64,7 +67,7 @@ class Lot(Engine):
 
     @property
     def inside(self) -> bool:
-        return self._pool.inside or self._asking.inside
+        return self._pool.inside or self._talks.inside or self._asking.inside
 
     # -- beginning and end
 
@@ -135,6 +138,7 @@ class Lot(Engine):
         self._over.set()  # a call of stop() with more grace need not wait any longer
         self._asking.close()
         self._pool.close()
+        self._talks.close()
         self._poller.wake()
         self._left_for_good.wait(LAST_WORDS)
 
@@ -247,9 +251,11 @@ class Lot(Engine):
         connection.running, connection.thread = True, 0
         if connection.conversation or not self._poller.edge:
             self._unwatch(connection)
-        if not self._pool.submit(self._work, connection):
+        # What talks for hours must not take the place of requests.
+        pool = self._pool if connection.conversation is self._serving.conversations else self._talks
+        if not pool.submit(self._work, connection):
             connection.running = False
-            if not connection.conversation and not self._pool.busy:
+            if not connection.conversation and not pool.busy:
                 return False
             connection.refuse()
             self.notify(connection)

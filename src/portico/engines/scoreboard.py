@@ -23,13 +23,13 @@ from typing import Final
 __all__ = ["LOSSES", "ROWS", "Cell", "Row", "Scoreboard", "State", "Totals"]
 
 ROWS = 1024
-"""Processes at a time, those that drain included; so many rows are 136 KiB."""
+"""Processes at a time, those that drain included; so many rows are 336 KiB."""
 LOSSES = 512
 """Datagram sockets whose losses processes know in common: two for each of the most workers there may be."""
-_WIDTH = 17
-_SIZE = (ROWS * _WIDTH + LOSSES) * 8
 _PID, _SLOT, _STATE, _OPENED, _CLOSED, _REQUESTS, _QUIET, _CUTTING, _ACCEPTING, _DROPPED, _REFUSED = range(11)
-_REASONS = _WIDTH - _REFUSED
+_REASONS = 32  # with room to spare
+_WIDTH = _REFUSED + _REASONS
+_SIZE = (ROWS * _WIDTH + LOSSES) * 8
 _MICRO: Final = 1_000_000
 
 
@@ -169,6 +169,9 @@ class Row:
 
     def set_refused(self, reason: int, number: int) -> None:
         self._set(_REFUSED + reason, number)
+
+    def add_refused(self, reason: int, many: int) -> None:
+        self._set(_REFUSED + reason, self._get(_REFUSED + reason) + many)
 
     def take(self, pid: int, slot: int) -> None:
         """The row is this process's from now on."""

@@ -27,7 +27,7 @@ from math import inf
 from time import monotonic
 
 from portico.engines.contract import RUN, WAIT_READ, Connection, Listening
-from portico.engines.lot import REQUEST_THREADS, Lot
+from portico.engines.lot import CONVERSATION_THREADS, REQUEST_THREADS, Lot
 from portico.engines.observe import is_waiting, voluntary_switches
 from portico.engines.pool import Pool
 from portico.engines.watchdog import Watchdog
@@ -36,8 +36,6 @@ from portico.sockets.transport import READ
 
 __all__ = ["Threads"]
 
-CONVERSATION_THREADS = 1000
-"""A thread costs about 30 KiB; a thousand talking at once is what this engine is for."""
 TICK = 0.005
 """Seconds that the leader may be inside one request before another takes over."""
 SLOW = 0.001

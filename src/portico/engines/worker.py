@@ -48,6 +48,8 @@ class Share:
         """Called once, when as many requests have been answered as a worker should."""
         self.tell: Callable[[int], None] = self._add
         """What ``answered`` does with its figure; a child of this process tells its parent instead."""
+        self.tell_refused: Callable[[int, int], object] = row.set_refused
+        """The same of ``refused``."""
         self._find = outline.find
         self._most = 0
         # next() of a counter is one step, whichever threads count.
@@ -87,7 +89,7 @@ class Share:
         self.tell(many)
 
     def refused(self, reason: int, number: int) -> None:
-        self.row.set_refused(reason, number)
+        self.tell_refused(reason, number)
 
     def _dropped(self, many: int) -> None:
         with self._dropping:  # any socket of ours

@@ -6,6 +6,7 @@ half (``http/server.py``) never does.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,16 +24,18 @@ from portico.errors import (
     TLSError,
 )
 from portico.http.codec import Codec
-from portico.http.messages import NEED_DATA, End
+from portico.http.messages import NEED_DATA, End, Fields
 from portico.http.outbox import Outbox
 from portico.http.outgoing import with_defaults
 from portico.http.pages import server_fields
 from portico.http.states import Role
 from portico.limits import Limits
+from portico.refusals import Refusals
 from portico.sockets.transport import READ, WRITE, Bytes, Transport
 
 if TYPE_CHECKING:
     from portico.http.exchange import Exchange
+    from portico.sockets.stream import Stream
 
 __all__ = ["CHUNK", "DISCARD", "Answering"]
 
@@ -50,7 +53,7 @@ class Answering(Connection):
 
     ``cycle`` counts answers. ``derived`` is for gateways to keep what follows from a head: whoever finds
     ``None`` makes a dictionary, which lasts until ``RequestHead.changed`` is ``None``, or the connection
-    rests.
+    rests. ``trailers``: those of the last body. ``talk``: who has the connection after a switch.
     """
 
     __slots__ = (
@@ -71,11 +74,15 @@ class Answering(Connection):
         "derived",
         "exchange",
         "limits",
+        "refusals",
+        "talk",
+        "trailers",
     )
 
-    def __init__(self, transport: Transport, load: Load, limits: Limits) -> None:
+    def __init__(self, transport: Transport, load: Load, limits: Limits, refusals: Refusals) -> None:
         super().__init__(transport, load)
         self.limits = limits
+        self.refusals = refusals
         self._codec: Codec | None = None
         self.derived: dict[Any, Any] | None = None
         self.exchange: Exchange | None = None
@@ -90,6 +97,8 @@ class Answering(Connection):
         self._body_began = self._left_body = 0.0
         self._received = 0
         self._fault: PorticoError | None = None  # what the client did, or the network, while a gateway ran
+        self.trailers: Fields = ()
+        self.talk: Callable[[Stream], object] | None = None
         self._until = inf  # when the present request must have been answered
 
     # What a connection that rests does not hold: see ``rest``.
@@ -104,6 +113,17 @@ class Answering(Connection):
     def rest(self) -> None:
         """Give back all that only makes the next request cheaper, and may be long in coming."""
         self._codec = self.derived = None
+
+    def answer_interim(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        """Say something before the answer (1xx)."""
+        self._send(self.codec.send_informational(status, headers))
+
+    def answer_switch(self, headers: Sequence[tuple[str, str]], talk: Callable[[Stream], object]) -> None:
+        """Agree to another protocol (101): ``talk`` gets the connection once that has left."""
+        data = self.codec.send_informational(101, headers)
+        self.talk = talk
+        self._ended = True
+        self._send(data)
 
     def answer_whole(
         self, status: int, reason: str, headers: list[tuple[str, str]], body: bytes, hold: bool = False
@@ -158,9 +178,9 @@ class Answering(Connection):
         outbox.add(around[1])
         self._push()
 
-    def answer_end(self) -> None:
+    def answer_end(self, trailers: Iterable[tuple[str, str]] = ()) -> None:
         """The answer is complete."""
-        data = self.codec.send_end()
+        data = self.codec.send_end(trailers)
         self._ended = True
         self._send(data)
 
@@ -183,7 +203,9 @@ class Answering(Connection):
                 self._received += len(event)
                 return event
             if event is not NEED_DATA:
-                self._streaming = self._streaming and type(event) is not End
+                if type(event) is End and self._streaming:
+                    self._streaming = False
+                    self.trailers = event.trailers
                 return b""
             self._continue()
             data = self.transport.recv(CHUNK)
@@ -254,9 +276,11 @@ class Answering(Connection):
             with timeout(max(until - monotonic(), 0.0)):
                 door.wait(self.transport, events, f"{doing} {whom}")
         except Timeout:
-            check(doing)
+            if monotonic() < self._until:  # else it is the peer that has used up the request's time
+                check(doing)
             if events == READ:
                 raise ProtocolError("the body of the request arrives too slowly", 408) from None
+            self.refusals.count("write_stall")
             stall = self.limits.write_stall
             raise ConnectionLost(f"{whom} took nothing of the answer for {stall:g} s") from None
 

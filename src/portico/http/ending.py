@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 
@@ -21,6 +21,7 @@ from portico.http.body import Spool
 from portico.http.exchange import CutAnswer, Exchange, Mount
 from portico.http.pages import REASONS, error_page
 from portico.limits import Limits
+from portico.refusals import Refusals, reason_of
 from portico.sockets.transport import Transport
 
 __all__ = ["Access", "Ending"]
@@ -36,8 +37,10 @@ class Ending(Answering):
 
     __slots__ = ("_access", "_began", "_mount", "_over", "_spool")
 
-    def __init__(self, transport: Transport, load: Load, limits: Limits, access: Access | None) -> None:
-        super().__init__(transport, load, limits)
+    def __init__(
+        self, transport: Transport, load: Load, limits: Limits, access: Access | None, refusals: Refusals
+    ) -> None:
+        super().__init__(transport, load, limits, refusals)
         self._access = access
         self._mount: Mount | None = None
         self._spool: Spool | None = None
@@ -49,21 +52,35 @@ class Ending(Answering):
         raise NotImplementedError
 
     def _refuse(
-        self, status: int, detail: str, headers: list[tuple[str, str]] | None = None, *, close: bool = True
+        self,
+        status: int,
+        detail: str,
+        reason: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        close: bool = True,
     ) -> None:
-        """Answer with an error page, without calling anybody."""
+        """Answer with an error page, without calling anybody; counted, where there is a ``reason``."""
+        if reason:
+            self.refusals.count(reason)
         if self._spool is not None:
             self._spool.close()
             self._spool = None
         fields, page = error_page(status, detail)
-        self._conclude(status, fields + (headers or []), page, close)
+        self._conclude(status, [*fields, *headers], page, close)
 
     def _turn_away(
-        self, status: int, detail: str, headers: list[tuple[str, str]] | None = None, *, close: bool = True
+        self,
+        status: int,
+        detail: str,
+        reason: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        close: bool = True,
     ) -> None:
         """``_refuse`` where nobody catches: a client that has gone needs no answer."""
         try:
-            self._refuse(status, detail, headers, close=close)
+            self._refuse(status, detail, reason, headers, close=close)
         except PorticoError as error:
             log.debug("%s: %s", self.describe(), error)
             self.transport.closed = True
@@ -85,15 +102,15 @@ class Ending(Answering):
             return
         if fault is None or not _stems_from(error, fault):
             log.error("%s: %s failed", self.describe(), self._mount, exc_info=error)
-            status, detail = 500, "The program behind this address failed; see the server's log."
+            status, detail, reason = 500, "The program behind this address failed; see the server's log.", ""
             if isinstance(error, Timeout) and self._until <= monotonic():
-                status, detail = 503, "The request took too long."
+                status, detail, reason = 503, "The request took too long.", "request"
         elif isinstance(fault, (ProtocolError, LimitExceeded)):
             log.info("%s: %s", self.describe(), fault)
-            status, detail = fault.status, str(fault)
+            status, detail, reason = fault.status, str(fault), reason_of(fault)
         elif isinstance(fault, EndOfStream):
             log.info("%s: %s", self.describe(), fault)
-            status, detail = 400, str(fault)
+            status, detail, reason = 400, str(fault), reason_of(fault)
         else:
             log.debug("%s: %s", self.describe(), fault)
             self._abort()
@@ -101,9 +118,11 @@ class Ending(Answering):
         if self._ended:
             return  # the answer is complete: it may leave
         if exchange.started:
+            if reason:
+                self.refusals.count(reason)
             self._abort()
             return
-        self._turn_away(status, detail, close=self._streaming)
+        self._turn_away(status, detail, reason, close=self._streaming)
 
     def _abort(self) -> None:
         """Let the peer see that this is no proper end."""

@@ -8,19 +8,21 @@ A gateway is what an HTTP server mounts: static files, CGI, WSGI, a handler. It 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol
 
 from portico.address import Address
 from portico.engines.contract import Load
 from portico.errors import LocalProtocolError
-from portico.http.messages import RequestHead
+from portico.http.framing import list_tokens
+from portico.http.messages import Fields, RequestHead
 from portico.http.pages import REASONS, error_page
 from portico.limits import Limits
 from portico.sockets.transport import Bytes
 
 if TYPE_CHECKING:
     from portico.http.answering import Answering
+    from portico.sockets.stream import Stream
 
 __all__ = ["CutAnswer", "Exchange", "Gateway", "Mount", "Route"]
 
@@ -151,6 +153,17 @@ class Exchange:
         return raw[index:]
 
     @property
+    def trailers(self) -> Fields:
+        """The fields that came after a chunked body, once that has been read to its end. They are checked
+        and bounded as headers are, and must never be taken for them (RFC 9110, 6.5.1)."""
+        return self.connection.trailers if self.request.body_length is None else ()
+
+    @property
+    def takes_trailers(self) -> bool:
+        """Whether the client said that it keeps trailers (``TE: trailers``; RFC 9110, 10.1.4)."""
+        return self.request.line.http11 and "trailers" in list_tokens([self.header("te") or ""])
+
+    @property
     def scheme(self) -> str:
         """``http``, or ``https`` under TLS."""
         return "https" if self.tls is not None else "http"
@@ -234,10 +247,48 @@ class Exchange:
             raise
         self.sent += count
 
-    def finish(self) -> None:
-        """End the answer. Raises ``LocalProtocolError`` when less than ``Content-Length`` was sent."""
+    def finish(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
+        """End the answer. ``trailers`` are dropped unless the client ``takes_trailers``. Raises
+        ``LocalProtocolError`` when less than ``Content-Length`` was sent, and for trailers beside one."""
         self._check_current()
-        self.connection.answer_end()
+        self.connection.answer_end(trailers if trailers and self.takes_trailers else ())
+
+    # -- before the answer, and instead of one
+
+    def inform(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> bool:
+        """Send an informational response at once: 103 (early hints), 102; 100 goes out by itself.
+
+        ``False``: nothing was sent, because an HTTP/1.0 client knows none (RFC 9110, 15.2). Raises
+        ``LocalProtocolError`` when the answer has begun, and for any other status than 102 to 199.
+        """
+        if self.started or not 102 <= status <= 199:
+            self._refuse(status, "an informational response of a gateway's own")
+        self._check_current()
+        if not self.request.line.http11:
+            return False
+        self.connection.answer_interim(status, headers)
+        return True
+
+    def upgrade(
+        self, protocol: str, talk: Callable[[Stream], object], headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Answer 101, with ``headers``, and give the connection to ``talk(stream)`` when the gateway has
+        returned (RFC 9110, 7.8).
+
+        ``talk`` is a handler of raw streams like any other: it has a thread or a strand of its own, plain
+        blocking calls, and a stream that is closed when it returns; what the client has sent early is there
+        to be read. No limit of HTTP holds any more; a server that ends gives it ``grace``.
+
+        Raises ``LocalProtocolError`` unless the client offered ``protocol`` (see ``request.upgrade``), and
+        while its body has not been read to the end: nothing was sent then.
+        """
+        if self.started:
+            self._refuse(101)
+        self._check_current()
+        if protocol.lower() not in list_tokens([self.request.upgrade or ""]):
+            raise LocalProtocolError(f"the client did not offer to upgrade to {protocol[:80]!r}")
+        self.connection.answer_switch([("Upgrade", protocol), *headers], talk)
+        self.started, self.status = True, 101
 
     def _check_current(self) -> None:
         """What a gateway kept for too long must not write into the answer to the next request."""
@@ -246,10 +297,12 @@ class Exchange:
 
     def respond_error(self, status: int, detail: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """Answer with the standard error page; ``detail`` is plain text for people."""
+        if status == 405:
+            self.connection.refusals.count("not_allowed")
         page_headers, page = error_page(status, detail)
         self.respond(status, [*page_headers, *headers], page)
 
-    def _refuse(self, status: int) -> NoReturn:
+    def _refuse(self, status: int, what: str = "a final answer") -> NoReturn:
         if self.started:
             raise LocalProtocolError("this request has been answered already")
-        raise LocalProtocolError(f"{status} is not the status of a final answer")
+        raise LocalProtocolError(f"{status} is not the status of {what}")

@@ -4,7 +4,8 @@
 
     handshake → head ⇄ body → run → leave ─┬→ head (kept alive)
                   │      │                 ├→ discard → head (what the gateway did not read)
-                  └──────┴→ refuse → leave └→ linger → over
+                  └──────┴→ refuse → leave ├→ linger → over
+                                           └→ conversation (after a 101) → over
 
 Each state is a method that goes as far as it can and returns what to wait for, or ``None`` after it has
 set the next state. Only ``run`` calls a gateway, in whatever thread the engine chooses; it may read the
@@ -22,6 +23,7 @@ from typing import Any, TypeAlias
 
 from portico.deadline import timeout
 from portico.engines.contract import AGAIN, RUN, WAIT_READ, WAIT_WRITE, Load
+from portico.engines.conversation import Conversation
 from portico.errors import (
     ConnectionLost,
     LimitExceeded,
@@ -36,7 +38,9 @@ from portico.http.ending import Access, Ending
 from portico.http.exchange import Exchange, Mount, Route
 from portico.http.messages import CLOSED, NEED_DATA, End, RequestHead
 from portico.limits import Limits
+from portico.refusals import Refusals, reason_of
 from portico.sockets.transport import Transport
+from portico.wires import report
 
 __all__ = ["HTTPConnection", "Service"]
 
@@ -53,13 +57,17 @@ _REST = 2.0
 class Service:
     """What the connections of one server share.
 
-    ``route`` finds the mount; ``access(exchange, seconds)`` is called after each answer when set.
+    ``route`` finds the mount; ``access(exchange, seconds)`` is called after each answer when set;
+    ``refusals`` counts what is refused.
     """
 
-    def __init__(self, route: Route, limits: Limits, access: Access | None = None) -> None:
+    def __init__(
+        self, route: Route, limits: Limits, access: Access | None = None, refusals: Refusals | None = None
+    ) -> None:
         self.route = route
         self.limits = limits
         self.access = access
+        self.refusals = refusals or Refusals()
         self.load = Load()
 
     def connect(self, transport: Transport) -> HTTPConnection:
@@ -77,13 +85,20 @@ class HTTPConnection(Ending):
         "_idle_until",
         "_in_head",
         "_state",
+        "_talking",
         "_timed",
+        "conversation",
         "service",
+        "strand",
     )
 
+    _talking: Conversation
+    """After a switch of protocols, which makes this a ``conversation``."""
+
     def __init__(self, transport: Transport, service: Service) -> None:
-        super().__init__(transport, service.load, service.limits, service.access)
+        super().__init__(transport, service.load, service.limits, service.access, service.refusals)
         self.service = service
+        self.conversation = self.strand = False
         # A function, not a method of this object: that would be a cycle for the collector to find.
         self._state: _State = _HANDSHAKE if transport.handshaking else _HEAD
         self._fed = False  # the codec may hold bytes it has not looked at
@@ -100,7 +115,7 @@ class HTTPConnection(Ending):
 
     def advance(self) -> int:
         if self.transport.closed:
-            return self._close()
+            return self._talking.advance() if self.conversation else self._close()
         try:
             while True:
                 step = self._state(self)
@@ -112,7 +127,9 @@ class HTTPConnection(Ending):
 
     def run(self) -> None:
         exchange, mount = self.exchange, self._mount
-        assert exchange is not None
+        if exchange is None:
+            self._talking.run()
+            return
         assert mount is not None
         self._state = _LEAVE
         try:
@@ -135,18 +152,24 @@ class HTTPConnection(Ending):
                 self.rest()
             self.deadline = self._idle_until
         elif state is _HEAD and self._in_head:
-            self._turn_away(408, "The request took too long to arrive.")
+            self._turn_away(408, "The request took too long to arrive.", "head")
         elif state is _BODY:
-            self._turn_away(408, "The body of the request arrives too slowly.")
+            self._turn_away(408, "The body of the request arrives too slowly.", "body_rate")
         else:
             # An idle connection, a handshake, a reader that takes nothing: nobody listens to an answer.
             if state is _LEAVE:
+                self.refusals.count("write_stall")
                 log.info("%s: the reader took nothing for %g s", self.describe(), self.limits.write_stall)
                 self._abort()
+            elif state is _HANDSHAKE:
+                self.refusals.count("handshake")
             self.transport.closed = True
 
     def refuse(self) -> None:
-        self._turn_away(503, "The server is busy.", [("Retry-After", "1")])
+        if self.conversation:
+            self._talking.refuse()
+            return
+        self._turn_away(503, "The server is busy.", "busy", [("Retry-After", "1")])
 
     def drain(self, until: float) -> None:
         self._drain_until = until
@@ -154,10 +177,15 @@ class HTTPConnection(Ending):
             self.deadline = min(self._idle_until or self.deadline, until)
 
     def cut(self) -> None:
+        if self.conversation:
+            self._talking.cut()
+            return
         self.transport.closed = True
         self.transport.wake()
 
     def describe(self) -> str:
+        if self.conversation:
+            return self._talking.describe()
         exchange = self.exchange
         what = "idle" if exchange is None else f"{exchange.method} {exchange.target[:200]}"
         return f"{self.transport.peer} ({what})"
@@ -186,7 +214,7 @@ class HTTPConnection(Ending):
                 try:
                     event = (self._codec or self.codec).receive(data)
                 except (ProtocolError, LimitExceeded) as error:
-                    self._refuse(error.status, str(error))
+                    self._refuse(error.status, str(error), reason_of(error))
                     return None
             if type(event) is RequestHead:
                 return self._request(event)
@@ -209,7 +237,7 @@ class HTTPConnection(Ending):
             self._start_clock()
         self._in_head = False
         if exchange.method == "CONNECT":
-            self._refuse(501, "There are no tunnels here.")
+            self._refuse(501, "There are no tunnels here.", "method")
             return None
         mount = self._mount = self.service.route(exchange)
         if mount is None:
@@ -275,6 +303,7 @@ class HTTPConnection(Ending):
                         return None
                     continue
                 if type(event) is End:
+                    self.trailers = event.trailers
                     exchange.body, exchange.body_length = spool.file(), spool.size
                     self._spool = None
                     self._state = _READY
@@ -294,7 +323,7 @@ class HTTPConnection(Ending):
             spool.add(data)
         except OSError as error:
             log.error("%s: the body cannot be kept: %s", self.describe(), error)
-            self._refuse(503, "The server has no room for this body now.")
+            self._refuse(503, "The server has no room for this body now.", "room")
             return False
         self._received = spool.size
         return True
@@ -334,6 +363,8 @@ class HTTPConnection(Ending):
         codec = self._codec or self.codec
         if not self._close_after and codec.went_on():
             return self._kept(codec)
+        if self.talk is not None:
+            return self._switch(codec.leftover)
         if self._close_after or not codec.keep_alive:
             # What came after the last request is ignored, and must not cost the client its answer.
             return self._end(unread=self._close_after or self._streaming or codec.waiting > 0)
@@ -344,6 +375,17 @@ class HTTPConnection(Ending):
         self.deadline = monotonic() + self.limits.linger
         self._state = _DISCARD
         return None
+
+    def _switch(self, early: bytes) -> int:
+        """The 101 has left: from now on this is a conversation, which the client has begun with ``early``.
+        The engine finds a thread or a strand for it, as for any."""
+        assert self.talk is not None
+        self._talking = Conversation(self.transport, self.talk, self.limits, report, early)
+        self.rest()
+        self.conversation = self.strand = True
+        self.deadline = inf
+        self._state = _READY
+        return AGAIN
 
     def _kept(self, codec: Codec) -> int | None:
         """On to the next request."""
@@ -436,7 +478,7 @@ class HTTPConnection(Ending):
             return self.codec.next_event()
         except (ProtocolError, LimitExceeded) as error:
             if answer:
-                self._refuse(error.status, str(error))
+                self._refuse(error.status, str(error), reason_of(error))
         return None
 
 

@@ -92,7 +92,7 @@ def route_to(handler: Any) -> Route:
 
 
 def _http_wire(handler: Any, server: Server) -> Connector:
-    return Service(route_to(handler), server.limits, server.access).connect
+    return Service(route_to(handler), server.limits, server.access, server.refused_requests).connect
 
 
 register_wire("http", _http_wire, claims=is_gateway)
