@@ -56,7 +56,7 @@ class Gate:
 
     def __call__(self, exchange):
         if exchange.path == "/not-allowed":
-            exchange.respond_error(405, "", [("Allow", "GET")])
+            exchange.refuse_method(["GET", "HEAD"])
         else:
             echo(exchange)
 
@@ -79,9 +79,11 @@ def test_a_request_is_refused_for(server, reason, raw):
 def test_a_method_that_is_not_allowed_is_counted_and_no_reason_to_close(server):
     before = server.refusals
     with Client(server) as client:
-        assert client.ask(get("/not-allowed")).status == 405
+        for method, status in (("POST", 405), ("MKCOL", 405), ("MKCOFFEE", 501), ("post", 501)):
+            answer = client.ask(get("/not-allowed", method=method))
+            assert (answer.status, answer["allow"]) == (status, "GET, HEAD")
         assert client.ask(get("/")).status == 200
-    assert server.refusals - before == {"not_allowed": 1}
+    assert server.refusals - before == {"not_allowed": 2, "method": 2}
 
 
 def test_what_is_served_is_not_counted(server):

@@ -386,7 +386,7 @@ def test_a_transfer_coding_in_http_1_0_is_refused():
         b"5\nhello\r\n",
         b"5\rhello\r\n",
         b"5\r\rhello\r\n",
-        b"00000000000000005\r\nhello\r\n",
+        b"0" * 50 + b"5\r\nhello\r\n",
         b"FFFFFFFFFFFFFFFFF\r\nhello\r\n",
         b"5\r\nhelloX\r\n0\r\n\r\n",
         b"5\r\nhello\n0\r\n\r\n",

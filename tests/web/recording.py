@@ -164,6 +164,10 @@ class RecordingExchange:
         page = f"{status} {detail}\n".encode()
         self.respond(status, [("Content-Type", "text/plain; charset=utf-8"), *headers], page)
 
+    def refuse_method(self, allowed: Sequence[str], detail: str = "") -> None:
+        """This method is not allowed here."""
+        self.respond_error(405, detail, [("Allow", ", ".join(allowed))])
+
     # For tests
 
     def run(self, gateway: Callable[[Any], None]) -> RecordingExchange:

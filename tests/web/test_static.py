@@ -98,7 +98,7 @@ def test_the_query_does_not_matter(site):
     assert get(site, "/a.txt?v=../../x").sent == b"0123456789"
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "get"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"])
 def test_other_methods_are_refused_with_those_that_are_allowed(site, method):
     answer = get(site, "/a.txt", method=method)
     assert (answer.status, answer.sent_header("Allow")) == (405, "GET, HEAD, OPTIONS")

@@ -16,7 +16,7 @@ from portico.engines.contract import Load
 from portico.errors import LocalProtocolError
 from portico.http.framing import list_tokens
 from portico.http.messages import Fields, RequestHead
-from portico.http.pages import REASONS, error_page
+from portico.http.pages import METHODS, REASONS, error_page
 from portico.limits import Limits
 from portico.sockets.transport import Bytes
 
@@ -297,10 +297,15 @@ class Exchange:
 
     def respond_error(self, status: int, detail: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """Answer with the standard error page; ``detail`` is plain text for people."""
-        if status == 405:
-            self.connection.refusals.count("not_allowed")
         page_headers, page = error_page(status, detail)
         self.respond(status, [*page_headers, *headers], page)
+
+    def refuse_method(self, allowed: Sequence[str], detail: str = "") -> None:
+        """Answer that the method is none of those ``allowed`` here: 405, or 501 where it is none that any
+        standard knows (RFC 9110, 9.1)."""
+        status, reason = (405, "not_allowed") if self.method in METHODS else (501, "method")
+        self.connection.refusals.count(reason)
+        self.respond_error(status, detail, [("Allow", ", ".join(allowed))])
 
     def _refuse(self, status: int, what: str = "a final answer") -> NoReturn:
         if self.started:

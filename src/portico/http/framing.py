@@ -29,8 +29,8 @@ FRAMING_FIELDS: Final = frozenset(
     {"connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"}
 )
 
-# Eighteen digits fit into 64 bits in every language a peer may be written in.
-_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+# Eighteen digits fit into 64 bits in every language a peer may be written in; zeros before them are valid.
+_LENGTH: Final = re.compile(r"0{0,32}[0-9]{1,18}")
 _CODING: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _KNOWN_CODINGS: Final = frozenset({"chunked", "compress", "deflate", "gzip", "identity", "x-gzip"})
 
@@ -149,9 +149,10 @@ def wants_continue(expect: Sequence[str], http11: bool) -> bool:
     # To HTTP/1.0 clients no 100 may be sent: there, the field is ignored.
     if not expect or not http11:
         return False
-    if list_tokens(expect) != ["100-continue"]:
+    expected = {token for token in list_tokens(expect) if token}
+    if not expected <= {"100-continue"}:
         raise ProtocolError("an expectation that is not 100-continue", 417)
-    return True
+    return bool(expected)
 
 
 def wants_upgrade(upgrade: Sequence[str], connection: Sequence[str], http11: bool) -> str | None:

@@ -9,12 +9,20 @@ from time import time
 
 from portico.http.outgoing import Defaults, Field
 
-__all__ = ["REASONS", "error_page", "server_fields"]
+__all__ = ["METHODS", "REASONS", "error_page", "server_fields"]
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 # RFC 9110 has changed these.
 REASONS.update({413: "Content Too Large", 414: "URI Too Long"})
 REASONS.update({416: "Range Not Satisfiable", 422: "Unprocessable Content"})
+
+METHODS = frozenset(
+    "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE "
+    "MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI PROPFIND "
+    "PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE "
+    "UPDATEREDIRECTREF VERSION-CONTROL".split()
+)
+"""The methods that IANA has registered, and QUERY, which is about to be."""
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Static"]
 
-_ALLOW = ("Allow", "GET, HEAD, OPTIONS")
+_METHODS = ("GET", "HEAD", "OPTIONS")
+_ALLOW = ("Allow", ", ".join(_METHODS))
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMLINK, errno.ENAMETOOLONG, errno.ENXIO}
 _ABSENT |= {errno.EINVAL, errno.EILSEQ, errno.ENODEV}  # a name, or a thing, that this file system cannot have
 _DENIED = {errno.EACCES, errno.EPERM}
@@ -312,7 +313,7 @@ def _other_method(exchange: Exchange) -> None:
     if exchange.method == "OPTIONS":
         bare(exchange, 204, [_ALLOW])
     else:
-        exchange.respond_error(405, "Files can be read here, no more.", [_ALLOW])
+        exchange.refuse_method(_METHODS, "Files can be read here, no more.")
 
 
 def _redirect(exchange: Exchange, parts: list[bytes]) -> None:
