@@ -17,6 +17,8 @@
     ├── StreamClosed                  this side closed the stream (maybe in another thread)
     ├── StreamBusy                    a second reader, or a second writer, on one stream
     ├── ProtocolError                 the peer broke the protocol; .status is the answer it gets
+    │   └── FormError                 a form that cannot be read
+    │       └── FormTooLarge          (LimitExceeded too) a form that is more than a limit allows
     ├── LocalProtocolError            our own side tried an illegal move (a bug in the caller)
     ├── LimitExceeded                 more than a limit allows; .limit names it, .status is the answer
     │   └── DatagramTooLong           a datagram of which only the beginning was taken, .partial
@@ -46,6 +48,8 @@ __all__ = [
     "ConnectionLost",
     "DatagramTooLong",
     "EndOfStream",
+    "FormError",
+    "FormTooLarge",
     "HTTPError",
     "LimitExceeded",
     "LocalProtocolError",
@@ -162,6 +166,20 @@ class LimitExceeded(PorticoError):
         super().__init__(message)
         self.limit = limit
         self.status = status
+
+
+class FormError(ProtocolError):
+    """A form that cannot be read. Let it pass, and the request is answered with ``status`` and this text."""
+
+
+class FormTooLarge(FormError, LimitExceeded):
+    """More in a form than a limit allows. ``limit`` is the field of ``Limits``; ``status`` the answer."""
+
+    def __init__(self, message: str, limit: str = "", status: int = 413) -> None:
+        LimitExceeded.__init__(self, message, limit, status)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.limit, self.status)
 
 
 class DatagramTooLong(LimitExceeded):

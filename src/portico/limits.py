@@ -69,6 +69,16 @@ class Limits:
     request: float | None = None
     """A whole request, from its first byte to the answer's last; off by default."""
 
+    # Forms; all of a body is bounded by ``body``
+    form_fields: int = 1000
+    """Fields of a form, files not counted; the largest forms of real sites have some hundreds."""
+    form_files: int = 100
+    """Files of a form."""
+    form_memory: int = 2 << 20
+    """Names and values of all fields together, files not counted: a long text in a field is a megabyte."""
+    form_header_bytes: int = 8192
+    """The header of one part of a form: three short lines, of which the file's name is the longest."""
+
     # Servers
     connections: int = 20000
     """Open connections of one server; beyond it, accepting pauses."""

@@ -11,6 +11,7 @@ from portico.engines.contract import DONE, Load
 from portico.errors import (
     Cancelled,
     EndOfStream,
+    FormError,
     LimitExceeded,
     PorticoError,
     ProtocolError,
@@ -100,7 +101,10 @@ class Ending(Answering):
         if called_off or (isinstance(error, CutAnswer) and exchange.started):
             self._abort()
             return
-        if fault is None or not _stems_from(error, fault):
+        if isinstance(error, FormError):
+            log.info("%s: %s", self.describe(), error)
+            status, detail = error.status, str(error)
+        elif fault is None or not _stems_from(error, fault):
             log.error("%s: %s failed", self.describe(), self._mount, exc_info=error)
             status, detail, reason = 500, "The program behind this address failed; see the server's log.", ""
             if isinstance(error, Timeout) and self._until <= monotonic():
