@@ -29,7 +29,9 @@ _ZEROS: Final = 32
 _BLANKS: Final = r"[ \t]*+"
 _QUOTED: Final = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
 _EXTENSION: Final = rf"{_BLANKS};{_BLANKS}{TOKEN}++(?:{_BLANKS}={_BLANKS}(?:{TOKEN}++|{_QUOTED}))?"
-_SIZE_LINE: Final = re.compile(rf"(0{{0,{_ZEROS}}}[0-9A-Fa-f]{{1,{_DIGITS}}})((?:{_EXTENSION})*+)\r\n".encode("latin-1"))
+_SIZE_LINE: Final = re.compile(
+    rf"(0{{0,{_ZEROS}}}[0-9A-Fa-f]{{1,{_DIGITS}}})((?:{_EXTENSION})*+)\r\n".encode("latin-1")
+)
 
 # What a size line that has not come whole can never hold.
 _HOPELESS: Final = re.compile(rb"[\x00-\x08\x0a-\x0c\x0e-\x1f\x7f]|\r[^\n]")

@@ -103,7 +103,7 @@ class Ending(Answering):
             return
         if isinstance(error, FormError):
             log.info("%s: %s", self.describe(), error)
-            status, detail = error.status, str(error)
+            status, detail, reason = error.status, str(error), ""  # the gateway asked, and is not counted
         elif fault is None or not _stems_from(error, fault):
             log.error("%s: %s failed", self.describe(), self._mount, exc_info=error)
             status, detail, reason = 500, "The program behind this address failed; see the server's log.", ""
