@@ -167,3 +167,38 @@ def test_an_idle_thread_does_not_keep_its_last_argument_alive(pool: Pool) -> Non
 
     pool.submit(lambda argument: True, Argument())
     assert gone.wait(SECONDS)
+
+
+def test_who_only_waits_for_a_peer_stands_aside_for_others_and_is_counted_again() -> None:
+    pool, jobs, aside, back = Pool(1, inf), Jobs(), threading.Event(), threading.Event()
+
+    def waits(number: int) -> bool:
+        assert pool.aside(True)
+        aside.set()
+        assert back.wait(SECONDS)
+        pool.aside(False)
+        return jobs(number)
+
+    assert pool.submit(waits, 0)
+    assert pool.submit(jobs, 1)  # had to wait in line
+    assert pool.submit(jobs, 2)
+    assert aside.wait(SECONDS)
+    until(lambda: jobs.begun == [1])
+    assert pool.busy == 1
+    back.set()
+    until(lambda: jobs.begun == [1, 0])
+    assert pool.busy == 2
+    jobs.gate.set()
+    until(lambda: pool.busy == 0)
+    assert jobs.begun == [1, 0, 2]
+    pool.close()
+
+
+def test_no_more_than_so_many_stand_aside(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ASIDE", 1)
+    assert pool.aside(True)
+    assert not pool.aside(True)
+    pool.aside(False)
+    assert pool.aside(True)
+    pool.aside(False)
+    assert pool.busy == 0

@@ -101,6 +101,7 @@ class Connection(ABC):
     __slots__ = (
         "__weakref__",
         "again",
+        "aside",
         "deadline",
         "descriptor",
         "load",
@@ -128,6 +129,9 @@ class Connection(ABC):
         self.descriptor = -1
         self.notify: Callable[[Any], None] | None = None
         self.question: Question | None = None
+        self.aside: Callable[[bool], bool] | None = None
+        """Called inside ``run()`` with ``True`` before, and with ``False`` after a wait for the peer, if it
+        said ``True`` the first time: meanwhile this thread does not count as one of those that are taken."""
 
     def wake(self) -> None:
         """The transport's readiness changed without the kernel knowing."""

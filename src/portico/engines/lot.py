@@ -233,7 +233,7 @@ class Lot(Engine):
         self._drop(connection)
 
     def _welcome(self, connection: Connection) -> None:
-        connection.notify = self.notify
+        connection.notify, connection.aside = self.notify, self._pool.aside
         connection.transport.waiters.add(connection)
         try:
             if connection.conversation or connection.transport.fileno() < 0:

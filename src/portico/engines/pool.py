@@ -12,6 +12,9 @@ __all__ = ["Pool"]
 IDLE = 10.0
 """Seconds after which a thread without work leaves."""
 
+ASIDE = 1000
+"""Jobs that only wait for their peers, beside those that are counted. A thread costs about 30 KiB."""
+
 Job = tuple[Callable[[Any], bool], Any]
 
 
@@ -36,6 +39,7 @@ class Pool:
         self.size = size
         self.busy = 0
         self.threads = 0
+        self._aside = 0
         self._queue = queue
         self._lock = threading.Lock()
         self._idle: list[_Slot] = []
@@ -82,6 +86,24 @@ class Pool:
         with self._lock:
             self.busy -= 1
 
+    def aside(self, steps: bool) -> bool:
+        """A job inside the bound only waits for a slow peer: let another have its place, and count it again
+        (``False``) when it goes on. Says whether it did: so many may stand aside at once and no more."""
+        job = None
+        with self._lock:
+            if steps and self._aside >= ASIDE:
+                return False
+            self._aside += 1 if steps else -1
+            self.busy += -1 if steps else 1
+            if steps and self._waiting and self.busy < self.size:
+                job = self._waiting.popleft()
+                self.busy += 1
+        if job is not None and not self._begin(job):
+            with self._lock:
+                self.busy -= 1
+                self._waiting.appendleft(job)
+        return True
+
     def close(self) -> None:
         """Let idle threads go now, and busy ones when they are done."""
         with self._lock:
@@ -122,7 +144,7 @@ class Pool:
         """Put the next job into the slot; leave it empty when the thread may go."""
         with self._lock:
             if counted:
-                if self._waiting:
+                if self._waiting and self.busy <= self.size:  # not while those who stood aside are too many
                     slot.job = self._waiting.popleft()
                     return
                 self.busy -= 1

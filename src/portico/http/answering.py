@@ -6,6 +6,7 @@ half (``http/server.py``) never does.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from time import monotonic
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from portico.deadline import check, timeout
 from portico.engines import door
-from portico.engines.contract import Connection, Load
+from portico.engines.contract import Connection
 from portico.errors import (
     ConnectionLost,
     LimitExceeded,
@@ -28,16 +29,18 @@ from portico.http.messages import NEED_DATA, End, Fields
 from portico.http.outbox import Outbox
 from portico.http.outgoing import with_defaults
 from portico.http.pages import server_fields
+from portico.http.room import SMALL
 from portico.http.states import Role
-from portico.limits import Limits
-from portico.refusals import Refusals
 from portico.sockets.transport import READ, WRITE, Bytes, Transport
 
 if TYPE_CHECKING:
     from portico.http.exchange import Exchange
+    from portico.http.server import Service
     from portico.sockets.stream import Stream
 
 __all__ = ["CHUNK", "DISCARD", "Answering"]
+
+log = logging.getLogger("portico.http")
 
 CHUNK = 65536
 _WHOLE = 65536
@@ -75,14 +78,16 @@ class Answering(Connection):
         "exchange",
         "limits",
         "refusals",
+        "room",
         "talk",
         "trailers",
     )
 
-    def __init__(self, transport: Transport, load: Load, limits: Limits, refusals: Refusals) -> None:
-        super().__init__(transport, load)
-        self.limits = limits
-        self.refusals = refusals
+    def __init__(self, transport: Transport, service: Service) -> None:
+        super().__init__(transport, service.load)
+        self.limits = service.limits
+        self.refusals = service.refusals
+        self.room = service.room
         self._codec: Codec | None = None
         self.derived: dict[Any, Any] | None = None
         self.exchange: Exchange | None = None
@@ -152,8 +157,7 @@ class Answering(Connection):
             self._fault = error
             raise
         if sent < len(data):
-            self._put(memoryview(data)[sent:])
-            self.deadline = self._stall()
+            self._wait_for_reader(self._put(memoryview(data)[sent:]))
 
     def answer_head(self, status: int, reason: str, headers: list[tuple[str, str]]) -> None:
         """Begin an answer; the head waits for the first part of the body."""
@@ -252,7 +256,17 @@ class Answering(Connection):
             self._fault = error
             raise
         if self._outbox:
-            self.deadline = self._stall()
+            self._wait_for_reader(self._outbox)
+
+    def _wait_for_reader(self, outbox: Outbox) -> None:
+        """The connection is about to be parked with this; where all memory is taken it waits in a file."""
+        self.deadline = self._stall()
+        outbox.hold(self.room)
+        if self.room.crowded_by(outbox.memory):
+            try:
+                outbox.spill()
+            except OSError as error:
+                log.error("%s: an answer waits in memory: %s", self.describe(), error)
 
     def _push(self) -> None:
         outbox = self._outbox
@@ -260,7 +274,8 @@ class Answering(Connection):
             return
         try:
             outbox.send(self.transport)
-            while outbox.memory > self.limits.response_memory:
+            while outbox.memory > (SMALL if self.room.full else self.limits.response_memory):
+                outbox.hold(self.room)
                 self._block(WRITE, self._stall(), "waiting for the reader to take the answer:")
                 outbox.send(self.transport)
         except _CLIENTS as error:
@@ -272,6 +287,7 @@ class Answering(Connection):
         whom = str(self.transport.peer)
         if self.transport.closed:
             raise StreamClosed(f"the server was stopped while {doing} {whom}")
+        aside = self.aside is not None and self.aside(True)
         try:
             with timeout(max(until - monotonic(), 0.0)):
                 door.wait(self.transport, events, f"{doing} {whom}")
@@ -283,6 +299,9 @@ class Answering(Connection):
             self.refusals.count("write_stall")
             stall = self.limits.write_stall
             raise ConnectionLost(f"{whom} took nothing of the answer for {stall:g} s") from None
+        finally:
+            if aside and self.aside is not None:
+                self.aside(False)
 
     def _stall(self) -> float:
         """When the reader will have taken nothing for too long."""

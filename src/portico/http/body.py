@@ -6,10 +6,28 @@ import io
 import tempfile
 from typing import IO, TYPE_CHECKING
 
+from portico.http.room import Room
+
 if TYPE_CHECKING:
     from portico.http.answering import Answering
 
 __all__ = ["Spool", "StreamedBody"]
+
+
+class _InMemory(io.BytesIO):
+    """Bytes that a ``Room`` may know of, until they are closed."""
+
+    room: Room | None = None
+    held = 0
+
+    def hold(self, room: Room, size: int) -> None:
+        self.room = room
+        self.held = room.account(self.held, size)
+
+    def close(self) -> None:
+        if self.room is not None:
+            self.hold(self.room, 0)
+        super().close()
 
 
 class Spool:
@@ -23,7 +41,7 @@ class Spool:
     def __init__(self, most: int) -> None:
         self._most = most
         # No list of pieces: a byte that comes in a chunk of its own would cost forty.
-        self._file: IO[bytes] = io.BytesIO()
+        self._file: IO[bytes] = _InMemory()
         self.size = 0
 
     def add(self, data: bytes) -> None:
@@ -34,11 +52,21 @@ class Spool:
             self._spill()
         self._file.write(data)
 
+    def settle(self, room: Room) -> None:
+        """It may be long until more comes, or until somebody reads it: count what memory it holds, and use
+        none where others have taken all. Raises ``OSError`` as ``add``."""
+        if isinstance(self._file, _InMemory):
+            self._file.hold(room, self.size)
+            if room.crowded_by(self.size):
+                self._spill()
+
     def _spill(self) -> None:
         file = tempfile.TemporaryFile(prefix="portico-body-")  # noqa: SIM115  (closed by the taker)
         kept, self._file = self._file, file
+        self._most = -1
         kept.seek(0)
         file.write(kept.read())
+        kept.close()
 
     def file(self) -> IO[bytes]:
         """The whole body, from its beginning; the caller closes it."""

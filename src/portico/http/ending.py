@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from portico.engines.contract import DONE, Load
+from portico.engines.contract import DONE
 from portico.errors import (
     Cancelled,
     EndOfStream,
@@ -21,9 +22,11 @@ from portico.http.answering import Answering
 from portico.http.body import Spool
 from portico.http.exchange import CutAnswer, Exchange, Mount
 from portico.http.pages import REASONS, error_page
-from portico.limits import Limits
-from portico.refusals import Refusals, reason_of
+from portico.refusals import reason_of
 from portico.sockets.transport import Transport
+
+if TYPE_CHECKING:
+    from portico.http.server import Service
 
 __all__ = ["Access", "Ending"]
 
@@ -36,16 +39,15 @@ Access = Callable[[Exchange, float], None]
 class Ending(Answering):
     """A server's connection, as far as it answers by itself, and closes."""
 
-    __slots__ = ("_access", "_began", "_mount", "_over", "_spool")
+    __slots__ = ("_access", "_began", "_head_held", "_mount", "_over", "_spool")
 
-    def __init__(
-        self, transport: Transport, load: Load, limits: Limits, access: Access | None, refusals: Refusals
-    ) -> None:
-        super().__init__(transport, load, limits, refusals)
-        self._access = access
+    def __init__(self, transport: Transport, service: Service) -> None:
+        super().__init__(transport, service)
+        self._access = service.access
         self._mount: Mount | None = None
         self._spool: Spool | None = None
         self._over = False
+        self._head_held = 0
         self._began = monotonic()  # the present request, or the connection
 
     def _begin_leaving(self) -> None:
@@ -145,12 +147,17 @@ class Ending(Answering):
             self._over = True
             self.transport.closed = True
             self._drop_outbox()
+            self._hold_head(0)
             if self._spool is not None:
                 self._spool.close()
             if self.exchange is not None:
                 self._cut_short(self.exchange)
             self.transport.close()
         return DONE
+
+    def _hold_head(self, size: int) -> None:
+        """So much of a head waits for the rest."""
+        self._head_held = self.room.account(self._head_held, size)
 
     def _cut_short(self, exchange: Exchange) -> None:
         """The connection ends before the answer has left, or before there is one."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import deque
 from typing import BinaryIO
 
 from portico.errors import ConnectionLost
+from portico.http.room import Room
 from portico.sockets.transport import Bytes, Transport
 
 __all__ = ["Outbox"]
@@ -39,10 +41,12 @@ class Outbox:
     the transport took no more.
     """
 
-    __slots__ = ("_items", "blocked", "memory")
+    __slots__ = ("_held", "_items", "_room", "blocked", "memory")
 
     def __init__(self) -> None:
         self._items: deque[Bytes | _Piece] = deque()
+        self._room: Room | None = None  # what knows how much is held
+        self._held = 0  # and how much that is
         self.memory = 0
         self.blocked = False
 
@@ -78,6 +82,28 @@ class Outbox:
                 return call > 0
         return True
 
+    def hold(self, room: Room) -> None:
+        """The reader is slow: let it be known how much memory that takes, until it is sent or dropped."""
+        self._room = room
+        self._held = room.account(self._held, self.memory)
+
+    def spill(self) -> None:
+        """Let bytes that wait, and nothing but bytes, wait in a temporary file. Raises ``OSError``: the disk
+        takes no more, and all is as it was."""
+        if any(isinstance(item, _Piece) for item in self._items):
+            return
+        file = tempfile.TemporaryFile(prefix="portico-answer-")  # noqa: SIM115  (closed when it is sent)
+        try:
+            for item in self._items:
+                file.write(item)  # type: ignore[arg-type]
+            file.flush()
+        except BaseException:
+            file.close()
+            raise
+        count = self.memory
+        self.close()
+        self.add_file(file, 0, count)
+
     def close(self) -> None:
         """Drop everything, and close the files."""
         for item in self._items:
@@ -85,6 +111,8 @@ class Outbox:
                 item.file.close()
         self._items.clear()
         self.memory = 0
+        if self._room is not None:
+            self.hold(self._room)
 
     def _send_bytes(self, transport: Transport) -> int:
         parts: list[Bytes] = []

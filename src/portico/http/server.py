@@ -37,6 +37,7 @@ from portico.http.codec import Codec
 from portico.http.ending import Access, Ending
 from portico.http.exchange import Exchange, Mount, Route
 from portico.http.messages import CLOSED, NEED_DATA, End, RequestHead
+from portico.http.room import Room
 from portico.limits import Limits
 from portico.refusals import Refusals, reason_of
 from portico.sockets.transport import Transport
@@ -50,6 +51,7 @@ _TURN = 16
 """So many reads of a body, before other connections get their turn."""
 _HEADS = 16384
 """Bytes asked for where a head is expected: with a larger buffer, the memory costs more than the read."""
+_LATER = (("Retry-After", "1"),)
 _REST = 2.0
 """Seconds without a request after which the next is not worth holding memory for."""
 
@@ -68,6 +70,7 @@ class Service:
         self.limits = limits
         self.access = access
         self.refusals = refusals or Refusals()
+        self.room = Room(limits.memory)
         self.load = Load()
 
     def connect(self, transport: Transport) -> HTTPConnection:
@@ -96,7 +99,7 @@ class HTTPConnection(Ending):
     """After a switch of protocols, which makes this a ``conversation``."""
 
     def __init__(self, transport: Transport, service: Service) -> None:
-        super().__init__(transport, service.load, service.limits, service.access, service.refusals)
+        super().__init__(transport, service)
         self.service = service
         self.conversation = self.strand = False
         # A function, not a method of this object: that would be a cycle for the collector to find.
@@ -169,7 +172,7 @@ class HTTPConnection(Ending):
         if self.conversation:
             self._talking.refuse()
             return
-        self._turn_away(503, "The server is busy.", "busy", [("Retry-After", "1")])
+        self._turn_away(503, "The server is busy.", "busy", _LATER)
 
     def drain(self, until: float) -> None:
         self._drain_until = until
@@ -209,7 +212,7 @@ class HTTPConnection(Ending):
                 if data is None:
                     self._drained = False
                     self._answers = 0
-                    return WAIT_READ
+                    return self._await_head() if self._in_head else WAIT_READ
                 self._drained = 0 < len(data) < _HEADS and self.transport.short_read_drains
                 try:
                     event = (self._codec or self.codec).receive(data)
@@ -226,6 +229,14 @@ class HTTPConnection(Ending):
                 self._began = monotonic()
                 self.deadline = self._began + min(self.limits.head, self.limits.request or inf)
 
+    def _await_head(self) -> int | None:
+        waiting = self.codec.waiting
+        self._hold_head(waiting)
+        if self.room.crowded_by(waiting):
+            self._refuse(503, "The server has no room for this head now.", "room", _LATER)
+            return None
+        return WAIT_READ
+
     def _request(self, head: RequestHead) -> int | None:
         """A head is complete: find who answers, and decide how the body reaches them."""
         self._continued = self._ended = False
@@ -235,7 +246,9 @@ class HTTPConnection(Ending):
         exchange = self.exchange = Exchange(self, head)
         if self._timed:
             self._start_clock()
-        self._in_head = False
+        if self._in_head:
+            self._in_head = False
+            self._hold_head(0)
         if exchange.method == "CONNECT":
             self._refuse(501, "There are no tunnels here.", "method")
             return None
@@ -303,6 +316,8 @@ class HTTPConnection(Ending):
                         return None
                     continue
                 if type(event) is End:
+                    if spool.size > CHUNK and not self._settle(spool):  # it may stand in line for long
+                        return None
                     self.trailers = event.trailers
                     exchange.body, exchange.body_length = spool.file(), spool.size
                     self._spool = None
@@ -316,17 +331,28 @@ class HTTPConnection(Ending):
             if reads % _TURN == 0:
                 return self._others_first()
             if not self._receive():
-                return WAIT_READ
+                return WAIT_READ if self._settle(spool) else None
 
     def _gather(self, spool: Spool, data: bytes) -> bool:
         try:
             spool.add(data)
         except OSError as error:
-            log.error("%s: the body cannot be kept: %s", self.describe(), error)
-            self._refuse(503, "The server has no room for this body now.", "room")
+            self._no_room(error)
             return False
         self._received = spool.size
         return True
+
+    def _settle(self, spool: Spool) -> bool:
+        try:
+            spool.settle(self.room)
+        except OSError as error:
+            self._no_room(error)
+            return False
+        return True
+
+    def _no_room(self, error: OSError) -> None:
+        log.error("%s: the body cannot be kept: %s", self.describe(), error)
+        self._refuse(503, "The server has no room for this body now.", "room", _LATER)
 
     def _ready(self) -> int | None:
         return RUN
@@ -337,16 +363,15 @@ class HTTPConnection(Ending):
             held, self._held = self._held, b""
             sent = self.transport.send(held)
             if sent < len(held):
-                self._put(memoryview(held)[sent:])
-                self.deadline = self._stall()
+                self._wait_for_reader(self._put(memoryview(held)[sent:]))
         outbox = self._outbox
         if outbox is not None:
             moved = outbox.send(self.transport)
             if outbox:
                 if moved or self.deadline == inf:
-                    self.deadline = self._stall()
+                    self._wait_for_reader(outbox)
                 return WAIT_WRITE if outbox.blocked else self._others_first()
-            self._outbox = None
+            self._drop_outbox()
         if self.transport.tls is not None and not self.transport.flush():
             self.deadline = self._stall()
             return WAIT_WRITE
