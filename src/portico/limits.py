@@ -103,6 +103,10 @@ class Limits:
     # Programs
     cgi_seconds: float = 60.0
     """A CGI program that runs longer is killed."""
+    cgi_queue: int = 16
+    """Requests that wait because too many CGI programs run already; each of them holds a thread."""
+    cgi_wait: float = 10.0
+    """They wait for so long; then they are refused (503)."""
     cgi_output: int = 1 << 30
     """What a CGI program may write."""
     cgi_header_bytes: int = 65536

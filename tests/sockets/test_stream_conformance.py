@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import trustme
 
+from portico.deadline import timeout
 from portico.engines import door
 from portico.sockets import memory
 from portico.sockets.stream import Stream
@@ -104,3 +105,16 @@ def test_the_kit_lists_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     told = str(caught.value).splitlines()
     assert "read_returns_what_there_is: AssertionError: read(100): b'he' instead of b'hello'" in told
     assert len(told) == 4
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_the_end_of_the_peer_shows_though_what_it_sent_is_unread(pair: PairFactory) -> None:
+    near, far = pair()
+    with near, far:
+        near.write(b"unread")
+        assert not far.transport.peer_ended()
+        near.close()
+        with timeout(20):
+            while not far.transport.peer_ended():
+                door.sleep(0.001)
+        assert far.read_all() == b"unread"

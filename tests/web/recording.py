@@ -12,10 +12,10 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from portico.errors import EndOfStream, LocalProtocolError
+from portico.errors import ConnectionLost, EndOfStream, LocalProtocolError
 from portico.limits import Limits
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -90,6 +90,7 @@ class RecordingExchange:
         self.body = io.BytesIO(body)
         self.body_length = None if chunked else len(body)
         self.limits = limits or Limits()
+        self.client_ended = False
         self.started = self.finished = self.aborted = False
         self.status = 0
         self.reason = ""
@@ -169,6 +170,10 @@ class RecordingExchange:
         self.respond_error(405, detail, [("Allow", ", ".join(allowed))])
 
     # For tests
+
+    def give_up(self, why: str) -> NoReturn:
+        """The client has left."""
+        raise ConnectionLost(f"{self.peer} {why}")
 
     def run(self, gateway: Callable[[Any], None]) -> RecordingExchange:
         """Call the gateway; it must leave a finished answer."""

@@ -52,6 +52,13 @@ def python(write):
     return lambda name, body: write(name, body, f"#!{sys.executable}")
 
 
+def until(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def get(program, target="/", *args, method="GET", exchange=None, **options):
     exchange = exchange or RecordingExchange(method, target, *args)
     return exchange.run(CGI(program, **options))
@@ -424,14 +431,31 @@ def test_programs_at_once_are_bounded_and_the_place_is_given_back(write, tmp_pat
     first = RecordingExchange()
     thread = threading.Thread(target=first.run, args=(gateway,))
     thread.start()
+    limits = Limits(cgi_queue=1, cgi_wait=0.2)
     with open(tmp_path / "go", "w") as go:  # opens when the program is there to read
-        second = RecordingExchange().run(gateway)
-        assert second.status == 503
-        assert second.sent_header("Retry-After")
+        waiter = RecordingExchange(limits=limits)
+        waiting = threading.Thread(target=waiter.run, args=(gateway,))
+        waiting.start()
+        until(lambda: "0 of 1 free, 1 wait" in repr(gateway))
+        refused = RecordingExchange(limits=limits).run(gateway)
+        waiting.join()
+        for answer in (refused, waiter):  # the line was full; the place did not become free in time
+            assert (answer.status, answer.sent_header("Retry-After")) == (503, "2")
         go.write("on\n")
     thread.join()
     assert first.sent == b"hello"
-    assert repr(gateway).endswith("1 places free>")
+    assert repr(gateway).endswith("<Places 1 of 1 free, 0 wait>>")
+
+
+def test_who_waits_for_a_place_gets_it_in_order(write, tmp_path):
+    gateway = CGI(write("run", "printf 'Content-Type: text/plain\n\n'; echo $QUERY_STRING"), concurrent=1)
+    answers = [RecordingExchange(target=f"/?{n}") for n in range(6)]
+    threads = [threading.Thread(target=answer.run, args=(gateway,)) for answer in answers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.sent for answer in answers] == [b"%d\n" % n for n in range(6)]
 
 
 # -- standard error

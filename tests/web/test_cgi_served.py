@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -14,6 +15,9 @@ import pytest
 
 from portico.engines import door
 from portico.server import Server
+from portico.sockets.dial import connect
+from portico.sockets.tls import ClientTLS, ServerTLS
+from portico.web import cgi_pump
 from portico.web.cgi import CGI
 from tests.peers import need
 
@@ -28,6 +32,7 @@ PROGRAMS = {
     "head": "printf 'Content-Type: text/plain\\n\\n'; while [ ! -e go ]; do sleep 0.02; done; printf late",
     "stream": "echo $$ > pid; printf 'Content-Type: text/plain\\n\\n'; while echo line; do sleep 0.02; done",
     "hang": "echo $$ > pid; sleep 600",
+    "later": "sleep 1.2; printf 'Content-Type: text/plain\\n\\nlater'",
     "half": "printf 'Content-Type: text/plain\\n\\nhalf'; sleep 600",
     "short": "printf 'Content-Type: text/plain\\nContent-Length: 10\\n\\nhalf'",
 }
@@ -39,6 +44,12 @@ def folder(tmp_path):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
     return tmp_path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(cgi_pump, "GONE", 0.1)
+    monkeypatch.setattr(cgi_pump, "_SLICE", 0.1)
 
 
 @pytest.fixture
@@ -106,6 +117,59 @@ def test_a_client_that_leaves_ends_a_program_that_writes(port, folder):
         assert b"line" in client.recv(65536) + client.recv(65536)
     number = int((folder / "pid").read_text())
     eventually(lambda: not psutil.pid_exists(number))
+
+
+def sure_gone(folder):
+    number = int((folder / "pid").read_text())
+    eventually(lambda: not psutil.pid_exists(number))
+
+
+def a_silent_program_runs(folder, client, request=b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n"):
+    client.sendall(request)
+    eventually(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
+
+
+@pytest.mark.parametrize("engine", ["inline", "threads", "events", "forks", "workers:1/threads"])
+def test_a_client_that_leaves_ends_a_silent_program_on_every_engine(folder, engine, quick):
+    with Server(CGI(folder), "http://127.0.0.1:0", engine=engine) as server:
+        with socket.create_connection(("127.0.0.1", server.addresses[0].port), timeout=20) as client:
+            a_silent_program_runs(folder, client)
+        sure_gone(folder)
+
+
+@pytest.mark.parametrize("leave", ["a request waits behind", "reset", "the body is still coming"])
+def test_a_client_that_leaves_is_noticed_however_it_leaves(folder, leave, quick):
+    with Server(CGI(folder), "http://127.0.0.1:0") as server:
+        with socket.create_connection(("127.0.0.1", server.addresses[0].port), timeout=20) as client:
+            if leave == "the body is still coming":
+                request = b"POST /hang HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + bytes(70_000)
+                a_silent_program_runs(folder, client, request)
+            else:
+                a_silent_program_runs(folder, client)
+            if leave == "reset":
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if leave == "a request waits behind":
+                client.sendall(b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+        sure_gone(folder)
+
+
+def test_a_client_that_leaves_over_tls_or_in_memory_is_noticed(folder, quick):
+    tls = ServerTLS.self_signed(["localhost"], directory=None)
+    with Server(CGI(folder), "tls://127.0.0.1:0", "memory:programs", tls=tls) as server:
+        for address in server.addresses:
+            anybody = ClientTLS(verify=False) if address.scheme == "tls" else None
+            with connect(address, tls=anybody) as client:
+                client.write(b"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
+                eventually(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
+            sure_gone(folder)
+            (folder / "pid").unlink()
+
+
+def test_a_client_that_only_has_no_more_to_say_gets_its_answer(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(b"GET /later HTTP/1.0\r\nHost: a\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        assert client.makefile("rb").read().endswith(b"\r\n\r\nlater")
 
 
 def test_a_program_that_hangs_is_a_504_and_gone(client, folder):

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from portico.deadline import check, timeout
 from portico.engines import door
@@ -225,6 +225,11 @@ class Answering(Connection):
             return
         self._continued = True
         self._send(self.codec.send_informational(100))
+
+    def give_up(self, why: str) -> NoReturn:
+        """The client is not there any more: raise ``ConnectionLost``, as a failing write would."""
+        self._fault = ConnectionLost(f"{self.transport.peer} {why}")
+        raise self._fault
 
     def _persist(self) -> None:
         """Before an answer begins: see that it says so when it is the last."""

@@ -189,6 +189,11 @@ class Exchange:
         return self.connection.transport.tls
 
     @property
+    def client_ended(self) -> bool:
+        """Whether the client has ended its side: most have left then, a few have only no more to say."""
+        return self.connection.transport.peer_ended()
+
+    @property
     def limits(self) -> Limits:
         """The bounds in force."""
         return self.connection.limits
@@ -289,6 +294,13 @@ class Exchange:
             raise LocalProtocolError(f"the client did not offer to upgrade to {protocol[:80]!r}")
         self.connection.answer_switch([("Upgrade", protocol), *headers], talk)
         self.started, self.status = True, 101
+
+    def give_up(self, why: str) -> NoReturn:
+        """End what nobody waits for: raises ``ConnectionLost``, which the gateway lets pass.
+
+        ``why`` is what the client did, for the log.
+        """
+        self.connection.give_up(why)
 
     def _check_current(self) -> None:
         """What a gateway kept for too long must not write into the answer to the next request."""

@@ -242,6 +242,10 @@ class MemoryTransport(Transport):
             size += len(some[-1])
         return self.send(b"".join(some))
 
+    def peer_ended(self) -> bool:
+        with self._link.lock:
+            return self._inbox.ended or self._broken()
+
     def shutdown_write(self) -> bool:
         with self._link.lock:
             self._check_open()

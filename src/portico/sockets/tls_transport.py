@@ -305,6 +305,9 @@ class TLSTransport(Transport):
             size += len(some[-1])
         return self.send(some[0] if len(some) == 1 else b"".join(some))
 
+    def peer_ended(self) -> bool:
+        return self._finished or self.lower.peer_ended()
+
     def flush(self) -> bool:
         with self._lock:
             self._check_usable()

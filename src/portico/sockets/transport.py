@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ WRITE = 4
 
 Bytes = bytes | bytearray | memoryview
 
+_ENDED: int = getattr(select, "POLLRDHUP", 0)
+"""What ``poll`` calls the end of the peer's direction, also behind unread bytes; 0: it does not know."""
 _LINGER_ABORT = struct.pack("ii", 1, 0)
 _GATHER = 65536
 _IOV_MAX = min(os.sysconf("SC_IOV_MAX") if hasattr(os, "sysconf") else 16, 1024)
@@ -140,6 +143,13 @@ class Transport(Waitable):
         early, ``None`` when this transport cannot (then read and ``send``)."""
         return None
 
+    def peer_ended(self) -> bool:
+        """Whether the peer has ended its direction, or all of it, though what it sent may still be unread.
+
+        Waits for nothing. ``False`` also where that cannot be told without reading.
+        """
+        return False
+
     def flush(self) -> bool:
         """Hand on what ``send`` took but still holds back; ``True`` when nothing is left."""
         return True
@@ -234,6 +244,20 @@ class SocketTransport(Transport):
             if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
                 return None
             raise lost(error, "writing a file", self.peer) from error
+
+    def peer_ended(self) -> bool:
+        if self._fd < 0:
+            return False
+        if _ENDED:
+            poll = select.poll()
+            poll.register(self._fd, _ENDED)
+            return bool(poll.poll(0))
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK) == b""
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
 
     def shutdown_write(self) -> bool:
         try:

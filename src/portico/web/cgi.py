@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +28,7 @@ from portico.limits import Limits
 from portico.web.cgi_environ import PASSED, base_environ, content_length, request_environ
 from portico.web.cgi_lookup import NotServed, Script, find_script, is_runnable
 from portico.web.cgi_output import HeadReader, ProgramError
+from portico.web.cgi_places import NoPlace, Places
 from portico.web.cgi_process import ErrorLog, Process, start
 from portico.web.cgi_pump import CHUNK, Feeder, Relay
 
@@ -47,10 +47,11 @@ class CGI:
 
     ``environ``: variables that every program gets; they win over all others. ``pass_environ``: names
     passed on from this process. ``seconds`` and ``output`` (bytes) bound a run; by default they are the
-    server's ``cgi_seconds`` and ``cgi_output``. ``concurrent``: programs that run at once; beyond them
-    503. ``interpreters``: command by suffix, ``{".py": sys.executable}``, for files that need not be
-    executable. ``documents``: the folder onto which ``PATH_TRANSLATED`` maps (default: the programs').
-    ``credentials``: let programs see ``Authorization``.
+    server's ``cgi_seconds`` and ``cgi_output``. ``concurrent``: programs that run at once, of each server
+    process; so many requests as ``limits.cgi_queue`` wait for their turn, others get 503.
+    ``interpreters``: command by suffix, ``{".py": sys.executable}``, for files that need not be executable.
+    ``documents``: the folder onto which ``PATH_TRANSLATED`` maps (default: the programs'). ``credentials``:
+    let programs see ``Authorization``.
 
     Set ``redispatch`` to answer local redirects (RFC 3875, 6.2.2) inside the server: it is called with
     the exchange, whose answer has not begun, and a path with perhaps a query, to be answered as a GET
@@ -89,8 +90,7 @@ class CGI:
         self._documents = folder if documents is None else Path(documents).absolute()
         self._credentials = credentials
         self._check(concurrent)
-        # Taking from and adding to a deque is atomic: a bound without a lock.
-        self._places = deque([None] * concurrent)
+        self._places = Places(concurrent)
 
     def streams(self, request: RequestHead) -> bool:
         """Whether the body is passed on as it arrives. A chunked one is not: it has to be complete
@@ -113,7 +113,7 @@ class CGI:
             self._redirect(exchange, script, path)
 
     def __repr__(self) -> str:
-        return f"<CGI {self.target}, {len(self._places)} places free>"
+        return f"<CGI {self.target}, {self._places!r}>"
 
     def _check(self, concurrent: int) -> None:
         if not self.target.exists():
@@ -133,15 +133,12 @@ class CGI:
                 exchange.respond_error(error.status, str(error))
                 return None
             try:
-                self._places.pop()
-            except IndexError:
-                log.warning("%s: too many programs are running; %s refused", self.name, script.file.name)
+                with self._places.take(exchange.limits):
+                    return self._run(exchange, script, environ, (body, size, first))
+            except NoPlace as error:
+                log.warning("%s: %s; %s refused", self.name, str(error), script.file.name)
                 exchange.respond_error(503, "too many programs are running", [("Retry-After", "2")])
                 return None
-            try:
-                return self._run(exchange, script, environ, (body, size, first))
-            finally:
-                self._places.append(None)
 
     def _run(
         self,

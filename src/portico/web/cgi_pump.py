@@ -27,7 +27,11 @@ CHUNK = 65536
 HOLD = 2.0
 """Seconds without output after which a program that has ended is over, though what it started still
 holds its output open."""
-_SLICE = 1.0  # so often is looked whether the program is being waited for, or the client
+_SLICE = 1.0  # so often is looked whether the program is being waited for, or the client, and who is there
+GONE = 2.0
+"""Seconds of silence that a program is given when its client has ended its side of the connection: most
+clients have left then. Those that have only no more to say get what comes within so long.
+"""
 _SETTLE = 0.5  # between the end of the output and the end of the program
 _TASK_END = 5.0
 _BODILESS = (204, 304)
@@ -137,6 +141,8 @@ class Relay:
         self._head: Head | None = None
         self._body_left: int | None = None
         self._dropping = False
+        self._look_at = self._output_at = monotonic()
+        self._client_ended_at: float | None = None
         self._output_ended = self._errors_ended = self._ended = False
         self.answered = False
         """Whether the client has its whole answer."""
@@ -184,7 +190,21 @@ class Relay:
             raise ProgramError(f"it took longer than {self._seconds:g} s", 504)
         if self._process.errors in ready:
             self._take_errors()
+        if not (self.answered or self._process.output in ready):
+            self._look_after_client()
         return ready
+
+    def _look_after_client(self) -> None:
+        """Raise ``ConnectionLost`` for a client that has left, which a write would tell if there were one."""
+        now = monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _SLICE / 2
+        if not self._exchange.client_ended:
+            return
+        self._client_ended_at = self._client_ended_at or now
+        if now - max(self._client_ended_at, self._output_at) >= GONE:
+            self._exchange.give_up("left while its program was running")
 
     def _watched(self) -> list[Stream]:
         watched = [] if self._output_ended else [self._process.output]
@@ -221,6 +241,7 @@ class Relay:
         if not data:
             self._output_ended = data == b""
             return
+        self._output_at = monotonic()
         self._output_left -= len(data)
         if self._output_left < 0:
             raise ProgramError(f"it wrote more than {self._output} bytes")
