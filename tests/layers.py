@@ -17,13 +17,13 @@ from pathlib import Path
 __all__ = ["Import", "Tree", "floor_of", "unit_of", "violations"]
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "limits", "deadline", "address", "pace"}),
+    frozenset({"errors", "late", "limits", "deadline", "address", "pace"}),
     frozenset({"engines", "sockets", "sync"}),
     frozenset({"server", "admission", "refusals", "signals", "wires"}),
     frozenset({"http", "ftp", "smtp", "rpc"}),
     frozenset({"web", "session", "opener", "download", "data", "site", "cluster", "capture", "compat"}),
     frozenset({"testing", "dashboard", "cli"}),
-    frozenset({"aio", "", "__main__"}),  # "" is portico/__init__.py
+    frozenset({"aio", "public", "", "__main__"}),  # "" is portico/__init__.py, which loads public
 )
 PROTOCOLS = FLOORS[3]
 """Folders of one floor that do not know each other; elsewhere on a floor, only circles are refused."""

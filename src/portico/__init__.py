@@ -1,50 +1,31 @@
 """Portico: the network stack a Python program needs, from a socket to a cluster.
 
 Write a plain blocking function once; choose address, engine, wire and gateway where you plug it in.
+
+The public names are those of ``portico.public``. They are loaded at first use, all at once: a program that
+needs one module, as a CGI program does that starts anew for each request, does not wait for the rest.
 """
 
-from portico.address import Address
-from portico.admission import Admission
-from portico.deadline import timeout
-from portico.engines.door import sleep
-from portico.engines.run import run
-from portico.errors import PorticoError, Timeout
-from portico.limits import Limits
-from portico.server import Handler, Server, serve
-from portico.sockets.datagram import Datagrams
-from portico.sockets.datagram_port import Datagram
-from portico.sockets.dial import connect
-from portico.sockets.dial_datagrams import datagrams
-from portico.sockets.listener import Listener, listen
-from portico.sockets.stream import Stream, wait_any
-from portico.sockets.tls import ClientTLS, ServerTLS
-from portico.sync import TaskGroup
-from portico.web.gateways import as_gateway
-from portico.web.mounts import Mounts
+from importlib import import_module
 
-__all__ = [
-    "Address",
-    "Admission",
-    "ClientTLS",
-    "Datagram",
-    "Datagrams",
-    "Handler",
-    "Limits",
-    "Listener",
-    "Mounts",
-    "PorticoError",
-    "Server",
-    "ServerTLS",
-    "Stream",
-    "TaskGroup",
-    "Timeout",
-    "as_gateway",
-    "connect",
-    "datagrams",
-    "listen",
-    "run",
-    "serve",
-    "sleep",
-    "timeout",
-    "wait_any",
-]
+from portico import late
+
+TYPE_CHECKING = False  # as type checkers know it; the module of that name alone costs six milliseconds
+if TYPE_CHECKING:
+    from portico.public import *  # noqa: F403
+    from portico.public import __all__ as __all__
+else:
+
+    def __getattr__(name: str) -> object:
+        public = import_module("portico.public")
+        if name == "__all__" or name in public.__all__:
+            return getattr(public, name)
+        if name in globals():  # a module that the public ones have loaded
+            return globals()[name]
+        raise AttributeError(f"module 'portico' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return [*globals(), *import_module("portico.public").__all__]
+
+
+late.WIRES.append("portico.web.gateways")

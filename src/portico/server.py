@@ -32,7 +32,7 @@ from portico.sockets.listen import bind_error, inherited, listen
 from portico.sockets.stream import Stream
 from portico.sockets.tls import ServerTLS
 from portico.sockets.transport import READ, Transport, Waitable, Waiter
-from portico.wires import WIRES, Connector, Wire, claimed_wire, register_wire
+from portico.wires import Connector, Wire, claimed_wire, register_wire, wires
 
 __all__ = ["Handler", "Late", "Server", "Wire", "register_wire", "serve"]
 
@@ -408,8 +408,8 @@ class Server:
             raise ConfigError("a server needs an address to listen on, such as tcp://127.0.0.1:8000")
         for address in self._asked:
             name = self._wire_of(address)
-            if name not in WIRES:
-                raise ConfigError(f"{address}: no server speaks {name!r}; there are: {', '.join(WIRES)}")
+            if name not in wires():
+                raise ConfigError(f"{address}: no server speaks {name!r}; there are: {', '.join(wires())}")
             if address.secure and self.tls is None:
                 raise ConfigError(f"{address} needs a certificate: pass tls=ServerTLS(certificate=…, key=…)")
         if isinstance(self.handler, Late):
@@ -427,7 +427,7 @@ class Server:
     def _connector(self, scheme: str) -> Connector:
         connector = self._connectors.get(scheme)
         if connector is None:
-            connector = self._connectors[scheme] = WIRES[self._wire_name(scheme)](self.handler, self)
+            connector = self._connectors[scheme] = wires()[self._wire_name(scheme)](self.handler, self)
         return connector
 
     def _wire_of(self, address: Address) -> str:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import Any, Protocol
 
+from portico import late
 from portico.engines.contract import Connection
 from portico.engines.conversation import AwaitedConversation, Conversation
 from portico.engines.datagrams import Deliveries
@@ -17,7 +19,7 @@ from portico.errors import ConfigError, ConnectError, ConnectionLost, TLSError
 from portico.limits import Limits
 from portico.sockets.transport import Transport
 
-__all__ = ["WIRES", "Connector", "Served", "Wire", "claimed_wire", "register_wire", "report"]
+__all__ = ["Connector", "Served", "Wire", "claimed_wire", "register_wire", "report", "wires"]
 
 log = logging.getLogger("portico.server")
 
@@ -35,19 +37,27 @@ Connector = Callable[[Transport], Connection]
 Wire = Callable[[Any, Any], Connector]
 """From a handler and its server to what makes a connection of an accepted transport."""
 
-WIRES: dict[str, Wire] = {}
+_WIRES: dict[str, Wire] = {}
 _CLAIMS: list[tuple[Callable[[Any], bool], str]] = []
 
 
 def register_wire(name: str, wire: Wire, claims: Callable[[Any], bool] = lambda handler: False) -> None:
     """Make a protocol available: ``name`` is an address's ``wire``; ``claims(handler)`` says whether a
     handler speaks it also on plain stream addresses (``tcp unix memory fd``)."""
-    WIRES[name] = wire
+    _WIRES[name] = wire
     _CLAIMS.append((claims, name))
+
+
+def wires() -> dict[str, Wire]:
+    """All of them by name, those included that other modules register when they are imported."""
+    for module in late.WIRES:
+        import_module(module)
+    return _WIRES
 
 
 def claimed_wire(handler: Any) -> str:
     """The wire that a handler speaks on plain stream addresses; raw streams when nobody claims it."""
+    wires()
     for claims, name in _CLAIMS:
         if claims(handler):
             return name

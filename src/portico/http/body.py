@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from typing import IO, TYPE_CHECKING
 
 from portico.http.room import Room
@@ -61,6 +60,8 @@ class Spool:
                 self._spill()
 
     def _spill(self) -> None:
+        import tempfile  # a third of what a CGI program imports to read a form, and seldom needed
+
         file = tempfile.TemporaryFile(prefix="portico-body-")  # noqa: SIM115  (closed by the taker)
         kept, self._file = self._file, file
         self._most = -1

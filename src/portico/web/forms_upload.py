@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 from typing import IO, BinaryIO
 
 __all__ = ["Upload", "safe_name"]
@@ -63,7 +62,8 @@ class Upload:
         with open(path, "xb") as target:
             try:
                 self.file.seek(0)
-                shutil.copyfileobj(self.file, target, 1 << 18)
+                while data := self.file.read(1 << 18):
+                    target.write(data)
                 target.flush()
             except BaseException:
                 os.unlink(path)
