@@ -397,6 +397,9 @@ class Server:
             advice = "; raise the limit (ulimit -n)" if error.errno in _OUT_OF_RESOURCES else ""
             log.warning("cannot accept on %s: %s%s", listener.address, error.strerror, advice)
 
+    def stopped_accepting(self) -> None:
+        """Nobody will be accepted any more."""
+
     def failed(self, connection: Connection, error: BaseException) -> None:
         """A bug in connection code, caught by the engine."""
         log.error("%s was cut by an internal error", connection.describe(), exc_info=error)

@@ -316,13 +316,11 @@ def refused(address: Address) -> bool:
 
 def test_pauses_grow_and_are_bounded() -> None:
     slot = Slot(1, [])
-    pauses = []
-    for deaths in range(40):
-        slot.young_deaths = deaths
-        pauses.append(slot.pause())
-    assert pauses[:7] == [0, 0, 0, 0, 0.5, 1.0, 2.0]
+    pauses = [slot.pause_after(young=True) for _ in range(40)]
+    assert pauses[:6] == [0, 0, 0, 0.5, 1.0, 2.0]
     assert pauses == sorted(pauses)
     assert pauses[-1] == 30.0
+    assert slot.pause_after(young=False) == 0
 
 
 def test_bounds_differ_from_worker_to_worker_and_never_exceed_what_was_asked() -> None:

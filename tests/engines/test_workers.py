@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from portico import Limits, Server, connect, timeout
-from portico.engines import make_engine, workers
+from portico.engines import door, make_engine, workers
 from portico.engines.fresh import pack
 from portico.engines.workers import Forks, Workers
 from portico.errors import BindError, ConfigError, ConnectError
@@ -295,8 +295,7 @@ def test_a_reload_brings_new_code(engine: str, tmp_path: Path) -> None:
         before = pids(server)
         code.write_text("def handler(stream): stream.write(b'2')\n")
         assert server.reload() is None
-        settled(server, len(before), before)  # the old one may accept until it is told
-        assert said(server) == b"2"
+        assert {said(server) for _ in range(20)} == {b"2"}  # nobody accepts any more who has the old code
         assert not pids(server) & before
 
 
@@ -322,8 +321,60 @@ def test_code_that_fails_to_start_leaves_the_old_serving(
         until(lambda: "the old code goes on" in caplog.text)
         code.write_text("def handler(stream): stream.write(b'3')\n")
         assert server.reload() is None
-        settled(server, 2, before)
         assert said(server) == b"3"
+
+
+def test_after_a_reload_no_old_worker_accepts_however_many_have_something_to_finish(tmp_path: Path) -> None:
+    code = tmp_path / "code.py"
+    code.write_text("def handler(stream): stream.write(b'1\\n'); stream.read_line()\n")
+    late = Late(partial(handlers.from_file, str(code)))
+    for engine in ("workers:2/threads", "workers:2/inline", "workers:2/events", "forks"):
+        code.write_text(code.read_text().replace("2", "1"))
+        with serving(late, engine=engine, wire="stream") as server, timeout(SECONDS), dial(server) as busy:
+            assert busy.read_line() == b"1"
+            code.write_text(code.read_text().replace("1", "2"))
+            assert server.reload() is None
+            for _ in range(10):
+                with dial(server) as stream:
+                    assert stream.read_line() == b"2"
+            busy.write(b"\n")
+            assert busy.read_all() == b""
+
+
+def test_a_reload_that_fails_half_way_leaves_the_old_code_in_all_workers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code, flag = tmp_path / "code.py", tmp_path / "flag"
+    code.write_text("def handler(stream): stream.write(b'1')\n")
+    late = Late(partial(handlers.from_file, str(code)))
+    with serving(late, engine="workers:3/threads", wire="stream") as server, timeout(SECONDS):
+        before = pids(server)
+        code.write_text(f"open({str(flag)!r}, 'x').close()\ndef handler(stream): stream.write(b'2')\n")
+        reason = server.reload()
+        assert reason is not None
+        assert "FileExistsError" in reason
+        assert flag.exists()
+        assert {said(server) for _ in range(20)} == {b"1"}
+        assert settled(server, 3) == before
+        until(lambda: "the old code goes on in all workers" in caplog.text)
+
+
+def test_a_worker_told_to_end_while_it_is_prepared_ends_the_reload(tmp_path: Path) -> None:
+    code, hangs = tmp_path / "code.py", tmp_path / "hangs"
+    code.write_text("def handler(stream): stream.write(b'1')\n")
+    late = Late(partial(handlers.from_file, str(code)))
+    with serving(late, wire="stream") as server, timeout(SECONDS):
+        before = pids(server)
+        code.write_text(
+            f"import os, time\ntry: open({str(hangs)!r}, 'x').close()\n"
+            "except FileExistsError: time.sleep(300)\ndef handler(stream): stream.write(b'2')\n"
+        )
+        reloading = door.spawn(server.reload)
+        until(lambda: len(pids(server, "starting")) == 2 and hangs.exists())
+        for pid in pids(server, "starting"):
+            os.kill(pid, signal.SIGTERM)
+        assert "told it to end" in str(reloading.join())
+        assert settled(server, 2) == before
 
 
 def test_what_a_replaced_worker_has_begun_it_finishes() -> None:
@@ -408,6 +459,35 @@ def test_a_worker_that_has_grown_is_replaced() -> None:
         for _ in range(4):
             ask_pid(server)
         settled(server, 1, before)
+
+
+@pytest.mark.parametrize("engine", ["workers", "forks"])
+def test_a_memory_bound_below_the_size_at_birth_is_refused_at_the_start(engine: str) -> None:
+    made = Workers(2, "threads", max_memory=1 << 20) if engine == "workers" else Forks(max_memory=1 << 20)
+    server = Server(handlers.tell_pid, "tcp://127.0.0.1:0", engine=made)
+    with pytest.raises(ConfigError, match=r"max_memory is 1 MiB, and a worker holds \d+ MiB as soon as"):
+        server.start()
+
+
+def test_new_code_that_is_too_large_is_refused_and_grown_again_and_again_is_replaced_with_pauses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = tmp_path / "code.py"
+    code.write_text("def handler(stream): stream.write(b'1')\n")
+    late = Late(partial(handlers.from_file, str(code)))
+    made = Workers(1, "threads", max_memory=120 << 20)
+    with serving(late, engine=made, wire="stream") as server, timeout(SECONDS):
+        code.write_text("kept = b'x' * (150 << 20)\ndef handler(stream): stream.write(b'2')\n")
+        assert "max_memory is 120 MiB, and a worker holds" in str(server.reload())
+        assert said(server) == b"1"
+        [pid] = pids(server)
+        kill(pid)  # the next one has to take what there is
+        settled(server, 1, {pid})
+        assert said(server) == b"2"
+        assert "is not replaced for its size before it has grown by half" in caplog.text
+        [pid] = pids(server)
+        time.sleep(1.5)  # a look at sizes
+        assert pids(server) == {pid}
 
 
 def test_one_more_and_one_less() -> None:

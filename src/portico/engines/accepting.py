@@ -108,6 +108,7 @@ class Reception:
                 listener.close()
         self._paused.clear()
         self.resume_at = inf
+        self._serving.stopped_accepting()
 
     def _watch(self, listener: Listening) -> None:
         descriptor = listener.fileno()

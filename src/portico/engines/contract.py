@@ -259,6 +259,10 @@ class Serving(Protocol):
 
     def accept_failed(self, listener: Listening, error: OSError) -> None: ...
 
+    def stopped_accepting(self) -> None:
+        """At the end: no further connection will be accepted; those that there are go on."""
+        ...
+
     def failed(self, connection: Connection, error: BaseException) -> None:
         """An engine met a bug in a connection's own code; it has been cut."""
         ...

@@ -149,6 +149,7 @@ class Forking(Inner):
         self._rest_from_accepting()
         for listener in self._share.listeners:
             listener.close()
+        self._share.stopped_accepting()
 
     def _tell(self) -> None:
         for pid, child in self._children.items():

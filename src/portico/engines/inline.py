@@ -1,12 +1,17 @@
-"""The engine ``inline``: one connection after the other, in one thread. For tests and tools."""
+"""The engine ``inline``: one connection after the other, in one thread. For tests and tools.
+
+A conversation has its turn until it ends. A kept connection, which may have more requests at any time, has
+the thread to itself only while nobody else waits: then its next answer closes it, or the want of a request
+(``drive.TURN``). So whoever waits is behind two requests, at most, of each connection that came before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
 from contextvars import Context
 from functools import partial
 from math import inf
-from threading import get_ident
+from threading import Lock, get_ident
 from time import monotonic
 
 from portico.deadline import timeout
@@ -14,7 +19,7 @@ from portico.engines import door
 from portico.engines.contract import Connection, Engine, Listening, Serving
 from portico.engines.drive import drive
 from portico.errors import Cancelled, Timeout
-from portico.sockets.transport import READ, Waiter
+from portico.sockets.transport import READ, Transport, Waiter
 
 __all__ = ["Inline"]
 
@@ -23,94 +28,120 @@ _ACCEPT_PAUSE = 0.1  # seconds without accepting after the system ran out of des
 
 
 class Inline(Engine):
-    """Serves its connections strictly in turn; the others wait in the kernel's queue."""
+    """Serves its connections in turn; the others wait in the kernel's queue."""
+
+    _serving: Serving
 
     def __init__(self) -> None:
-        self._listeners: Sequence[Listening] = ()
         self._task: door.Task[None] | None = None
         self._thread = 0
         self._waiter: Waiter | None = None
         self._current: Connection | None = None
+        self._last: deque[Transport] = deque()  # who came before the end
+        self._accepting = Lock()
         self._stopping = False
-        self._cutting = False
         self._quiet_until = inf
 
     @property
     def connections(self) -> int:
-        return 0 if self._current is None else 1
+        return len(self._last) + (self._current is not None)
 
     @property
     def inside(self) -> bool:
         return get_ident() == self._thread
 
     def start(self, serving: Serving) -> None:
-        self._listeners = serving.listeners
+        self._serving = serving
         # In a context of its own: a deadline of whoever starts the server is none of the server's.
-        self._task = Context().run(partial(door.THREADS.spawn, self._loop, serving, name="inline"))
+        self._task = Context().run(partial(door.THREADS.spawn, self._loop, name="inline"))
+
+    # -- the end
 
     def stop(self, grace: float, quiet: float) -> list[str]:
         task = self._task
         if task is None or task.done:
             return []
         self._quiet_until = min(self._quiet_until, monotonic() + min(quiet, grace))
-        self._stopping = True
-        self._nudge()
+        self._accept_last()
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.wake()  # whatever the thread waits for; a wake that comes before is not lost
         return [] if _joined(task, grace) else self._cut(task)
 
+    def _accept_last(self) -> None:
+        """Who came before the end is still served, and nobody else comes, however long the thread is busy."""
+        with self._accepting:
+            if self._stopping:
+                return
+            self._stopping = True
+            for listener in self._serving.listeners:
+                while len(self._last) < self._serving.limits.backlog and self._take(listener, self._last):
+                    pass
+                listener.close()
+        self._serving.stopped_accepting()
+
     def _cut(self, task: door.Task[None]) -> list[str]:
-        self._cutting = True
         cut, current = [], self._current
+        while self._last:
+            transport = self._last.pop()
+            cut.append(f"the connection from {transport.peer}, which had not begun")
+            transport.abort()
         if current is not None:
             cut.append(current.describe())
             current.cut()
         task.cancel()
-        if not _joined(task, LAST_WORDS):
-            for listener in self._listeners:  # its thread will not come to do it
-                listener.close()
+        _joined(task, LAST_WORDS)
         return cut
 
-    def _nudge(self) -> None:
-        """Wake the thread, whatever it waits for; a wake that comes before the wait is not lost."""
-        waiter = self._waiter
-        if waiter is not None:
-            waiter.wake()
+    # -- the thread
 
-    def _loop(self, serving: Serving) -> None:
+    def _loop(self) -> None:
         self._thread, self._waiter = get_ident(), door.waiter()
+        listeners = self._serving.listeners
         try:
             while not self._stopping:
-                if not self._round(serving) and not self._stopping:
-                    door.wait_any([(listener, READ) for listener in serving.listeners], "accepting")
-            while not self._cutting and self._round(serving):
-                pass  # who came before the end is still served
+                if not self._round() and not self._stopping:
+                    door.wait_any([(listener, READ) for listener in listeners], "accepting")
+            while self._last:
+                self._serve(self._last.popleft())
         finally:
             self._thread, self._waiter = 0, None
-            for listener in serving.listeners:
-                listener.close()
+            self._accept_last()  # whatever it was that ended us
 
-    def _round(self, serving: Serving) -> bool:
+    def _round(self) -> bool:
         """One connection of each listener. Whether there was any."""
-        served = [self._accept(serving, listener) for listener in serving.listeners]
+        served = [self._next(listener) for listener in self._serving.listeners]
         return any(served)
 
-    def _accept(self, serving: Serving, listener: Listening) -> bool:
+    def _next(self, listener: Listening) -> bool:
+        come: deque[Transport] = deque()
+        with self._accepting:
+            found = not self._stopping and self._take(listener, come)
+        if found is None:
+            door.sleep(_ACCEPT_PAUSE)
+        for transport in come:
+            self._serve(transport)
+        return bool(come)
+
+    def _take(self, listener: Listening, into: deque[Transport]) -> bool | None:
+        """Whether somebody was there; ``None``: the system did not say."""
         try:
             transport = listener.accept()
         except OSError as error:
-            serving.accept_failed(listener, error)
-            door.sleep(_ACCEPT_PAUSE)
-            return False
-        if transport is None:
-            return False
-        connection = serving.connected(transport)
-        if connection is not None:
-            self._serve(serving, connection)
-        return True
+            self._serving.accept_failed(listener, error)
+            return None
+        if transport is not None:
+            into.append(transport)
+        return transport is not None
 
-    def _serve(self, serving: Serving, connection: Connection) -> None:
+    def _serve(self, transport: Transport) -> None:
+        serving = self._serving
+        connection = serving.connected(transport)
+        if connection is None:
+            return
         self._current = connection
         try:
-            drive(connection, lambda: self._quiet_until if self._stopping else None)
+            drive(connection, lambda: self._quiet_until if self._stopping else None, serving.listeners)
         except BaseException as error:
             connection.cut()
             connection.advance()

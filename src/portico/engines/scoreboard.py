@@ -4,7 +4,7 @@
 
     row 0                 what processes that have ended did, added up
     row 1 … ROWS - 1      one process each: pid slot state opened closed requests quiet_until cutting
-                          accepting dropped, and how many were refused, for each reason
+                          dropped, and how many were refused, for each reason
     LOSSES cells          one socket each: what the kernel has said that it dropped there
 
 Each row has one writer for each of its fields, and a number is written in one step: no lock.
@@ -26,7 +26,7 @@ ROWS = 1024
 """Processes at a time, those that drain included; so many rows are 336 KiB."""
 LOSSES = 512
 """Datagram sockets whose losses processes know in common: two for each of the most workers there may be."""
-_PID, _SLOT, _STATE, _OPENED, _CLOSED, _REQUESTS, _QUIET, _CUTTING, _ACCEPTING, _DROPPED, _REFUSED = range(11)
+_PID, _SLOT, _STATE, _OPENED, _CLOSED, _REQUESTS, _QUIET, _CUTTING, _DROPPED, _REFUSED = range(10)
 _REASONS = 32  # with room to spare
 _WIDTH = _REFUSED + _REASONS
 _SIZE = (ROWS * _WIDTH + LOSSES) * 8
@@ -143,15 +143,6 @@ class Row:
     @cutting.setter
     def cutting(self, cutting: bool) -> None:
         self._set(_CUTTING, int(cutting))
-
-    @property
-    def accepting(self) -> bool:
-        """Whether it may have accepted connections, though the supervisor has not heard of it yet."""
-        return bool(self._get(_ACCEPTING))
-
-    @accepting.setter
-    def accepting(self, accepting: bool) -> None:
-        self._set(_ACCEPTING, int(accepting))
 
     @property
     def dropped(self) -> int:

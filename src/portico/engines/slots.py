@@ -50,8 +50,9 @@ class Slot:
     stale: set[Hand] = field(default_factory=set)
     """Workers of a slot that was given up, until the next one here accepts in their stead."""
 
-    def pause(self) -> float:
-        """Seconds to wait before the next try, after a death."""
+    def pause_after(self, young: bool) -> float:
+        """One here has come to its end, early or not: seconds to wait before the next one is tried."""
+        self.young_deaths = self.young_deaths + 1 if young else 1
         beyond = self.young_deaths - _AT_ONCE
         return 0.0 if beyond <= 0 else min(_FIRST_PAUSE * 2.0 ** min(beyond - 1, 16), _LONGEST_PAUSE)
 
@@ -70,10 +71,21 @@ class Hand:
     row: Row
     channel: Channel
     plan: Plan
+    generation: int
+    """Which reload it was hired by: who has the same number has the same code."""
     pid: int = 0
     born: float = field(default_factory=monotonic)
     failure: str = ""
+    prepared: bool = False
+    """It has loaded the handler, and waits to be let go."""
+    going: bool = False
+    """It was let go: it accepts."""
+    deaf: bool = False
+    """It does not accept any more."""
     expected: bool = False
+    """Its end is."""
+    left: int = 0
+    """The connections that it had at its end."""
     killing: Timer | None = None
     end: float = field(default=inf)
     most_memory: float = field(default=inf)
@@ -93,12 +105,35 @@ class Hand:
         return self.row.state
 
     @property
-    def too_much(self) -> str:
-        """Why it should be replaced; empty while it need not."""
-        if monotonic() >= self.end:
-            return f"it has run for {monotonic() - self.born:.0f} s"
+    def accepts(self) -> bool:
+        """Whether it may still accept a connection."""
+        return self.going and not self.deaf
+
+    @property
+    def too_old(self) -> str:
+        """Why it should be replaced for its age; empty while it need not."""
+        now = monotonic()
+        return f"it has run for {now - self.born:.0f} s" if now >= self.end else ""
+
+    @property
+    def too_large(self) -> str:
+        """The same for its size."""
         size = resident(self.pid) if self.most_memory < inf else 0
         return f"it has grown to {size >> 20} MiB" if size > self.most_memory else ""
+
+    def weigh(self) -> str:
+        """At its start: why one like it can never be small enough; empty where it can."""
+        bound = self.plan.max_memory
+        size = 0 if bound is None else resident(self.pid)
+        if bound is None or size < self.most_memory:
+            return ""
+        self.most_memory = bound if size < bound else size * 1.5
+        if size < bound:
+            return ""
+        return (
+            f"max_memory is {bound >> 20} MiB, and a worker holds {size >> 20} MiB as soon as it has loaded "
+            "the handler; allow more"
+        )
 
     def __str__(self) -> str:
         return f"worker {self.slot.number} (pid {self.pid})"

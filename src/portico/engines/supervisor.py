@@ -6,12 +6,13 @@ nobody stands in a slot, who connects waits in the kernel's queue: no connection
 
 ::
 
-    server's process ── stop, reload, resize ──→ supervisor ── drain ──→ workers
-                     ←─ ready, reloaded,                    ←─ ready, full, leaving, cut ──
-                        stopping, stopped ──
+    server's process ── stop, reload, resize ──→ supervisor ── go, drain ──→ workers
+                     ←─ ready, reloaded,                    ←─ prepared, ready, full,
+                        stopping, stopped ──                   leaving, deaf, cut ──
 
-An end of a line is an order, too: when the server's process is gone, supervisor and workers finish what is
-begun and end.
+A worker loads the handler, says that it is prepared, and accepts when it is let go. A reload lets nobody go
+before all replacements are prepared: so either all workers have the new code, or all the old one. An end of a
+line is an order, too: when the server's process is gone, supervisor and workers finish what is begun and end.
 """
 
 from __future__ import annotations
@@ -19,26 +20,23 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
 
 from portico.engines.channel import Channel, Message
-from portico.engines.children import ended_how, fork
+from portico.engines.children import ended_how
 from portico.engines.contract import Listening
 from portico.engines.loop import Loop
 from portico.engines.plan import Plan
 from portico.engines.scoreboard import LOSSES, Scoreboard, State
 from portico.engines.slots import Hand, Outline, Slot, listeners_of
-from portico.engines.worker import Inner, Share, Worker, name_log_records
+from portico.engines.staff import Staff
+from portico.engines.worker import Inner, name_log_records
 
 __all__ = ["Supervisor"]
 
 log = logging.getLogger("portico.workers")
 
-LAST_WORDS = 1.0
-"""Seconds beyond its grace, after which a worker is killed."""
 _LOOK = 1.0  # seconds between two looks at ages and sizes
 
 
@@ -57,23 +55,26 @@ class Supervisor:
         self._plan = plan
         self._board = board
         self._channel = channel
-        self._make = make
         self._slots = [Slot(number, list(each)) for number, each in enumerate(outline.slots, 1)]
         self._sockets = 0
         for listener in listeners_of(self._slots):
             self._know(listener)
-        self._hands: dict[int, Hand] = {}
+        self._staff = Staff(outline, plan, board, channel, make)
+        self._staff.slots = self._slots
+        self._staff.told, self._staff.gone, self._staff.cut = self._told, self._gone, self._has_cut
         self._started = False
         self._stopping = False
         self._failure = ""
         self._cut: list[str] = []
-        self._renewing: deque[Slot] | None = None
+        self._generation = 0  # how often the code has been asked for anew
+        self._reloading = False
+        self._loading = False  # and not all of the new workers are prepared
 
     def run(self) -> None:
         name_log_records("supervisor")
         self._loop = Loop()
         self._loop.on_signal(signal.SIGTERM, self._stop_by_itself)
-        self._loop.on_signal(signal.SIGCHLD, self._reap)
+        self._staff.begin(self._loop)
         self._loop.watch(self._channel.fileno(), self._ordered)
         for slot in self._slots:
             self._hire(slot)
@@ -113,50 +114,19 @@ class Supervisor:
         slot.rest()
         if self._stopping:
             return
-        row = self._board.hire()
-        if row is None:  # very many drain at the same time
-            slot.retry = self._loop.later(_LOOK, partial(self._hire, slot))
-            return
-        row.take(0, slot.number)
-        ours, theirs = Channel.pair()
-        hand = slot.coming = Hand(slot, row, ours, self._plan)
         try:
-            self._bear(hand, theirs)
+            slot.coming = self._staff.hire(slot, self._generation)
         except OSError as error:
-            ours.close()
-            self._board.retire(row)
             why = f"the system gives no process: {error.strerror}; raise the limit (ulimit -u)"
-            self._did_not_start(hand, why)
-        finally:
-            theirs.close()
-
-    def _bear(self, hand: Hand, theirs: Channel) -> None:
-        hand.pid = fork(lambda: self._become_worker(hand, theirs))
-        hand.row.pid = hand.pid  # and no more: the worker may be writing there by now
-        self._hands[hand.pid] = hand
-        self._loop.watch(hand.channel.fileno(), partial(self._heard, hand))
-
-    def _become_worker(self, hand: Hand, channel: Channel) -> None:
-        """In the child: leave everything that is not its own, and work."""
-        self._loop.close()
-        self._channel.close()
-        for each in (hand, *self._hands.values()):
-            each.channel.close()
-        for listener in listeners_of(self._slots):
-            listener.disown()
-            if listener not in hand.slot.listeners:
-                listener.close()
-        share = Share(self._outline, hand.slot.listeners, hand.row)
-        Worker(share, self._plan, hand.slot.number, channel, partial(self._make, channel)).run()
-
-    def _heard(self, hand: Hand) -> None:
-        for message in hand.channel.receive():
-            self._told(hand, message)
-        if hand.channel.ended:
-            self._loop.forget(hand.channel.fileno())
+            self._did_not_start(slot, f"worker {slot.number}", why)
+        else:
+            if slot.coming is None:
+                slot.retry = self._loop.later(_LOOK, partial(self._hire, slot))
 
     def _told(self, hand: Hand, message: Message) -> None:
-        if "ready" in message:
+        if "prepared" in message:
+            self._prepared(hand)
+        elif "ready" in message:
             self._ready(hand)
         elif "failed" in message:
             hand.failure = message["failed"]
@@ -164,6 +134,9 @@ class Supervisor:
             self._renew(hand, message["full"])
         elif "leaving" in message:
             self._leaves(hand)
+        elif "deaf" in message:
+            hand.deaf = True
+            self._see_reload()
         elif "stop" in message:  # the handler called stop()
             self._stop(*message["stop"])
         else:
@@ -176,6 +149,28 @@ class Supervisor:
         else:
             log.warning("cut %s", what)
 
+    def _prepared(self, hand: Hand) -> None:
+        if hand.slot.coming is not hand or hand.expected:
+            return
+        hand.prepared = True
+        if why := hand.weigh():
+            self._is_too_large(hand, why)
+        elif not self._loading:
+            self._staff.let_go(hand)
+        else:
+            self._let_all_go()
+
+    def _is_too_large(self, hand: Hand, why: str) -> None:
+        """To replace it would not help, for the next one would be as large."""
+        if self._started and not self._loading:
+            log.error("%s is not replaced for its size before it has grown by half: %s", hand, why)
+            self._staff.let_go(hand)
+            return
+        hand.failure = why
+        hand.slot.coming = None
+        self._staff.dismiss(hand)
+        self._did_not_start(hand.slot, str(hand), why)
+
     def _ready(self, hand: Hand) -> None:
         slot = hand.slot
         if slot.coming is not hand or hand.expected:
@@ -185,101 +180,65 @@ class Supervisor:
         log.info("%s is ready", hand)
         for each in (old, *slot.stale):
             if each is not None:
-                self._dismiss(each)
+                self._staff.dismiss(each)
         if not self._started and all(each.current is not None for each in self._slots):
             self._started = True
             self._channel.send(ready=True)
-        if self._renewing is not None:
-            self._renew_next(slot)
+        self._see_reload()
 
     # -- workers go
 
-    def _dismiss(self, hand: Hand) -> None:
-        """Let a worker finish what is begun, and end."""
-        grace, quiet = self._outline.grace, self._outline.limits.drain_quiet
-        self._tell_to_end(hand, grace, min(quiet, grace))
-
-    def _tell_to_end(self, hand: Hand, grace: float, quiet: float) -> None:
-        hand.expected = True
-        if hand.state == State.STARTING and not hand.row.accepting:
-            self._kill(hand)  # it has nothing to finish
-            return
-        hand.row.state = State.DRAINING
-        hand.channel.send(grace=grace, quiet=quiet)
-        until = monotonic() + grace + LAST_WORDS
-        if hand.killing is None or hand.killing.at > until:
-            if hand.killing is not None:
-                hand.killing.cancel()
-            hand.killing = self._loop.at(until, partial(self._kill, hand))
-
-    def _kill(self, hand: Hand) -> None:
-        hand.expected = True
-        open_now = hand.row.opened - hand.row.closed
-        if hand.state == State.DRAINING:
-            self._has_cut(f"{hand}, which did not end, with {open_now} connections")
-        os.kill(hand.pid, signal.SIGKILL)
-
     def _leaves(self, hand: Hand) -> None:
         """A worker was told to end by somebody else: another takes its place at once."""
+        slot = hand.slot
+        if slot.coming is hand:
+            hand.failure = "somebody told it to end"
+            return
         hand.expected = True
         hand.row.state = State.DRAINING
-        slot = hand.slot
         if slot.current is hand and not self._stopping:
             slot.current = None
             log.info("%s ends on SIGTERM; another takes its place", hand)
             if slot.coming is None:
                 self._hire(slot)
 
-    def _reap(self) -> None:
-        for pid in list(self._hands):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                self._gone(self._hands[pid], status)
-        if self._stopping and not self._hands:
-            self._loop.stop()
-
     def _gone(self, hand: Hand, status: int) -> None:
-        self._heard(hand)  # its last words
-        del self._hands[hand.pid]
-        self._loop.forget(hand.channel.fileno())
-        hand.channel.close()
-        if hand.killing is not None:
-            hand.killing.cancel()
-        slot, open_now = hand.slot, hand.row.opened - hand.row.closed
-        self._board.retire(hand.row)
+        slot = hand.slot
         slot.stale.discard(hand)
         if slot.coming is hand:
             slot.coming = None
             if not hand.expected:
-                self._did_not_start(hand, hand.failure or f"it {ended_how(status)}")
+                self._did_not_start(slot, str(hand), hand.failure or f"it {ended_how(status)}", hand.young)
         elif slot.current is hand:
             slot.current = None
             if not self._stopping:
-                log.error("%s %s, with %d connections", hand, ended_how(status), open_now)
-                self._after_death(hand)
+                log.error("%s %s, with %d connections", hand, ended_how(status), hand.left)
+                self._after_death(slot, hand.young)
+        self._see_reload()
+        if self._stopping and not self._staff.hands:
+            self._loop.stop()
 
-    def _did_not_start(self, hand: Hand, why: str) -> None:
-        slot = hand.slot
+    def _did_not_start(self, slot: Slot, who: str, why: str, young: bool = True) -> None:
         slot.coming = None
         if self._stopping:
             return
         if not self._started:
             self._failure = why
             self._stop(0.0, 0.0)
-        elif self._renewing is not None and slot is self._renewing[0]:
-            log.error("the old code goes on: %s cannot start: %s", hand, why)
+        elif self._loading:
+            log.error("the old code goes on in all workers: %s cannot start: %s", who, why)
+            self._withdraw()
             self._reloaded(why)
-            if slot.current is None:
-                self._after_death(hand)
+            for each in self._slots:
+                if each.current is None:
+                    self._after_death(each, young)
         else:
-            log.error("%s cannot start: %s", hand, why)
-            self._after_death(hand)
+            log.error("%s cannot start: %s", who, why)
+            self._after_death(slot, young)
 
-    def _after_death(self, hand: Hand) -> None:
+    def _after_death(self, slot: Slot, young: bool) -> None:
         """Another takes its place: at once, but not without a pause when that happens again and again."""
-        slot = hand.slot
-        slot.young_deaths = slot.young_deaths + 1 if hand.young else 1
-        pause = slot.pause()
+        pause = slot.pause_after(young)
         if slot.coming is not None:
             return
         if pause:
@@ -291,54 +250,76 @@ class Supervisor:
 
     # -- replacements
 
-    def _renew(self, hand: Hand, why: str) -> None:
+    def _renew(self, hand: Hand, why: str, pause: float = 0.0) -> None:
         slot = hand.slot
-        if slot.current is hand and slot.coming is None and slot.retry is None and not self._stopping:
+        if slot.current is not hand or slot.coming is not None or slot.retry is not None or self._stopping:
+            return
+        if pause:
+            log.error(
+                "%s is replaced again and again, the next time in %g s: %s; allow more memory",
+                hand, pause, why,
+            )  # fmt: skip
+            slot.retry = self._loop.later(pause, partial(self._hire, slot))
+        else:
             log.info("%s is replaced: %s", hand, why)
             self._hire(slot)
 
     def _look(self) -> None:
         for slot in self._slots:
-            if slot.current is not None and (why := slot.current.too_much):
-                self._renew(slot.current, why)
+            hand = slot.current
+            if hand is None or slot.coming is not None or slot.retry is not None:
+                continue
+            if hand.too_old:
+                self._renew(hand, hand.too_old)
+            elif hand.too_large:
+                self._renew(hand, hand.too_large, slot.pause_after(hand.young))
         self._loop.later(_LOOK, self._look)
 
     def _reload(self) -> None:
-        """Worker by worker. One more meanwhile begins anew: what is being loaded may be old, or never end."""
+        """New workers in all slots. One more meanwhile begins anew: what is being loaded may be old, or never
+        end."""
         if self._stopping or not self._started:
             self._channel.send(reloaded="the server is not serving")
             return
-        if self._renewing and (coming := self._renewing[0].coming) is not None:
-            self._renewing[0].coming = None
-            self._dismiss(coming)
-        self._renewing = deque(self._slots)
-        self._renew_first()
+        self._generation += 1
+        self._reloading = self._loading = True
+        self._withdraw()
+        for slot in self._slots:
+            self._hire(slot)
 
-    def _renew_first(self) -> None:
-        assert self._renewing is not None
-        slot = self._renewing[0]
-        if slot.coming is not None:  # begun before the reload was asked for: it may have the old code
-            self._dismiss(slot.coming)
-        self._hire(slot)
+    def _withdraw(self) -> None:
+        """Whoever was to take a place does not: it may have the old code, or one that is not to be used."""
+        for slot in self._slots:
+            if slot.coming is not None:
+                self._staff.dismiss(slot.coming)
+                slot.coming = None
 
-    def _renew_next(self, slot: Slot) -> None:
-        if self._renewing and self._renewing[0] is slot:
-            self._renewing.popleft()
-            if self._renewing:
-                self._renew_first()
-            else:
-                log.info("reloaded: %d workers", len(self._slots))
-                self._reloaded(None)
+    def _let_all_go(self) -> None:
+        if all(slot.coming is not None and slot.coming.prepared for slot in self._slots):
+            self._loading = False
+            for slot in self._slots:
+                if slot.coming is not None:
+                    self._staff.let_go(slot.coming)
+
+    def _see_reload(self) -> None:
+        """A reload is over when nobody accepts any more that has the old code."""
+        if not self._reloading or self._loading:
+            return
+        new = all(slot.current and slot.current.generation == self._generation for slot in self._slots)
+        old = [hand for hand in self._staff.hands if hand.generation != self._generation]
+        if new and not any(hand.accepts for hand in old):
+            log.info("reloaded: %d workers", len(self._slots))
+            self._reloaded(None)
 
     def _reloaded(self, why: str | None) -> None:
-        self._renewing = None
+        self._reloading = self._loading = False
         self._channel.send(reloaded=why)
 
     def _resize(self, by: int) -> None:
         """One worker more, or one less."""
         if self._stopping or not self._started:
             return
-        if self._renewing is not None:
+        if self._reloading:
             log.warning("the number of workers stays as it is: a reload is going on")
             return
         if by > 0:
@@ -369,7 +350,7 @@ class Supervisor:
         into.listeners += [each for each in slot.listeners if each not in into.listeners]
         for coming in (slot.coming, into.coming):
             if coming is not None:
-                self._dismiss(coming)
+                self._staff.dismiss(coming)
         if slot.current is not None:
             slot.current.slot = into
             into.stale.add(slot.current)
@@ -387,12 +368,11 @@ class Supervisor:
             self._channel.send(stopping=True)
         for slot in self._slots:
             slot.rest()
-        for hand in self._hands.values():
-            self._tell_to_end(hand, grace, min(quiet, grace))
+        for hand in self._staff.hands:
+            self._staff.tell_to_end(hand, grace, quiet)
         for listener in listeners_of(self._slots):
             listener.close()  # a worker serves whom it finds in its own copy, and then nobody listens
-        if self._renewing is not None:
-            self._renewing = None
-            self._channel.send(reloaded="the server is stopping")
-        if not self._hands:
+        if self._reloading:
+            self._reloaded("the server is stopping")
+        if not self._staff.hands:
             self._loop.stop()

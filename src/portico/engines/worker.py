@@ -55,6 +55,8 @@ class Share:
         # next() of a counter is one step, whichever threads count.
         self._opened, self._closed, self._answered = count(1), count(1), count(1)
         self._dropping = threading.Lock()
+        self.deaf: Callable[[], object] = _nothing
+        """Called when nobody will be accepted any more."""
 
     def limit_requests(self, most: int | None, full: Callable[[], object]) -> None:
         self._most, self.full = most or 0, full
@@ -103,6 +105,9 @@ class Share:
 
     def accept_failed(self, listener: Listening, error: OSError) -> None:
         self._serving.accept_failed(listener, error)
+
+    def stopped_accepting(self) -> None:
+        self.deaf()
 
     def failed(self, connection: Connection, error: BaseException) -> None:
         self._serving.failed(connection, error)
@@ -162,26 +167,36 @@ class Worker:
     def run(self) -> None:
         name_log_records(f"worker {self._slot}")
         self._loop.on_signal(signal.SIGTERM, self._terminated)
-        if self._begin():
+        if self._try(self._prepare) and self._channel.send(prepared=True):
             self._loop.watch(self._channel.fileno(), self._heard)
             self._loop.run()
 
-    def _begin(self) -> bool:
+    def _try(self, step: Callable[[], object]) -> bool:
         try:
-            self._share.limit_requests(requests_of(self._plan), self._full)
-            self._share.prepare()
-            self._inner = self._make()
-            self._share.row.accepting = True
-            self._inner.start(self._share, self._loop)
+            step()
         except BaseException as error:
             log.debug("worker %d (pid %d) cannot start", self._slot, os.getpid(), exc_info=True)
             self._channel.send(failed=told(error))
             return False
-        return self._channel.send(ready=True)
+        return True
+
+    def _prepare(self) -> None:
+        self._share.limit_requests(requests_of(self._plan), self._full)
+        self._share.deaf = partial(self._channel.send, deaf=True)
+        self._share.prepare()
+
+    def _begin(self) -> None:
+        self._inner = self._make()
+        self._inner.start(self._share, self._loop)
 
     def _heard(self) -> None:
         for message in self._channel.receive():
-            self._drain(message["grace"], message["quiet"])
+            if "go" not in message:
+                self._drain(message["grace"], message["quiet"])
+            elif self._try(self._begin):
+                self._channel.send(ready=True)
+            else:
+                self._loop.stop()
         if self._channel.ended and not self._ending:
             log.error("worker %d (pid %d) ends: its supervisor is gone", self._slot, os.getpid())
             self._drain(self._share.grace, self._share.limits.drain_quiet)
@@ -200,8 +215,10 @@ class Worker:
             self._drain(self._share.grace, self._share.limits.drain_quiet)
 
     def _drain(self, grace: float, quiet: float) -> None:
-        assert self._inner is not None
         self._ending = True
+        if self._inner is None:  # it was not let go
+            self._loop.stop()
+            return
         self._stops += 1
         quiet = min(quiet, grace)
         self._share.row.quiet_until = monotonic() + quiet
@@ -225,3 +242,7 @@ def name_log_records(name: str) -> None:
         return record
 
     logging.setLogRecordFactory(make)
+
+
+def _nothing() -> None:
+    pass

@@ -30,7 +30,8 @@ from portico.engines.fresh import Logs, pack, start
 from portico.engines.plan import MOST, Plan, inner_engine, make_plan, processors
 from portico.engines.scoreboard import Scoreboard, Totals
 from portico.engines.slots import Outline
-from portico.engines.supervisor import LAST_WORDS, Supervisor
+from portico.engines.staff import LAST_WORDS
+from portico.engines.supervisor import Supervisor
 from portico.engines.worker import Inner, WithThreads
 from portico.errors import Cancelled, ConfigError, Timeout
 from portico.sockets.transport import READ, Waitable, Waiter
