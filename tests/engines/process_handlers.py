@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -13,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from portico import Address, Datagram, Handler, Stream
+from portico import Address, Datagram, Handler, Stream, TaskGroup, connect, timeout, wait_any
+from portico.errors import LocalProtocolError
 from portico.http.exchange import Exchange
+from portico.sync import Event, sleep, spawn
 from tests.engines.serving import Gateway
 
 log = logging.getLogger("portico.test")
@@ -112,3 +115,44 @@ def once_only(path: str) -> Callable[[Stream], Any]:
     except FileExistsError:
         os.kill(os.getpid(), signal.SIGKILL)
     return tell_pid
+
+
+BLOCKING: dict[str, Callable[[Stream], object]] = {
+    "read": lambda stream: stream.read(1),
+    "read within a time": lambda stream: _within_a_second(lambda: stream.read(1)),
+    "sleep": lambda stream: sleep(0.001),
+    "sleep for nothing": lambda stream: sleep(0),
+    "wait for an event": lambda stream: Event().wait(),
+    "wait for one of two": lambda stream: wait_any([stream]),
+    "wait for a task": lambda stream: spawn(sleep, 0.001).join(),
+    "wait for tasks": lambda stream: _sleep_in_a_group(),
+    "look up a name": lambda stream: connect("tcp://localhost.invalid:1"),
+}
+"""What a coroutine must not do, by name."""
+
+
+def block_a_loop(stream: Stream) -> None:
+    """For each line, do what it names within ``asyncio.run``; say what came of it."""
+    for line in iter(stream.read_line, b"over"):
+
+        async def blocks(what: str = line.decode()) -> None:
+            BLOCKING[what](stream)
+
+        try:
+            asyncio.run(blocks())
+        except LocalProtocolError as error:
+            stream.write(f"{error}\n".encode())
+        else:
+            stream.write(b"it was not refused\n")
+    sleep(0.001)
+    stream.write(b"and still here\n")
+
+
+def _within_a_second(act: Callable[[], object]) -> None:
+    with timeout(1.0):
+        act()
+
+
+def _sleep_in_a_group() -> None:
+    with TaskGroup() as group:
+        group.start(sleep, 0.001)

@@ -51,6 +51,7 @@ __all__ = [
     "park",
     "ready_now",
     "ready_of",
+    "refuse_asyncio",
     "run_blocking",
     "sleep",
     "spawn",
@@ -215,7 +216,7 @@ class ThreadDoor(Door):
     def wait(self, transport: Waitable, events: int, doing: str) -> int:
         # As wait_any, for the one transport of almost every wait: less than half the time.
         if "asyncio.events" in _modules:
-            _refuse_asyncio(doing)
+            refuse_asyncio(doing)
         me, until = self.waiter(), inf if in_force() is None else expiry()
         transport.waiters.add(me)
         try:
@@ -247,7 +248,7 @@ class ThreadDoor(Door):
         return ready
 
     def wait_any(self, wanted: Sequence[tuple[Waitable, int]], doing: str) -> list[int]:
-        _refuse_asyncio(doing)
+        refuse_asyncio(doing)
         me, until = self.waiter(), expiry()
         for transport, _ in wanted:
             transport.waiters.add(me)
@@ -268,7 +269,7 @@ class ThreadDoor(Door):
                 transport.waiters.discard(me)
 
     def park(self, waiter: Waiter, doing: str) -> None:
-        _refuse_asyncio(doing)
+        refuse_asyncio(doing)
         until = expiry()
         assert isinstance(waiter, ThreadWaiter)
         if waiter.cancelled:
@@ -279,7 +280,7 @@ class ThreadDoor(Door):
     def sleep(self, seconds: float) -> None:
         if not seconds >= 0:
             raise ValueError(f"sleep({seconds!r}): expected seconds, zero or more")
-        _refuse_asyncio("sleeping")
+        refuse_asyncio("sleeping")
         check("sleeping")
         me, until, end = self.waiter(), expiry(), monotonic() + seconds
         if me.cancelled:
@@ -332,8 +333,8 @@ def ready_of(found: Sequence[tuple[int, int]], transport: Waitable, events: int)
     return 0
 
 
-def _refuse_asyncio(doing: str) -> None:
-    """A blocking wait would stop a whole asyncio loop: say so instead."""
+def refuse_asyncio(doing: str) -> None:
+    """A blocking wait would stop a whole asyncio loop: say so instead. Raises ``LocalProtocolError``."""
     events = sys.modules.get("asyncio.events")
     if events is not None and events._get_running_loop() is not None:
         raise LocalProtocolError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from typing import Any, TypeVar
 from greenlet import getcurrent, greenlet
 
 from portico.deadline import check, expired, expiry, in_force, settle
-from portico.engines.door import Door, Task, enter, leave
+from portico.engines.door import Door, Task, enter, leave, refuse_asyncio
 from portico.engines.poller import BROKEN, HANGUP, Poller, make_poller
 from portico.engines.pool import Pool
 from portico.engines.watchdog import Watchdog
@@ -46,6 +47,7 @@ PATIENCE = 1000
 STALE = 64
 """So many alarms that ring for nobody may lie in the heap, or as many as the others."""
 _READY = READ | WRITE
+_modules = sys.modules
 
 
 class Strand(greenlet):
@@ -421,6 +423,8 @@ class Hub(Door):
             if in_force() is not None or me._thrown is not None or self._closing:
                 self._suspend(me, doing)
             else:  # as there, with nothing to look at: most waits are such
+                if "asyncio.events" in _modules:
+                    refuse_asyncio(doing)
                 me._until = inf
                 me._waiting = True
                 self._switch()
@@ -515,6 +519,7 @@ class Hub(Door):
 
     def breathe(self) -> None:
         me = self._me("going on")
+        refuse_asyncio("going on")
         if self._closing:
             self._raise_thrown(me)
         me._waiting = True
@@ -532,6 +537,8 @@ class Hub(Door):
 
     def _suspend(self, me: Strand, doing: str, end: float = inf) -> None:
         """Switch to the loop until resumed. Raises ``Timeout`` at the deadline, and what was thrown."""
+        if "asyncio.events" in _modules:
+            refuse_asyncio(doing)
         me._got = 0
         if me._thrown is not None or self._closing:
             self._raise_thrown(me)
