@@ -22,6 +22,7 @@ from portico.admission import REASONS, Admission, Gate
 from portico.deadline import expiry, timeout
 from portico.engines import Engine, door, make_engine
 from portico.engines.contract import Connection, Listening, Tally
+from portico.engines.household import outside
 from portico.errors import Cancelled, ConfigError, PorticoError
 from portico.limits import Limits
 from portico.refusals import Refusals
@@ -215,11 +216,12 @@ class Server:
 
         Idle kept connections get ``quiet`` seconds for one more request. What had to be cut is returned
         and kept in ``cut``. From any thread, more than once: a later call with less grace shortens it. A
-        deadline in force shortens it too. Called by a handler it returns at once, and goes on beside it.
+        deadline in force shortens it too. Called by a handler, or by a task of one, it returns at once, and
+        goes on beside it. Tasks that handlers have left end as handlers do.
         """
         if self._started and self._engine.inside:
-            # To wait here would be to wait for ourselves.
-            door.THREADS.spawn(self.stop, grace, quiet, name="stop")
+            with outside():  # to wait here would be to wait for ourselves
+                door.THREADS.spawn(self.stop, grace, quiet, name="stop")
             return self.cut
         if self._started:
             seconds = min(self.grace if grace is None else grace, expiry() - monotonic())

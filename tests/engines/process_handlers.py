@@ -156,3 +156,15 @@ def _within_a_second(act: Callable[[], object]) -> None:
 def _sleep_in_a_group() -> None:
     with TaskGroup() as group:
         group.start(sleep, 0.001)
+
+
+def leave_tasks(stream: Stream) -> None:
+    """Leave a task that makes a file in a while."""
+    path = stream.read_line().decode()
+    spawn(_make_late, path)
+    stream.write(b"left\n")
+
+
+def _make_late(path: str) -> None:
+    sleep(0.3)
+    Path(path).touch()

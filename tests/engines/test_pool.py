@@ -150,12 +150,14 @@ def _refuse(thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_a_pool_knows_its_own_threads(pool: Pool) -> None:
-    seen: list[bool] = []
-    assert not pool.inside
-    pool.submit(lambda _: bool(seen.append(pool.inside) or True), None)
-    until(lambda: seen)
-    assert seen == [True]
+def test_each_thread_says_so_at_its_beginning() -> None:
+    entered: list[int] = []
+    pool = Pool(2, 1, lambda: entered.append(threading.get_ident()))
+    for _ in range(3):
+        pool.submit(lambda _: bool(entered.append(-threading.get_ident()) or True), None)
+        until(lambda: pool.busy == 0)
+    pool.close()
+    assert entered == [entered[0], *[-entered[0]] * 3]
 
 
 def test_an_idle_thread_does_not_keep_its_last_argument_alive(pool: Pool) -> None:

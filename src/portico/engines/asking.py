@@ -21,23 +21,19 @@ may."""
 class Asking:
     """The open questions of one engine. ``wake()`` is called after each answer, from another thread.
 
-    All but the asking itself is done by the thread that leads.
+    All but the asking itself is done by the thread that leads. ``enter``: see ``Pool``.
     """
 
-    def __init__(self, queue: int, wake: Callable[[], None]) -> None:
+    def __init__(self, queue: int, wake: Callable[[], None], enter: Callable[[], object]) -> None:
         self.answers: deque[tuple[Connection, bool, float]] = deque()  # and since when it was open
         self._queue = queue
         self._wake = wake
+        self._enter = enter
         self._lock = threading.Lock()
         self._open: dict[Connection, float] = {}  # since when
         self._inside: set[int] = set()  # the threads that ask just now
         self._closed = False
         self._pool: Pool | None = None
-
-    @property
-    def inside(self) -> bool:
-        """Whether the calling thread is one that asks."""
-        return self._pool is not None and self._pool.inside
 
     def ask(self, connection: Connection) -> bool:
         """Let a connection's question be asked. ``False``: too many wait already, or this is the end."""
@@ -45,7 +41,7 @@ class Asking:
             if self._closed:
                 return False
             if self._pool is None:
-                self._pool = Pool(THREADS, self._queue)
+                self._pool = Pool(THREADS, self._queue, self._enter)
             self._open[connection] = monotonic()
         if self._pool.submit(self._ask, connection):
             return True

@@ -25,6 +25,7 @@ from portico.deadline import check, expired, expiry, settle, timeout
 from portico.engines import door
 from portico.engines.call import Call, Place, current_call
 from portico.engines.door import Task
+from portico.engines.readiness import ready_now, ready_of
 from portico.engines.watches import Watches
 from portico.errors import Cancelled, LocalProtocolError
 from portico.sockets.transport import Waitable, Waiter
@@ -57,10 +58,10 @@ class BridgeDoor(Place):
             call.check()
             if any(transport.closed for transport, _ in wanted):
                 return [0] * len(wanted)
-            ready = [door.ready_now(transport, events) for transport, events in wanted]
+            ready = [ready_now(transport, events) for transport, events in wanted]
             if not any(ready):
                 found = self._found(call, wanted, until, doing)
-                ready = [door.ready_of(found, transport, events) for transport, events in wanted]
+                ready = [ready_of(found, transport, events) for transport, events in wanted]
             return ready
         finally:
             for transport, _ in wanted:

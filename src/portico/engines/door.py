@@ -21,36 +21,36 @@ from __future__ import annotations
 import contextvars
 import logging
 import os
-import select
 import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from portico.deadline import check, expired, expiry, in_force, settle
+from portico.engines.readiness import descriptors, ready_now, ready_of
 from portico.engines.thread_waiter import ThreadWaiter
 from portico.errors import Cancelled, LocalProtocolError
-from portico.sockets.transport import READ, WRITE, Waitable, Waiter
+from portico.sockets.transport import Waitable, Waiter
 
 __all__ = [
+    "KEEPER",
     "THREADS",
     "Door",
+    "Keeper",
     "Task",
     "ThreadDoor",
     "ThreadWaiter",
     "breathe",
     "current",
-    "descriptors",
     "enter",
     "leave",
     "park",
-    "ready_now",
-    "ready_of",
     "refuse_asyncio",
     "run_blocking",
     "sleep",
@@ -63,9 +63,7 @@ __all__ = [
 log = logging.getLogger("portico.engines")
 
 T = TypeVar("T")
-_READY = READ | WRITE
 _modules = sys.modules
-_BROKEN = select.POLLERR | select.POLLHUP | select.POLLNVAL if hasattr(select, "poll") else 0
 
 
 class Door(ABC):
@@ -302,37 +300,6 @@ class ThreadDoor(Door):
         return function(*args)
 
 
-def ready_now(transport: Waitable, events: int) -> int:
-    """What can be told without the kernel: all there is to know where it watches nothing."""
-    return transport.ready(events) if transport.fileno() < 0 else 0
-
-
-def descriptors(wanted: Sequence[tuple[Waitable, int]]) -> list[tuple[int, int]]:
-    """What to watch, for what: each descriptor once."""
-    merged: dict[int, int] = {}
-    for transport, events in wanted:
-        descriptor = transport.fileno()
-        if descriptor >= 0:
-            merged[descriptor] = merged.get(descriptor, 0) | transport.interest(events)
-    return list(merged.items())
-
-
-def ready_of(found: Sequence[tuple[int, int]], transport: Waitable, events: int) -> int:
-    """Which of ``events`` are possible now, after descriptors were ``found`` ready."""
-    if transport.closed:  # its number may have been given to another since
-        return 0
-    descriptor = transport.fileno()
-    if descriptor < 0:
-        return transport.ready(events)
-    for number, got in found:
-        if number == descriptor:
-            if not got & (transport.interest(events) | _BROKEN):
-                return 0
-            # TLS may have to write in order to read: what it wanted is a reason to try again.
-            return events if got & _BROKEN or not got & events else got & events & _READY
-    return 0
-
-
 def refuse_asyncio(doing: str) -> None:
     """A blocking wait would stop a whole asyncio loop: say so instead. Raises ``LocalProtocolError``."""
     events = sys.modules.get("asyncio.events")
@@ -343,6 +310,14 @@ def refuse_asyncio(doing: str) -> None:
         )
 
 
+class Keeper(Protocol):
+    """Told of every task that code which belongs to it spawns."""
+
+    def keep(self, task: Task[Any]) -> None: ...
+
+
+KEEPER: ContextVar[Keeper | None] = ContextVar("portico_keeper", default=None)
+"""Whom the running code, and what it spawns, belongs to: a server's engine."""
 THREADS = ThreadDoor()
 _local = threading.local()
 
@@ -392,7 +367,10 @@ def sleep(seconds: float) -> None:
 
 def spawn(function: Callable[..., T], *args: Any, name: str = "") -> Task[T]:
     """Run a function beside this one, on the engine of the caller."""
-    return current().spawn(function, *args, name=name)
+    task = current().spawn(function, *args, name=name)
+    if (keeper := KEEPER.get()) is not None:
+        keeper.keep(task)
+    return task
 
 
 def breathe() -> None:

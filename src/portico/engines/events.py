@@ -14,6 +14,7 @@ import logging
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from math import inf
@@ -54,18 +55,12 @@ class Events(Lot):
         self._wanted = size
         self._hub: Hub | None = None
         self._loop: LoopThread | None = None
-        self._thread = 0
         self._talking: dict[Connection, Strand] = {}
         self._last_log = -inf
         self._stuck: tuple[int, int] | None = None  # what the watchdog saw last: which turn, how much work
 
-    @property
-    def inside(self) -> bool:
-        on_loop = self._loop is not None and self._loop.inside
-        return on_loop or threading.get_ident() == self._thread or super().inside
-
     def _make_pool(self) -> Pool:
-        return Pool(self._wanted or REQUEST_THREADS, self._serving.limits.queue)
+        return Pool(self._wanted or REQUEST_THREADS, self._serving.limits.queue, self._household.enter)
 
     def _launch(self) -> None:
         made = threading.Event()
@@ -78,8 +73,8 @@ class Events(Lot):
         made.wait()
 
     def _main(self, made: threading.Event) -> None:
+        self._household.enter()
         hub = self._hub = Hub(self._poller)
-        self._thread = hub.thread
         hub.stranger, hub.turn = self._found, self._turn
         watchdog = Watchdog(
             HELD / 2, lambda: hub.resumed, lambda: hub.current is not None, partial(self._held, hub)
@@ -92,8 +87,13 @@ class Events(Lot):
                 hub.loop(lambda: self._finished)
         finally:
             watchdog.stop()
-            self._thread = 0
             self._retire()
+
+    def _end_tasks(self, until: float) -> list[str]:
+        cut = super()._end_tasks(until)
+        if self._loop is not None:
+            cut += self._loop.stop(max(until - monotonic(), 0.0))
+        return cut
 
     def _finish(self) -> None:
         if self._loop is not None:
@@ -169,6 +169,7 @@ class Events(Lot):
         hub.resume(strand)
 
     def _converse(self, connection: Connection) -> None:
+        self._household.enter()  # a strand begins in an empty context
         try:
             if not connection.transport.closed:
                 connection.run()
@@ -190,7 +191,7 @@ class Events(Lot):
         connection.running, connection.thread = True, 0
         self._unwatch(connection)
         if self._loop is None:
-            self._loop = _start_loop()
+            self._loop = _start_loop(self._household.enter)
         self._loop.submit(connection.converse, partial(self._awaited, connection), connection.describe())
 
     def _awaited(self, connection: AwaitedConversation, error: BaseException | None) -> None:
@@ -220,10 +221,10 @@ class Events(Lot):
         )  # fmt: skip
 
 
-def _start_loop() -> LoopThread:
+def _start_loop(enter: Callable[[], object]) -> LoopThread:
     from portico.engines.loop_thread import LoopThread  # asyncio is loaded where it is used
 
-    loop = LoopThread("portico asyncio")
+    loop = LoopThread("portico asyncio", enter)
     loop.start()
     return loop
 

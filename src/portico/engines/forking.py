@@ -20,6 +20,7 @@ from portico.engines import door
 from portico.engines.children import death_signal, fork
 from portico.engines.contract import Connection, Listening
 from portico.engines.drive import admitted, drive
+from portico.engines.household import LAST_WORDS, Household
 from portico.engines.loop import Loop
 from portico.engines.worker import Inner, Share
 from portico.errors import Cancelled
@@ -27,8 +28,6 @@ from portico.sockets.transport import Transport
 
 __all__ = ["Forking"]
 
-LAST_WORDS = 0.25
-"""Seconds that what was cut gets to notice, before it is killed."""
 ACCEPT_PAUSE = 0.1
 """Without descriptors or processes, accepting rests for so long."""
 _BATCH = 16
@@ -244,9 +243,12 @@ class _Conversing:
         self._waiter = door.THREADS.waiter()
         self._share.tell = self._count
         self._share.tell_refused = self._count_refused
+        household = Household()
+        household.enter()
         try:
             if self._admitted():
                 drive(self._connection, lambda: self._quiet_until)
+            household.wait()  # what the handler has left would end with this process
         except BaseException as error:  # noqa: BLE001  (what is wrong with one connection ends here)
             self._connection.cut()
             self._connection.advance()

@@ -11,19 +11,19 @@ from collections import deque
 from contextvars import Context
 from functools import partial
 from math import inf
-from threading import Lock, get_ident
+from threading import Lock
 from time import monotonic
 
 from portico.deadline import timeout
 from portico.engines import door
 from portico.engines.contract import Connection, Engine, Listening, Serving
 from portico.engines.drive import drive
+from portico.engines.household import LAST_WORDS, Household
 from portico.errors import Cancelled, Timeout
 from portico.sockets.transport import READ, Transport, Waiter
 
 __all__ = ["Inline"]
 
-LAST_WORDS = 0.25  # seconds that what was cut gets to notice
 _ACCEPT_PAUSE = 0.1  # seconds without accepting after the system ran out of descriptors
 
 
@@ -34,7 +34,7 @@ class Inline(Engine):
 
     def __init__(self) -> None:
         self._task: door.Task[None] | None = None
-        self._thread = 0
+        self._household = Household()
         self._waiter: Waiter | None = None
         self._current: Connection | None = None
         self._last: deque[Transport] = deque()  # who came before the end
@@ -48,7 +48,7 @@ class Inline(Engine):
 
     @property
     def inside(self) -> bool:
-        return get_ident() == self._thread
+        return self._household.inside
 
     def start(self, serving: Serving) -> None:
         self._serving = serving
@@ -58,15 +58,16 @@ class Inline(Engine):
     # -- the end
 
     def stop(self, grace: float, quiet: float) -> list[str]:
-        task = self._task
-        if task is None or task.done:
+        task, until = self._task, monotonic() + grace
+        if task is None:
             return []
         self._quiet_until = min(self._quiet_until, monotonic() + min(quiet, grace))
         self._accept_last()
         waiter = self._waiter
         if waiter is not None:
             waiter.wake()  # whatever the thread waits for; a wake that comes before is not lost
-        return [] if _joined(task, grace) else self._cut(task)
+        cut = [] if _joined(task, grace) else self._cut(task)
+        return cut + self._household.drain(until)
 
     def _accept_last(self) -> None:
         """Who came before the end is still served, and nobody else comes, however long the thread is busy."""
@@ -96,7 +97,8 @@ class Inline(Engine):
     # -- the thread
 
     def _loop(self) -> None:
-        self._thread, self._waiter = get_ident(), door.waiter()
+        self._household.enter()
+        self._waiter = door.waiter()
         listeners = self._serving.listeners
         try:
             while not self._stopping:
@@ -105,7 +107,7 @@ class Inline(Engine):
             while self._last:
                 self._serve(self._last.popleft())
         finally:
-            self._thread, self._waiter = 0, None
+            self._waiter = None
             self._accept_last()  # whatever it was that ended us
 
     def _round(self) -> bool:

@@ -29,18 +29,19 @@ class LoopThread:
     """One asyncio loop (uvloop's where it is installed) and its thread.
 
     ``start()``, then ``submit()`` from any thread, then ``stop()``, from any other thread than its own. All
-    coroutines begin in an empty context.
+    coroutines begin in an empty context, in which ``enter()`` has been called.
     """
 
-    def __init__(self, name: str = "portico loop") -> None:
+    def __init__(self, name: str = "portico loop", enter: Callable[[], object] | None = None) -> None:
         self._name = name
+        self._enter = enter
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._over: asyncio.Future[None] | None = None
         # What follows belongs to the loop's thread.
-        self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order in which they began
+        self._tasks: dict[asyncio.Task[Any], str] = {}  # in the order in which they began
         self._until = inf
-        self._stopping = False
+        self._stopping = self._called_off = False
         self._timer: asyncio.TimerHandle | None = None
         self._cut: list[str] = []
 
@@ -127,13 +128,15 @@ class LoopThread:
         if self._over.done():
             report(Cancelled("the loop is ending"))
             return
+        if self._enter is not None:
+            self._enter()
         try:
             coroutine = make()
         except Exception as error:  # noqa: BLE001  (a handler's own; it is reported as the others are)
             report(error)
             return
         task = self._loop.create_task(coroutine, name=name or None)
-        self._tasks[task] = None
+        self._tasks[task] = task.get_name()
         task.add_done_callback(partial(self._ended, report))
 
     def _ended(self, report: Report, task: asyncio.Task[Any]) -> None:
@@ -141,14 +144,31 @@ class LoopThread:
         try:
             report(Cancelled("called off") if task.cancelled() else task.exception())
         finally:
-            if self._stopping and not self._tasks:
-                self._finish()
+            if self._stopping:
+                self._finish_if_idle()
+
+    def _finish_if_idle(self) -> None:
+        """What ran may have left tasks of its own, which end as it does."""
+        if self._tasks:
+            return
+        for task in asyncio.all_tasks(self._loop):
+            self._tasks[task] = f"the task {task.get_name()}, which a handler had left"
+            task.add_done_callback(self._left_ended)
+        if self._called_off:
+            self._cancel_all()
+        if not self._tasks:
+            self._finish()
+
+    def _left_ended(self, task: asyncio.Task[Any]) -> None:
+        del self._tasks[task]
+        self._finish_if_idle()
 
     def _wind_up(self, until: float) -> None:
         self._stopping = True
+        self._finish_if_idle()
         if not self._tasks:
-            self._finish()
-        elif until < self._until and self._loop is not None:
+            return
+        if until < self._until and self._loop is not None:
             self._until = until
             if self._timer is not None:
                 self._timer.cancel()
@@ -156,10 +176,14 @@ class LoopThread:
 
     def _call_off(self) -> None:
         assert self._loop is not None
-        for task in self._tasks:
-            self._cut.append(task.get_name())
-            task.cancel()
+        self._called_off = True
+        self._cancel_all()
         self._timer = self._loop.call_later(LAST_WORDS, self._finish)
+
+    def _cancel_all(self) -> None:
+        for task, name in self._tasks.items():
+            self._cut.append(name)
+            task.cancel()
 
     def _finish(self) -> None:
         if self._timer is not None:

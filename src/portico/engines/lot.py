@@ -21,19 +21,18 @@ from portico.engines import door
 from portico.engines.accepting import Reception
 from portico.engines.asking import Asking
 from portico.engines.contract import AGAIN, DONE, RUN, WAIT_READ, Connection, Engine, Listening, Serving
+from portico.engines.household import LAST_WORDS, Household
 from portico.engines.poller import HANGUP, Poller, make_poller
 from portico.engines.pool import Pool
 from portico.errors import ConnectionLost, TLSError
 from portico.limits import Limits
 
-__all__ = ["CONVERSATION_THREADS", "LAST_WORDS", "REQUEST_THREADS", "Lot"]
+__all__ = ["CONVERSATION_THREADS", "REQUEST_THREADS", "Lot"]
 
 REQUEST_THREADS = 32
 """Requests that may hold a thread at once: enough for handlers that wait for a database."""
 CONVERSATION_THREADS = 1000
 """A thread costs about 30 KiB; a thousand talking at once is what threads are for."""
-LAST_WORDS = 0.25
-"""Seconds that what was cut gets to notice."""
 
 
 class Lot(Engine):
@@ -47,6 +46,7 @@ class Lot(Engine):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._household = Household()
         self._all: set[Connection] = set()
         self._table: dict[int, Connection] = {}  # by descriptor: what the poller watches
         self._woken: deque[Connection | Listening] = deque()
@@ -56,7 +56,8 @@ class Lot(Engine):
         self._quiet_until = inf
         self._over = threading.Event()
         self._cut: set[Connection] = set()
-        self._talks = Pool(CONVERSATION_THREADS, inf)  # for conversations where requests are served
+        # For conversations where requests are served.
+        self._talks = Pool(CONVERSATION_THREADS, inf, self._household.enter)
         self._finished = False
         self._retired = False
         self._left_for_good = threading.Event()
@@ -67,7 +68,7 @@ class Lot(Engine):
 
     @property
     def inside(self) -> bool:
-        return self._pool.inside or self._talks.inside or self._asking.inside
+        return self._household.inside
 
     # -- beginning and end
 
@@ -77,7 +78,7 @@ class Lot(Engine):
         self._next_sweep = 0.0
         self._poller = make_poller()
         self._pool = self._make_pool()
-        self._asking = Asking(serving.limits.queue, self._rouse)
+        self._asking = Asking(serving.limits.queue, self._rouse, self._household.enter)
         self._reception = Reception(self._poller, serving, self._begin, self._all.__len__, self.notify)
         self._reception.open()
         try:
@@ -103,10 +104,16 @@ class Lot(Engine):
             self._quiet_until = min(self._quiet_until, monotonic() + min(quiet, grace))
             self._drain_wanted = True
         self._poller.wake()
+        until = monotonic() + grace
         self._over.wait(grace)
         cut = self._cut_rest()
+        cut += [what for what in self._end_tasks(until) if what not in cut]
         self._finish()
         return cut
+
+    def _end_tasks(self, until: float) -> list[str]:
+        """What handlers have left ends as they do."""
+        return self._household.drain(until)
 
     def _cut_rest(self) -> list[str]:
         """Cut what is open, and what is taken from a listener in the last moment."""

@@ -32,10 +32,11 @@ class _Slot:
 class Pool:
     """Runs jobs ``function(argument)`` in threads; at most ``size`` at once, the rest in line, in order.
 
-    ``busy`` counts jobs inside the bound. A job returns whether it was one of them when it ended.
+    ``busy`` counts jobs inside the bound. A job returns whether it was one of them when it ended. ``enter()``
+    is called by each thread at its beginning.
     """
 
-    def __init__(self, size: int, queue: float) -> None:
+    def __init__(self, size: int, queue: float, enter: Callable[[], object] | None = None) -> None:
         self.size = size
         self.busy = 0
         self.threads = 0
@@ -45,12 +46,7 @@ class Pool:
         self._idle: list[_Slot] = []
         self._waiting: deque[Job] = deque()
         self._closed = False
-        self._local = threading.local()
-
-    @property
-    def inside(self) -> bool:
-        """Whether the calling thread is one of this pool's."""
-        return hasattr(self._local, "slot")
+        self._enter = enter
 
     def submit(self, function: Callable[[Any], bool], argument: Any) -> bool:
         """Run a job, now or in its turn. ``False``: the queue is full, or no thread can be made."""
@@ -130,7 +126,8 @@ class Pool:
         return True
 
     def _main(self, slot: _Slot) -> None:
-        self._local.slot = slot
+        if self._enter is not None:
+            self._enter()
         # Nothing but the slot holds the job: an idle thread must not keep its last connection alive.
         while slot.job is not None:
             counted = slot.job[0](slot.job[1])

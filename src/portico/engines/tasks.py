@@ -17,7 +17,7 @@ from portico.engines.door import Task
 from portico.errors import Cancelled, LocalProtocolError
 from portico.sockets.transport import Waiter
 
-__all__ = ["TaskGroup"]
+__all__ = ["Ending", "TaskGroup"]
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -40,19 +40,19 @@ class _CalledOff(Cancelled):
         self.group = group
 
 
-class _Ending:
-    """Told when a task ends: a waiter that nobody waits with."""
+class Ending:
+    """Tells of the end of a task: a waiter that nobody waits with."""
 
-    __slots__ = ("_group", "_task")
+    __slots__ = ("_task", "_told")
 
-    def __init__(self, group: TaskGroup, task: Task[Any]) -> None:
-        self._group = group
+    def __init__(self, task: Task[Any], told: Callable[[Task[Any]], object]) -> None:
         self._task: Task[Any] | None = task
+        self._told = told
 
     def wake(self) -> None:
         task, self._task = self._task, None  # the task has this among its waiters: no circle
         if task is not None:
-            self._group._ended(task)
+            self._told(task)
 
 
 class TaskGroup:
@@ -116,7 +116,7 @@ class TaskGroup:
         with self._guard:
             self._tasks.add(task)
             late = self._called_off
-        task.tell(_Ending(self, task))
+        task.tell(Ending(task, self._ended))
         if late:
             task.cancel()
         return task

@@ -80,8 +80,8 @@ class Threads(Lot):
 
     def _make_pool(self) -> Pool:
         if self._serving.conversations:
-            return Pool(self._wanted or CONVERSATION_THREADS, inf)
-        return Pool(self._wanted or REQUEST_THREADS, self._serving.limits.queue)
+            return Pool(self._wanted or CONVERSATION_THREADS, inf, self._household.enter)
+        return Pool(self._wanted or REQUEST_THREADS, self._serving.limits.queue, self._household.enter)
 
     def _launch(self) -> None:
         if not self._watchdog.start() or not self._pool.beyond(self._lead, self._term):
