@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -15,12 +16,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from portico import Address, Datagram, Handler, Limits, Server, Stream, connect, datagrams, timeout
+from portico import Address, Datagram, Handler, Limits, Server, Stream, aio, connect, datagrams, timeout
 from portico.admission import Admission
 from portico.errors import BindError, ConfigError, Timeout
 from portico.sockets.datagram import Datagrams
 from portico.sync import Event
-from tests.engines import process_handlers
+from tests.engines import loops, process_handlers  # noqa: F401  (libuv keeps what it opens once)
 from tests.engines.processes import halt, pids
 from tests.engines.serving import SECONDS, until
 from tests.peers import need
@@ -491,15 +492,78 @@ def test_the_port_is_free_again_afterwards(engine: str) -> None:
         assert ask(there, b"x") == b"X"
 
 
-async def awaited(datagram: Datagram) -> None:
-    datagram.reply(b"")
+async def awaited(datagram: aio.Datagram) -> None:
+    await asyncio.sleep(0)
+    if datagram.data == b"fail":
+        raise RuntimeError("asked to fail")
+    await datagram.reply(datagram.data.upper())
+
+
+class Awaited(Handler):
+    async def handle(self) -> None:  # type: ignore[override]
+        await awaited(self.datagram)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("handler", [awaited, Awaited])
+def test_an_async_handler_answers_on_events(handler: Any, place: str, tmp_path: Path) -> None:
+    where = PLACES[place].format(folder=tmp_path)
+    with Server(handler, where, engine="events") as server, reach(server) as there:
+        for number in range(20):
+            assert ask(there, b"hello %d" % number) == b"HELLO %d" % number
+        until(lambda: server.connections == 0)
+
+
+def test_async_handlers_of_datagrams_run_side_by_side_and_what_they_raise_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    together: list[aio.Datagram] = []
+
+    async def meet(datagram: aio.Datagram) -> None:
+        together.append(datagram)
+        while len(together) < 10:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await awaited(datagram)
+
+    with Server(meet, "udp://127.0.0.1:0", engine="events") as server, reach(server) as there:
+        for number in range(9):
+            there.send(b"x%d" % number)
+        there.send(b"fail")
+        assert sorted(there.receive().data for _ in range(9)) == [b"X%d" % number for number in range(9)]
+        until(lambda: server.connections == 0)
+        assert "asked to fail" in caplog.text
+
+
+def test_a_stop_drains_async_handlers_of_datagrams_and_then_calls_them_off() -> None:
+    ended: list[str] = []
+
+    async def slow(datagram: aio.Datagram) -> None:
+        try:
+            await asyncio.sleep(float(datagram.data))
+            ended.append("finished")
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    for seconds, grace in ((b"0.2", SECONDS), (b"1000", 0.1)):
+        with Server(slow, "udp://127.0.0.1:0", engine="events") as server, reach(server) as there:
+            there.send(seconds)
+            until(lambda: server.connections == 1)
+            assert len(server.stop(grace)) == (grace < 1)
+    assert ended == ["finished", "cancelled"]
+
+
+def test_a_coroutine_answers_datagrams_in_workers_with_events() -> None:
+    server = Server(process_handlers.awaited_upper, "udp://127.0.0.1:0", engine="workers:1/events")
+    with server, reach(server) as there:
+        assert ask(there, b"hello") == b"HELLO"
 
 
 @pytest.mark.parametrize(
     ("handler", "address", "why"),
     [
         ("text", "udp://127.0.0.1:0", "not callable"),
-        (awaited, "udp://127.0.0.1:0", "a plain one"),
+        (awaited, "udp://127.0.0.1:0", 'an async function: serve it with engine="events"'),
         (type("NoHandle", (), {}), "udp://127.0.0.1:0", "no method handle"),
         (upper, "udp://127.0.0.1:0?interface=nosuch0", "device|SO_BINDTODEVICE"),
         (upper, "udp://239.255.77.8:0?interface=nosuch0", "no interface 'nosuch0'"),

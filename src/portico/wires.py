@@ -66,10 +66,7 @@ def claimed_wire(handler: Any) -> str:
 
 def _stream_wire(handler: Any, server: Served) -> Connector:
     converse = _by_class(handler, server, "stream") if isinstance(handler, type) else handler
-    awaited = iscoroutinefunction(converse) or iscoroutinefunction(type(converse).__call__)
-    if awaited and not server.awaits:
-        raise ConfigError(f'{handler!r} is an async function: serve it with engine="events"')
-    conversation = AwaitedConversation if awaited else Conversation
+    conversation = AwaitedConversation if _awaited(converse, handler, server) else Conversation
     return lambda transport: conversation(transport, converse, server.limits, report)
 
 
@@ -83,8 +80,7 @@ def report(doing: str, peer: object, error: BaseException) -> None:
 
 def _datagram_wire(handler: Any, server: Served) -> Connector:
     handle = _by_class(handler, server, "datagram") if isinstance(handler, type) else handler
-    if iscoroutinefunction(handle):
-        raise ConfigError(f"{handler!r} is an async function; a handler of datagrams is a plain one")
+    awaited = _awaited(handle, handler, server)
 
     def report(transport: Transport, error: BaseException) -> None:
         if isinstance(error, (ConnectError, ConnectionLost)):
@@ -92,7 +88,15 @@ def _datagram_wire(handler: Any, server: Served) -> Connector:
         else:
             log.error("the handler of the datagram from %s failed: %r", transport.peer, error, exc_info=error)
 
-    return Deliveries(handle, report, truncated=getattr(handler, "truncated", False))
+    return Deliveries(handle, report, truncated=getattr(handler, "truncated", False), awaited=awaited)
+
+
+def _awaited(call: Any, handler: Any, server: Served) -> bool:
+    """Whether it is a coroutine's function, which takes an engine with a loop for such."""
+    awaited = iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__)
+    if awaited and not server.awaits:
+        raise ConfigError(f'{handler!r} is an async function: serve it with engine="events"')
+    return awaited
 
 
 def _by_class(kind: Any, server: Served, what: str) -> Callable[[Any], Any]:

@@ -89,6 +89,10 @@ def upper(datagram: Datagram) -> None:
     datagram.reply(datagram.data.upper())
 
 
+async def awaited_upper(datagram: Any) -> None:
+    await datagram.reply(datagram.data.upper())
+
+
 def _answer(exchange: Exchange) -> bytes:
     if exchange.path == "/sleep":
         time.sleep(float(exchange.query))

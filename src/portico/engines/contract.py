@@ -32,6 +32,7 @@ __all__ = [
     "RUN",
     "WAIT_READ",
     "WAIT_WRITE",
+    "Awaited",
     "Connection",
     "Engine",
     "Listening",
@@ -169,6 +170,20 @@ class Connection(ABC):
         """What is going on, for the log: the peer and the request."""
 
 
+class Awaited(Connection):
+    """One whose code is a coroutine: the engine runs ``converse()`` on its asyncio loop, not ``run()``."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def converse(self) -> None:
+        """The user's code."""
+
+    @abstractmethod
+    def ended(self, error: BaseException | None) -> None:
+        """It has ended, by ``error`` if there was one; ``Cancelled``: it was called off."""
+
+
 class Listening(Waitable, ABC):
     """A listener: ``accept()`` never waits. ``None``: nobody there. Raises ``OSError``."""
 
@@ -283,7 +298,7 @@ class Engine(ABC):
     refused: Sequence[int] = ()
     """How many processes of its own have refused so far, for each reason (see ``Tally.refused``)."""
     awaits = False
-    """Whether it has an asyncio loop for handlers written with ``async def`` (``Connection.awaited``)."""
+    """Whether it has an asyncio loop for handlers written with ``async def`` (``Awaited``)."""
 
     def reload(self) -> str | None:
         """Begin anew with the code as it is now, without losing a connection; waits until that is done.

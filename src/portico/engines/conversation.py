@@ -7,7 +7,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from portico.engines.contract import DONE, RUN, Connection, Load
+from portico.engines.contract import DONE, RUN, Awaited, Connection, Load
 from portico.errors import Cancelled, PorticoError
 from portico.limits import Limits
 from portico.sockets.stream import Stream
@@ -93,15 +93,12 @@ class Conversation(Connection):
         self._over = True
 
 
-class AwaitedConversation(Conversation):
+class AwaitedConversation(Conversation, Awaited):
     """The same with an ``async def`` handler, which gets an ``aio.Stream``, on the engine's asyncio loop."""
 
     __slots__ = ()
 
-    awaited = True
-
     async def converse(self) -> None:
-        """The conversation."""
         from portico.sockets.aio_stream import Stream as AwaitedStream
 
         if not self.transport.closed:
@@ -109,7 +106,6 @@ class AwaitedConversation(Conversation):
             await handler(AwaitedStream(self._stream))
 
     def ended(self, error: BaseException | None) -> None:
-        """The conversation is over, by ``error`` if there was one."""
         if error is not None and not self._over and not isinstance(error, Cancelled):
             self._report("handler", self.transport.peer, error)
         self._end()

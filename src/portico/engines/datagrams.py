@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from portico.engines.contract import DONE, RUN, Connection, Load
-from portico.errors import ConfigError
+from portico.engines.contract import DONE, RUN, Awaited, Connection, Load
+from portico.errors import Cancelled, ConfigError
 from portico.sockets.datagram_listener import Arrival
 from portico.sockets.datagram_port import Datagram
 from portico.sockets.transport import Transport
@@ -64,24 +65,46 @@ class Delivery(Connection):
         return f"the datagram from {self.transport.peer}"
 
 
+class AwaitedDelivery(Delivery, Awaited):
+    """The same with an ``async def`` handler, which gets an ``aio.Datagram``."""
+
+    __slots__ = ()
+
+    async def converse(self) -> None:
+        from portico.sockets.aio_datagram import Datagram as AwaitedDatagram
+
+        if not self._over:
+            handler: Any = self._deliveries.handler
+            await handler(AwaitedDatagram(self._arrival.datagram))
+
+    def ended(self, error: BaseException | None) -> None:
+        if error is not None and not self._over and not isinstance(error, Cancelled):
+            self._deliveries.report(self.transport, error)
+        self.cut()
+
+
 class Deliveries:
     """Makes connections of the datagrams of one server, which share one guess about their handler.
 
-    ``truncated``: hand over also what is longer than ``limits.datagram``, as its beginning.
+    ``truncated``: hand over also what is longer than ``limits.datagram``, as its beginning. ``awaited``: the
+    handler is an ``async def``.
     """
 
-    def __init__(self, handler: Handler, report: Report, *, truncated: bool = False) -> None:
+    def __init__(
+        self, handler: Handler, report: Report, *, truncated: bool = False, awaited: bool = False
+    ) -> None:
         if not callable(handler):
             raise ConfigError(f"the handler {handler!r} is not callable")
         self.handler = handler
         self.report = report
         self.load = Load()
         self._truncated = truncated
+        self._kind = AwaitedDelivery if awaited else Delivery
 
     def __call__(self, transport: Transport) -> Delivery:
         if not isinstance(transport, Arrival):
             raise ConfigError(f"datagrams do not come over {transport!r}")
-        delivery = Delivery(transport, self)
+        delivery = self._kind(transport, self)
         if transport.datagram.truncated and not self._truncated:
             delivery.drop("too long")
         return delivery

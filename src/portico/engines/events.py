@@ -21,8 +21,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from portico.engines.contract import RUN, Connection
-from portico.engines.conversation import AwaitedConversation
+from portico.engines.contract import RUN, Awaited, Connection
 from portico.engines.hub import Hub, Strand
 from portico.engines.lot import REQUEST_THREADS, Lot
 from portico.engines.observe import is_waiting, processor_ticks
@@ -146,7 +145,7 @@ class Events(Lot):
         try:
             step = connection.advance()
             while step == RUN:
-                if isinstance(connection, AwaitedConversation):
+                if isinstance(connection, Awaited):
                     self._await(connection)
                     return
                 if connection.strand:
@@ -186,7 +185,7 @@ class Events(Lot):
             strand.cancel()
         super()._call_off(connection)
 
-    def _await(self, connection: AwaitedConversation) -> None:
+    def _await(self, connection: Awaited) -> None:
         """Hand it over to the asyncio loop, which begins with the first."""
         connection.running, connection.thread = True, 0
         self._unwatch(connection)
@@ -194,7 +193,7 @@ class Events(Lot):
             self._loop = _start_loop(self._household.enter)
         self._loop.submit(connection.converse, partial(self._awaited, connection), connection.describe())
 
-    def _awaited(self, connection: AwaitedConversation, error: BaseException | None) -> None:
+    def _awaited(self, connection: Awaited, error: BaseException | None) -> None:
         connection.ended(error)
         self._after_run(connection)
 

@@ -13,15 +13,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from portico.address import Address
+from portico.aio.server import Server
 from portico.engines.bridge import result, run
 from portico.limits import Limits
 from portico.sockets import dial, listener
-from portico.sockets.aio_server import Server
+from portico.sockets.aio_datagram import Datagram
 from portico.sockets.aio_stream import Listener, Stream
 from portico.sockets.names import Resolver
 from portico.sockets.stream import TLSSettings
 
-__all__ = ["Listener", "Server", "Stream", "connect", "listen", "result", "run"]
+__all__ = ["Datagram", "Listener", "Server", "Stream", "connect", "listen", "result", "run"]
 
 
 async def connect(
