@@ -108,12 +108,20 @@ class RecordingExchange:
 
     # The answer
 
-    def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes = b"") -> None:
+    def respond(
+        self,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        body: bytes = b"",
+        reason: str = "",
+        *,
+        hold: bool = False,
+    ) -> None:
         """A whole answer; sets Content-Length, except where the status forbids it."""
         if any(name.lower() == "content-length" for name, _ in headers):
             raise LocalProtocolError("respond() sets Content-Length by itself")
         length = [] if status in (204, 304) else [("Content-Length", str(len(body)))]
-        self.start(status, [*headers, *length])
+        self.start(status, [*headers, *length], reason)
         self.write(body)
         self.finish()
 

@@ -1,10 +1,15 @@
 import errno
+import gzip
 import json
 import os
 import re
+import resource
 import socket
+import stat
+import tempfile
 import time
 from email import message_from_bytes
+from pathlib import Path
 from urllib.parse import quote, quote_from_bytes
 
 import pytest
@@ -336,8 +341,20 @@ def test_hidden_names_are_not_there_unless_wanted(site):
     assert get(site, "/.env", hidden=True).sent == b"PASSWORD=x"
 
 
-def test_a_fifo_a_socket_and_a_device_are_not_there_and_do_not_block(site):
+def only_what_is_plain(real):
+    """``os.open`` for files and folders: opening a FIFO lets its writer go, and a tape rewinds."""
+
+    def checked(path, flags, *, dir_fd=None):
+        facts = os.stat(path, dir_fd=dir_fd)
+        assert stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode) or flags & os.O_DIRECTORY
+        return real(path, flags, dir_fd=dir_fd)
+
+    return checked
+
+
+def test_a_fifo_a_socket_and_a_device_are_not_there_and_are_not_opened(site, monkeypatch):
     os.mkfifo(site / "fifo")
+    monkeypatch.setattr("portico.web.confined.os.open", only_what_is_plain(os.open))
     with socket.socket(socket.AF_UNIX) as listener:
         here = os.getcwd()
         os.chdir(site)  # the path of a Unix socket must be short
@@ -353,7 +370,8 @@ def test_a_fifo_a_socket_and_a_device_are_not_there_and_do_not_block(site):
     assert b"sock" not in shown
 
 
-def test_a_device_is_not_there():
+def test_a_device_is_not_there(monkeypatch):
+    monkeypatch.setattr("portico.web.confined.os.open", only_what_is_plain(os.open))
     assert get("/dev", "/null").status == 404
     assert get("/dev", "/tty").status == 404
 
@@ -367,10 +385,44 @@ def test_what_may_not_be_read_is_forbidden(site, monkeypatch):
     assert get(gateway, "/a.txt").status == 403
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_a_file_without_permission_is_forbidden(site):
-    (site / "a.txt").chmod(0)
-    assert get(site, "/a.txt").status == 403
+@pytest.fixture
+def open_to_all(tmp_path):
+    """A folder that any user can enter, for tests that become another user."""
+    if os.geteuid() != 0:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
+
+
+def test_what_may_not_be_read_is_forbidden_and_what_may_not_be_entered_too(open_to_all):
+    for name in ("open.txt", "shut.txt", "shut/a.txt", "through/a.txt"):
+        (open_to_all / name).parent.mkdir(exist_ok=True)
+        (open_to_all / name).write_text("text")
+    for name, mode in (("shut.txt", 0), ("shut", 0), ("through", 0o111)):
+        (open_to_all / name).chmod(mode)
+    gateway = Static(open_to_all, listing=True)
+    if os.geteuid() == 0:
+        os.seteuid(65534)  # nothing is forbidden to root
+    for target in ("/shut.txt", "/shut/", "/shut/a.txt", "/through/"):
+        assert get(gateway, target).status == 403, target
+    assert [get(gateway, target).status for target in ("/open.txt", "/through/a.txt", "/")] == [200] * 3
+
+
+def test_without_a_descriptor_left_a_file_is_not_there_for_now(site):
+    gateway = Static(site)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        answer = get(gateway, "/a.txt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (answer.status, answer.sent_header("Retry-After")) == (503, "1")
+    assert get(gateway, "/a.txt").status == 200
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
@@ -628,8 +680,8 @@ def test_a_listing_leads_upwards_but_not_out_of_its_mount(site):
 
 
 def test_a_listing_shows_its_path_with_the_mount(site):
-    assert b"<h1>Index of /m/bare/</h1>" in get(site, "/m/bare/", mount="/m", listing=True).sent
-    assert b"<h1>Index of /</h1>" in get(site, "/", index=(), listing=True).sent
+    assert b"<title>Index of /m/bare/</title>" in get(site, "/m/bare/", mount="/m", listing=True).sent
+    assert b"<title>Index of /</title>" in get(site, "/", index=(), listing=True).sent
 
 
 def test_an_index_comes_before_a_listing(site):
@@ -642,7 +694,94 @@ def test_programs_get_the_listing_as_json(site):
     assert {item["name"] for item in json.loads(answer.sent)} >= {"a.txt", "sub", "index.html"}
 
 
+def test_a_listing_is_sorted_by_its_query(site):
+    html = get(site, "/?sort=size&order=desc", index=(), listing=True).sent.decode()
+    names = re.findall('<td><a href="([^"]*)"', html)
+    assert names[3:] == ["big.bin", "index.html", "a.txt", "empty.txt"]
+    listed = get(site, "/?sort=size", [("Accept", "application/json")], index=(), listing=True)
+    assert [item["name"] for item in json.loads(listed.sent)][3:] == [
+        "empty.txt",
+        "a.txt",
+        "index.html",
+        "big.bin",
+    ]
+
+
+def test_a_listing_is_compressed_where_files_are(site):
+    accepts = [("Accept-Encoding", "gzip")]
+    packed = get(site, "/", accepts, index=(), listing=True, compress=True)
+    plain = get(site, "/", index=(), listing=True, compress=True)
+    assert packed.sent_header("Content-Encoding") == "gzip"
+    assert gzip.decompress(packed.sent) == plain.sent
+    for answer in (packed, plain):
+        varies = [value for name, value in answer.sent_headers if name == "Vary"]
+        assert varies == ["Accept", "Accept-Encoding"]
+    assert get(site, "/", accepts, index=(), listing=True).sent == plain.sent
+
+
 # Options
+
+
+def test_names_that_fit_a_pattern_are_not_there_nor_listed_nor_led_through(site):
+    (site / "sub/old.bak").write_text("x")
+    (site / "node_modules").mkdir()
+    (site / "node_modules/x.txt").write_text("x")
+    gateway = Static(site, hide=("*.bak", "node_modules", "[a]*.txt"), listing=True, index=())
+    for target in (
+        "/sub/old.bak",
+        "/node_modules/x.txt",
+        "/node_modules/",
+        "/node_modules",
+        "/a.txt",
+        "/%61.txt",
+    ):
+        assert get(gateway, target).status == 404
+    assert get(gateway, "/empty.txt").status == 200
+    assert b"old.bak" not in get(gateway, "/sub/").sent
+    assert b"node_modules" not in get(gateway, "/").sent
+
+
+def test_links_need_not_be_followed_at_all(site):
+    (site / "link.txt").symlink_to("a.txt")
+    (site / "folder").symlink_to("sub")
+    gateway = Static(site, links=False, listing=True, index=())
+    for target in ("/link.txt", "/folder", "/folder/", "/folder/index.html"):
+        assert get(gateway, target).status == 404
+    assert b"link.txt" not in get(gateway, "/").sent
+    assert b'"folder/"' not in get(gateway, "/").sent
+
+
+def test_cache_rules_hold_for_their_files_also_when_nothing_has_changed(site):
+    (site / "app.3f9a1c7e.js").write_text("x")
+    gateway = Static(
+        site, cache={"*.html": "no-cache", "sub/*": "max-age=5"}, immutable=True, not_found="a.txt"
+    )
+    assert get(gateway, "/").sent_header("Cache-Control") == "no-cache"
+    assert get(gateway, "/", [("If-None-Match", "*")]).sent_header("Cache-Control") == "no-cache"
+    assert get(gateway, "/app.3f9a1c7e.js").sent_header("Cache-Control").endswith("immutable")
+    assert get(gateway, "/a.txt").sent_header("Cache-Control") is None
+    assert get(gateway, "/none").sent_header("Cache-Control") is None
+
+
+def test_a_site_has_its_own_page_for_any_error(site, monkeypatch):
+    for status in (403, 405, 412, 416):
+        (site / f"{status}.html").write_text(f"own {status}")
+    gateway = Static(site, pages={status: f"{status}.html" for status in (403, 405, 412, 416)})
+    answers = [
+        get(gateway, "/a.txt", method="POST"),
+        get(gateway, "/a.txt", [("If-Match", '"x"')]),
+        get(gateway, "/a.txt", [("Range", "bytes=99-")]),
+    ]
+    assert [(answer.status, answer.sent) for answer in answers] == [
+        (status, f"own {status}".encode()) for status in (405, 412, 416)
+    ]
+    assert answers[0].sent_header("Allow") == "GET, HEAD, OPTIONS"
+    assert answers[2].sent_header("Content-Range") == "bytes */10"
+    head = get(gateway, "/a.txt", [("If-Match", '"x"')], method="HEAD")
+    assert (head.sent, head.sent_headers) == (b"", answers[1].sent_headers)
+
+
+# What else cannot be
 
 
 def test_cache_and_headers_go_with_every_file(site):
@@ -699,6 +838,11 @@ def test_a_single_page_application_answers_for_its_own_paths_only(site):
         {"not_found": "../secret.txt"},
         {"fallback": "sub"},
         {"types": {"txt": "text/plain"}},
+        {"pages": {404: "none.html"}},
+        {"hide": ["a/b"]},
+        {"hide": [""]},
+        {"cache": {"*": "a\nb"}},
+        {"compress": ["lzma"]},
     ],
 )
 def test_an_option_that_cannot_work_is_refused_at_once(site, options):

@@ -6,6 +6,9 @@ led out. Only when a link stands in the way is the path resolved by name; if the
 walked in the same strict manner, so that even a wrong resolution (somebody exchanged the link) opens
 nothing outside.
 
+Only regular files and folders are opened, since opening can be an act: a FIFO's writer is let go, a tape
+rewinds. So each is looked at first, and again when it is open.
+
 Names are bytes: what a file is called need not be text.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 
 __all__ = ["open_confined", "split_path"]
@@ -26,17 +30,18 @@ _LINK_MET = {errno.ELOOP, errno.ENOTDIR, errno.EMLINK}  # EMLINK is what FreeBSD
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-def open_confined(root: bytes, parts: Sequence[bytes]) -> int:
+def open_confined(root: bytes, parts: Sequence[bytes], *, links: bool = True) -> int:
     """A read-only descriptor of ``root/parts...``, file or folder; the caller closes it.
 
-    ``root`` may be a link, and links below it may lead anywhere inside it. ``parts`` must hold no
-    empty name, no ``.`` or ``..`` and no ``/`` (``split_path`` sees to it). Raises ``OSError``, for a
-    link that leads out ``FileNotFoundError``.
+    ``root`` may be a link, and links below it may lead anywhere inside it; without ``links``, none is
+    followed. ``parts`` must hold no empty name, no ``.`` or ``..`` and no ``/`` (``split_path`` sees to
+    it). Raises ``OSError``: ``FileNotFoundError`` for a link that leads out, and for what is neither a
+    file nor a folder.
     """
     try:
         return _walk(root, parts)
     except OSError as error:
-        if error.errno not in _LINK_MET:
+        if not links or error.errno not in _LINK_MET:
             raise
     return _walk(root, _through_links(root, parts))
 
@@ -82,17 +87,34 @@ def _decode(piece: bytes) -> bytes | None:
 def _walk(root: bytes, parts: Sequence[bytes]) -> int:
     """Open component by component; follows no link below ``root``."""
     if not parts:
+        _check_kind(os.stat(root))
         return os.open(root, _ROOT)
     last = len(parts) - 1
     # The first name may ride on the path of the root, whose links are trusted: O_NOFOLLOW guards the last.
-    here = os.open(root.rstrip(b"/") + b"/" + parts[0], _STEP if last else _LEAF)
+    first = root.rstrip(b"/") + b"/" + parts[0]
+    if not last:
+        return _leaf(first, None)
+    here = os.open(first, _STEP)
     for at in range(1, last + 1):
         try:
-            deeper = os.open(parts[at], _LEAF if at == last else _STEP, dir_fd=here)
+            deeper = _leaf(parts[at], here) if at == last else os.open(parts[at], _STEP, dir_fd=here)
         finally:
             os.close(here)
         here = deeper
     return here
+
+
+def _leaf(name: bytes, folder: int | None) -> int:
+    _check_kind(os.stat(name, dir_fd=folder, follow_symlinks=False))
+    return os.open(name, _LEAF, dir_fd=folder)
+
+
+def _check_kind(facts: os.stat_result) -> None:
+    """Raises ``OSError`` for what must not be opened."""
+    if stat.S_ISLNK(facts.st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+        raise FileNotFoundError(errno.ENOENT, "neither a file nor a folder")
 
 
 def _through_links(root: bytes, parts: Sequence[bytes]) -> list[bytes]:

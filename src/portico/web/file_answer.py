@@ -1,85 +1,41 @@
-"""An open file as the answer to one request: validators, conditions, ranges, and the way out.
+"""A representation as the answer to one request: conditions, ranges, and the way out.
 
-What is known about the file comes from ``fstat`` of the descriptor that is sent, so that the entity tag
+What is known about a file comes from ``fstat`` of the descriptor that is sent, so that the entity tag
 belongs to the bytes. A file that shrinks while a large answer is under way cuts the connection, since the
 promised Content-Length cannot be kept (RFC 9112, 8); a small one is noticed before the head has left.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import secrets
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 from portico.errors import EndOfStream
-from portico.web.conditions import FIELDS, evaluate, format_date, range_applies
+from portico.web.codings import compressor
+from portico.web.conditions import FIELDS, evaluate, range_applies
 from portico.web.ranges import Multipart, Span, content_range, parse_ranges, unsatisfied
+from portico.web.representation import Headers, Representation, read_span
 
 if TYPE_CHECKING:
     from portico.http.exchange import Exchange
 
-__all__ = ["SMALL", "Headers", "answer_file", "bare", "entity_tag", "send_span"]
-
-Headers = list[tuple[str, str]]
+__all__ = ["SMALL", "Refuse", "answer_file", "bare", "conditional_fields", "send_span"]
 
 SMALL = 65536
 """Up to here reading and one write together with the head beat a ``sendfile`` of its own."""
 
 
-def answer_file(exchange: Exchange, fd: int, facts: os.stat_result, kind: str, extra: Headers) -> None:
-    """Answer GET or HEAD with the file open as ``fd``, or with what conditions and ranges leave of it.
+class Refuse(Protocol):
+    """How an error is answered."""
 
-    ``facts`` is its ``fstat``, ``kind`` its media type; ``extra`` headers go with every answer but an
-    error. The caller closes ``fd``.
-    """
-    now = time.time()
-    # A date in the future must not be sent (RFC 9110, 8.8.2.1).
-    modified = min(facts.st_mtime_ns // 1_000_000_000, int(now))
-    etag = entity_tag(facts)
-    headers = [("ETag", etag), ("Last-Modified", format_date(modified)), *extra]
-    fields = _conditional_fields(exchange)
-    verdict = evaluate(fields, exchange.method, etag, modified, now=now) if fields else 200
-    if verdict == 304:
-        bare(exchange, 304, headers)
-    elif verdict == 412:
-        exchange.respond_error(412, "A condition of the request does not hold.")
-    elif fields and range_applies(fields, exchange.method, etag, modified, now=now):
-        _send_ranges(exchange, fd, facts.st_size, kind, headers, fields["range"])
-    else:
-        _send_whole(exchange, fd, facts.st_size, kind, headers)
+    def __call__(self, exchange: Exchange, status: int, detail: str, headers: Headers = ..., /) -> None: ...
 
 
-def bare(exchange: Exchange, status: int, headers: Headers) -> None:
-    """An answer that can have no body; ``respond`` would be free to add a length to it."""
-    exchange.start(status, headers)
-    exchange.finish()
-
-
-def entity_tag(facts: os.stat_result) -> str:
-    """A strong entity tag. Hashed, since a bare inode number tells about the machine."""
-    told = b"%d %d %d" % (facts.st_mtime_ns, facts.st_size, facts.st_ino)
-    return f'"{hashlib.blake2b(told, digest_size=10).hexdigest()}"'
-
-
-def send_span(exchange: Exchange, status: int, headers: Headers, fd: int, span: Span) -> None:
-    """Part of a file as the whole body of an answer."""
-    if exchange.method == "HEAD" or span.length > SMALL:
-        exchange.start(status, [*headers, ("Content-Length", str(span.length))])
-        if exchange.method != "HEAD":
-            _hand_over(exchange, fd, span)
-        exchange.finish()
-        return
-    data = _read(fd, span)
-    if len(data) == span.length:
-        exchange.respond(status, headers, data)
-    else:
-        exchange.respond_error(503, "The file is being changed.", [("Retry-After", "1")])
-
-
-def _conditional_fields(exchange: Exchange) -> dict[str, str]:
+def conditional_fields(exchange: Exchange) -> dict[str, str]:
     """The fields that decide about conditions and ranges; in one pass, as most requests have none."""
     fields: dict[str, str] = {}
     for name, value in exchange.headers:
@@ -88,36 +44,99 @@ def _conditional_fields(exchange: Exchange) -> dict[str, str]:
     return fields
 
 
-def _send_whole(exchange: Exchange, fd: int, size: int, kind: str, headers: Headers) -> None:
-    typed = [("Content-Type", kind), *headers, ("Accept-Ranges", "bytes")]
-    send_span(exchange, 200, typed, fd, Span(0, size))
+def answer_file(exchange: Exchange, form: Representation, fields: dict[str, str], refuse: Refuse) -> None:
+    """Answer GET or HEAD with a file, or with what conditions and ranges leave of it.
 
-
-def _send_ranges(exchange: Exchange, fd: int, size: int, kind: str, headers: Headers, asked: str) -> None:
-    spans = parse_ranges(asked, size)
-    if spans is None:
-        _send_whole(exchange, fd, size, kind, headers)
-    elif not spans:
-        exchange.respond_error(416, f"There are {size} bytes.", [("Content-Range", unsatisfied(size))])
-    elif len(spans) == 1:
-        placed = [("Content-Type", kind), ("Content-Range", content_range(spans[0], size)), *headers]
-        send_span(exchange, 206, placed, fd, spans[0])
+    ``fields`` are the ``conditional_fields``. Who made ``form`` closes its descriptor.
+    """
+    if not fields:
+        _send_whole(exchange, form)
+        return
+    now = time.time()
+    verdict = evaluate(fields, exchange.method, form.etag, form.modified, now=now)
+    if verdict == 304:
+        bare(exchange, 304, form.about)
+    elif verdict == 412:
+        refuse(exchange, 412, "A condition of the request does not hold.")
+    elif form.ranges and range_applies(fields, exchange.method, form.etag, form.modified, now=now):
+        _send_ranges(exchange, form, fields["range"], refuse)
     else:
-        parts = Multipart(spans, size, kind, secrets.token_hex(16))
-        _send_multipart(exchange, headers, fd, spans, parts)
+        _send_whole(exchange, form)
 
 
-def _send_multipart(
-    exchange: Exchange, headers: Headers, fd: int, spans: list[Span], parts: Multipart
-) -> None:
+def bare(exchange: Exchange, status: int, headers: Headers) -> None:
+    """An answer that can have no body; ``respond`` would be free to add a length to it."""
+    exchange.start(status, headers)
+    exchange.finish()
+
+
+def send_span(exchange: Exchange, status: int, headers: Headers, form: Representation, span: Span) -> None:
+    """Part of a representation as the whole body of an answer."""
+    if form.data is not None:
+        whole = span.length == form.size
+        data = form.data if whole else form.data[span.offset : span.end]
+    elif exchange.method == "HEAD" or span.length > SMALL:
+        exchange.start(status, [*headers, ("Content-Length", str(span.length))])
+        if exchange.method != "HEAD":
+            _hand_over(exchange, form.fd, span)
+        exchange.finish()
+        return
+    else:
+        data = read_span(form.fd, span.offset, span.length)
+    if len(data) == span.length:
+        exchange.respond(status, headers, data, hold=True)
+    else:
+        exchange.respond_error(503, "The file is being changed.", [("Retry-After", "1")])
+
+
+def _send_whole(exchange: Exchange, form: Representation) -> None:
+    if form.pack:
+        _send_packed(exchange, form)
+    else:
+        send_span(exchange, 200, form.whole, form, Span(0, form.size))
+
+
+def _send_packed(exchange: Exchange, form: Representation) -> None:
+    """What is too large to be compressed as a whole leaves in pieces, without a length."""
+    exchange.start(200, form.whole)
+    if exchange.method != "HEAD":
+        packer = compressor(form.pack)
+        for piece in _pieces(form):
+            exchange.write(packer.compress(piece))
+        exchange.write(packer.finish())
+    exchange.finish()
+
+
+def _pieces(form: Representation) -> Iterator[bytes]:
+    for offset in range(0, form.size, SMALL):
+        yield _read_exactly(form.fd, Span(offset, min(SMALL, form.size - offset)))
+
+
+def _send_ranges(exchange: Exchange, form: Representation, asked: str, refuse: Refuse) -> None:
+    spans = parse_ranges(asked, form.size)
+    if spans is None:
+        _send_whole(exchange, form)
+    elif not spans:
+        refuse(exchange, 416, f"There are {form.size} bytes.", [("Content-Range", unsatisfied(form.size))])
+    elif len(spans) == 1:
+        placed = [*form.typed, ("Content-Range", content_range(spans[0], form.size)), *form.about]
+        send_span(exchange, 206, placed, form, spans[0])
+    else:
+        _send_multipart(exchange, form, spans)
+
+
+def _send_multipart(exchange: Exchange, form: Representation, spans: list[Span]) -> None:
+    parts = Multipart(spans, form.size, form.kind, secrets.token_hex(16))
     framing = [("Content-Type", parts.media_type), ("Content-Length", str(parts.length))]
-    exchange.start(206, [*framing, *headers])
+    exchange.start(206, [*framing, *form.typed[1:], *form.about])
     for head, span in zip(parts.heads, spans, strict=True):
-        if span.length > SMALL:
+        if form.data is not None:
+            exchange.write(head + form.data[span.offset : span.end])
+        elif span.length > SMALL:
             exchange.write(head)
-            _hand_over(exchange, fd, span)
+            _hand_over(exchange, form.fd, span)
         else:
-            exchange.write(head + _read_exactly(fd, span))
+            exchange.write(head + _read_exactly(form.fd, span))
     exchange.write(parts.tail)
     exchange.finish()
 
@@ -128,19 +147,8 @@ def _hand_over(exchange: Exchange, fd: int, span: Span) -> None:
 
 
 def _read_exactly(fd: int, span: Span) -> bytes:
-    data = _read(fd, span)
+    data = read_span(fd, span.offset, span.length)
     if len(data) < span.length:
         missing = span.length - len(data)
         raise EndOfStream(f"the file ended {missing} bytes early while it was sent", data)
-    return data
-
-
-def _read(fd: int, span: Span) -> bytes:
-    """The bytes of a span, fewer only if the file has become shorter."""
-    data = os.pread(fd, span.length, span.offset)
-    while len(data) < span.length:  # network file systems may give less at a time
-        more = os.pread(fd, span.length - len(data), span.offset + len(data))
-        if not more:
-            break
-        data += more
     return data

@@ -1,4 +1,4 @@
-"""The page that shows what is in a folder, as HTML for people and as JSON for programs.
+"""What is in a folder, in order, as JSON for programs; ``listing_page`` shows it to people.
 
 A name goes out twice: as text (what is not UTF-8 is shown as U+FFFD) and, exact to the byte, as a
 percent-encoded link, so that every file that is listed can also be fetched.
@@ -7,50 +7,40 @@ percent-encoded link, so that every file that is listed can also be fetched.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
-__all__ = ["POLICY", "Entry", "prefers_json", "render_html", "render_json"]
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""The Content-Security-Policy of a listing: it has one style, and nothing in a file's name may run."""
+__all__ = ["BY_NAME", "Entry", "Order", "moment", "ordered", "prefers_json", "render_json", "shown"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.2rem; overflow-wrap: anywhere; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ padding: .3rem .6rem; border-bottom: 1px solid #8884; text-align: left; }}
-th {{ font-weight: 600; }}
-td:first-child {{ overflow-wrap: anywhere; white-space: pre-wrap; }}
-.n {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
-tbody tr:hover {{ background: #8881; }}
-a {{ text-decoration: none; }}
-a:hover {{ text-decoration: underline; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<table>
-<thead><tr><th>Name</th><th class="n">Size</th><th class="n">Changed (UTC)</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</body>
-</html>
-"""
+
+class Order(NamedTuple):
+    """How a listing is sorted: by ``name``, ``size`` or ``time``."""
+
+    key: str = "name"
+    descending: bool = False
+
+    @classmethod
+    def of(cls, query: str) -> Order:
+        """What ``sort=size&order=desc`` says; what it does not say, or nobody knows, is as always."""
+        told = dict(item.partition("=")[::2] for item in query.split("&"))
+        key = told.get("sort", "")
+        return cls(key if key in _KEYS else "name", told.get("order") == "desc")
+
+
+_INVISIBLE = dict.fromkeys(
+    [*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
+    "\N{REPLACEMENT CHARACTER}",
+)
+"""Control characters; those for the direction of text can make ``exe.pdf`` of what ends in ``fdp.exe``."""
+
+
+def shown(name: bytes) -> str:
+    """A name for people: what is not UTF-8, or would not be seen, as U+FFFD."""
+    return name.decode("utf-8", "replace").translate(_INVISIBLE)
 
 
 class Entry(NamedTuple):
@@ -69,7 +59,10 @@ class Entry(NamedTuple):
     @property
     def text(self) -> str:
         """The name for people."""
-        return self.name.decode("utf-8", "replace") + ("/" if self.folder else "")
+        return shown(self.name) + ("/" if self.folder else "")
+
+
+BY_NAME = Order()
 
 
 def prefers_json(accept: str | None) -> bool:
@@ -79,16 +72,7 @@ def prefers_json(accept: str | None) -> bool:
     return wanted > 0 and wanted >= weights.get("text/html", 0.0)
 
 
-def render_html(path: bytes, entries: Iterable[Entry], *, parent: bool) -> bytes:
-    """The page for the folder ``path`` (for its title), with a link upwards if ``parent``."""
-    rows = ['<tr><td><a href="../">../</a></td><td class="n"></td><td class="n"></td></tr>'] if parent else []
-    rows.extend(map(_row, _ordered(entries)))
-    title = escape(f"Index of {path.decode('utf-8', 'replace')}")
-    # A name may hold what UTF-8 cannot carry only as U+FFFD by now; nothing is left to fail.
-    return _PAGE.format(title=title, rows="\n".join(rows)).encode()
-
-
-def render_json(entries: Iterable[Entry]) -> bytes:
+def render_json(entries: Iterable[Entry], order: Order = BY_NAME) -> bytes:
     """A list of objects: name, href, type (``directory`` or ``file``), size, mtime (ISO 8601)."""
     listed = [
         {
@@ -96,37 +80,31 @@ def render_json(entries: Iterable[Entry]) -> bytes:
             "href": entry.href,
             "type": "directory" if entry.folder else "file",
             "size": None if entry.folder else entry.size,
-            "mtime": f"{_moment(entry.modified):%Y-%m-%dT%H:%M:%SZ}",
+            "mtime": f"{moment(entry.modified):%Y-%m-%dT%H:%M:%SZ}",
         }
-        for entry in _ordered(entries)
+        for entry in ordered(entries, order)
     ]
     return json.dumps(listed, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def _ordered(entries: Iterable[Entry]) -> list[Entry]:
-    return sorted(entries, key=lambda entry: (not entry.folder, entry.name.lower(), entry.name))
+def ordered(entries: Iterable[Entry], order: Order) -> list[Entry]:
+    """Sorted by name without regard to case, then as ``order`` says; folders, which have no size, first,
+    but for the question what is new."""
+    listed = sorted(entries, key=lambda entry: (entry.name.lower(), entry.name))
+    listed.sort(key=_KEYS[order.key], reverse=order.descending)
+    if order.key != "time":
+        listed.sort(key=lambda entry: not entry.folder)
+    return listed
 
 
-def _row(entry: Entry) -> str:
-    size = "" if entry.folder else f'<span title="{entry.size} bytes">{_human(entry.size)}</span>'
-    return (
-        f'<tr><td><a href="{entry.href}">{escape(entry.text)}</a></td><td class="n">{size}</td>'
-        f'<td class="n">{_moment(entry.modified):%Y-%m-%d %H:%M}</td></tr>'
-    )
+_KEYS: dict[str, Callable[[Entry], Any]] = {
+    "name": lambda entry: (entry.name.lower(), entry.name),
+    "size": lambda entry: 0 if entry.folder else entry.size,
+    "time": lambda entry: entry.modified,
+}
 
 
-def _human(size: int) -> str:
-    if size < 1024:
-        return f"{size} B"
-    value = float(size)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if value < 1023.95:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1024:.1f} TiB"
-
-
-def _moment(seconds: int) -> datetime:
+def moment(seconds: int) -> datetime:
     """A time that a page can show: file systems know years that calendars do not."""
     return _EPOCH + timedelta(seconds=max(-62135596800, min(seconds, 253402300799)))
 

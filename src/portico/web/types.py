@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from portico.errors import ConfigError
 
-__all__ = ["UNKNOWN", "media_type", "table_of"]
+__all__ = ["UNKNOWN", "compressible", "media_type", "table_of"]
 
 UNKNOWN = "application/octet-stream"
 """What is sent for a name without a known ending: bytes, to be saved."""
@@ -155,3 +155,18 @@ def media_type(name: bytes, table: Mapping[bytes, str] = _TABLE) -> str:
     """The media type for a file name, by its last ending in any case; ``UNKNOWN`` for others."""
     stem, _, ending = name.rpartition(b".")
     return table.get(ending.lower(), UNKNOWN) if stem else UNKNOWN
+
+
+_COMPRESSIBLE = frozenset(
+    "application/json application/ld+json application/jsonl application/x-ndjson application/yaml "
+    "application/xml application/javascript application/sql application/rtf application/wasm "
+    "application/postscript application/vnd.apple.mpegurl application/vnd.ms-fontobject "
+    "application/x-javascript application/x-www-form-urlencoded application/msword "
+    "font/ttf font/otf font/collection image/bmp image/x-icon image/svg+xml model/stl".split()
+)
+
+
+def compressible(kind: str) -> bool:
+    """Whether content of a media type gets smaller: text in any form, and formats that hold bare data."""
+    essence = kind.partition(";")[0].strip().lower()
+    return essence.startswith("text/") or essence in _COMPRESSIBLE or essence.endswith(("+json", "+xml"))

@@ -1,0 +1,86 @@
+"""What can be sent for a file: its bytes as they are, or compressed, now or long before.
+
+Each has an entity tag of its own, since the bytes differ (RFC 9110, 8.8.3.3); that of bytes compressed
+while serving is weak, as another version of the library may make others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TypeAlias
+
+from portico.web.conditions import format_date
+
+__all__ = ["Headers", "Mark", "Representation", "entity_tag", "mark_of", "read_span"]
+
+Headers: TypeAlias = list[tuple[str, str]]
+Mark: TypeAlias = tuple[int, int, int, int, int]
+"""What changes when a file does: equal marks, equal bytes."""
+
+
+class Representation:
+    """One form of a file, and all that is said about it.
+
+    ``fd`` is open while an answer is made, or -1 when ``data`` holds all of it. ``size`` is in bytes.
+    ``pack`` names the coding to put it into while it is sent; there is no size then, and no range.
+    ``about`` goes with 200, 206 and 304; ``typed`` with 200 and 206; ``whole`` with 200.
+    """
+
+    __slots__ = ("about", "data", "etag", "fd", "kind", "modified", "pack", "size", "typed", "whole")
+
+    def __init__(
+        self,
+        facts: os.stat_result,
+        kind: str,
+        extra: Headers,
+        *,
+        fd: int = -1,
+        data: bytes | None = None,
+        coding: str = "",
+        packed: bool = False,
+        now: float,
+    ) -> None:
+        self.fd, self.data = fd, data
+        self.size = facts.st_size if data is None else len(data)
+        self.kind = kind
+        self.pack = coding if packed and data is None else ""
+        # A date in the future must not be sent (RFC 9110, 8.8.2.1).
+        self.modified = min(facts.st_mtime_ns // 1_000_000_000, int(now))
+        tag = entity_tag(facts, coding)
+        self.etag = f"W/{tag}" if packed else tag
+        self.about = [("ETag", self.etag), ("Last-Modified", format_date(self.modified)), *extra]
+        self.typed = [("Content-Type", kind)]
+        if coding:
+            self.typed.append(("Content-Encoding", coding))
+        self.whole = [*self.typed, *self.about]
+        if not packed:
+            self.whole.append(("Accept-Ranges", "bytes"))
+
+    @property
+    def ranges(self) -> bool:
+        """Whether parts of it can be asked for."""
+        return self.whole[-1][0] == "Accept-Ranges"
+
+
+def mark_of(facts: os.stat_result) -> Mark:
+    """The change time too: unlike that of the content, nobody can set it back."""
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_dev
+
+
+def entity_tag(facts: os.stat_result, coding: str = "") -> str:
+    """A strong entity tag. Hashed, since a bare inode number tells about the machine."""
+    told = b"%d %d %d" % (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+    suffix = f"-{coding}" if coding else ""
+    return f'"{hashlib.blake2b(told, digest_size=10).hexdigest()}{suffix}"'
+
+
+def read_span(fd: int, offset: int, length: int) -> bytes:
+    """The bytes of a part of a file, fewer only if it has become shorter."""
+    data = os.pread(fd, length, offset)
+    while len(data) < length:  # network file systems may give less at a time
+        more = os.pread(fd, length - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data

@@ -1,0 +1,170 @@
+"""Which form of a file goes to a client: by what it accepts, and what lies beside the file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from portico.web.caching import CacheRules
+from portico.web.codings import LEAST, choose, pack
+from portico.web.file_answer import SMALL
+from portico.web.folder import Folder, Found
+from portico.web.kept import Kept
+from portico.web.representation import Headers, Representation, read_span
+from portico.web.types import compressible, media_type
+
+if TYPE_CHECKING:
+    from portico.http.exchange import Exchange
+
+__all__ = ["Variants"]
+
+_ENDINGS = {"br": b".br", "zstd": b".zst", "gzip": b".gz"}
+"""What lies beside a file, the smallest first: it was made once, at leisure."""
+_WHOLE = 1 << 20
+"""Up to here a file is compressed as a whole, and the result may be kept."""
+
+
+class Variants:
+    """The forms of the files of a folder. The options are those of ``Static``."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        types: Mapping[bytes, str],
+        rules: CacheRules,
+        extra: Headers,
+        *,
+        precompressed: bool,
+        compress: tuple[str, ...],
+        memory: int,
+    ) -> None:
+        self._folder = folder
+        self._types = types
+        self._rules = rules
+        self._extra = extra
+        self._precompressed = precompressed
+        self._compress = compress
+        self.kept = Kept(memory)
+
+    def plain(self, found: Found) -> Representation:
+        """A file as it is, for an answer that is not about it."""
+        kind = media_type(found.name, self._types)
+        return self._form(_Making(found, kind, self._headers(found), (found,), keep=False))
+
+    def pick(self, exchange: Exchange, found: Found, *, ranged: bool, keep: bool) -> Representation | None:
+        """The form for a request; ``None``: the client accepts none of them.
+
+        ``ranged``: a part is asked for; what is compressed while it is sent has none. ``keep``: the path
+        of the request leads to this file and no other. The caller closes a descriptor of the form's own.
+        """
+        kind = media_type(found.name, self._types)
+        beside, packable = self._offered(found, kind)
+        made = _Making(found, kind, self._headers(found), (found,), keep)
+        if not beside and not packable:
+            return self._make(exchange, made)
+        made.extra.append(("Vary", "Accept-Encoding"))
+        made = made._replace(varies=True, keep=keep and not ranged)
+        coding = _agreed(exchange.header("accept-encoding"), beside, packable, ranged)
+        if coding in beside:
+            return self._make_of_another(exchange, made, coding)
+        return (
+            None
+            if coding is None
+            else self._make(exchange, made._replace(coding=coding, packed=bool(coding)))
+        )
+
+    def _headers(self, found: Found) -> Headers:
+        cache = self._rules.of(found.parts, found.name)
+        return [*self._extra, ("Cache-Control", cache)] if cache else [*self._extra]
+
+    def _offered(self, found: Found, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """In which codings a file lies beside this one, and into which it may be put now."""
+        if not (self._precompressed or self._compress) or not compressible(kind):
+            return (), ()
+        beside = (
+            [coding for coding in _ENDINGS if self._lies_beside(found, coding)] if self._precompressed else ()
+        )
+        return tuple(beside), self._compress if found.facts.st_size >= LEAST else ()
+
+    def _lies_beside(self, found: Found, coding: str) -> bool:
+        """Whether there is a compressed file, no older than this one: a stale one would be wrong."""
+        try:
+            facts = os.stat(self._folder.path(found.parts) + _ENDINGS[coding])
+        except OSError:
+            return False
+        return stat.S_ISREG(facts.st_mode) and _seconds(facts) >= _seconds(found.facts)
+
+    def _make_of_another(self, exchange: Exchange, made: _Making, coding: str) -> Representation:
+        """The form that lies beside the file, or the file itself where that one cannot be had."""
+        parts = [*made.found.parts[:-1], made.found.name + _ENDINGS[coding]]
+        try:
+            other = self._folder.open(parts)
+        except OSError:
+            return self._form(made)
+        form = None
+        try:
+            if not other.folder and _seconds(other.facts) >= _seconds(made.found.facts):
+                sources = (made.found, other)
+                form = self._make(exchange, made._replace(found=other, sources=sources, coding=coding))
+        finally:
+            if form is None or form.fd != other.fd:
+                other.close()
+        return form or self._form(made)
+
+    def _make(self, exchange: Exchange, made: _Making) -> Representation:
+        """As it was kept, or made anew, and perhaps kept."""
+        checks = [(self._folder.path(each.parts), each.facts) for each in made.sources]
+        form = self.kept.again(exchange, made.varies, checks) if made.keep else None
+        if form is not None:
+            return form
+        size = made.found.facts.st_size
+        if size > (_WHOLE if made.packed else min(SMALL, self.kept.most)) or not (made.packed or made.keep):
+            return self._form(made)
+        data = read_span(made.found.fd, 0, size)
+        if len(data) < size:  # it is being changed; whoever sends it will see
+            return self._form(made._replace(packed=False, coding="" if made.packed else made.coding))
+        form = self._form(made, pack(data, made.coding) if made.packed else data)
+        if made.keep and len(form.data or b"") <= self.kept.most:
+            self.kept.add(exchange, made.varies, checks, form)
+        return form
+
+    def _form(self, made: _Making, data: bytes | None = None) -> Representation:
+        return Representation(
+            made.found.facts,
+            made.kind,
+            made.extra,
+            fd=made.found.fd if data is None else -1,
+            data=data,
+            coding=made.coding,
+            packed=made.packed,
+            now=time.time(),
+        )
+
+
+class _Making(NamedTuple):
+    """What a form is made of. ``sources`` are the files that it depends on, ``found`` that which is sent."""
+
+    found: Found
+    kind: str
+    extra: Headers
+    sources: tuple[Found, ...]
+    keep: bool
+    varies: bool = False
+    coding: str = ""
+    packed: bool = False
+
+
+def _agreed(
+    accepted: str | None, beside: tuple[str, ...], packable: tuple[str, ...], ranged: bool
+) -> str | None:
+    coding = choose(accepted, beside if ranged else (*beside, *packable))
+    if coding is None and ranged:
+        return choose(accepted, (*beside, *packable))
+    return coding
+
+
+def _seconds(facts: os.stat_result) -> int:
+    return facts.st_mtime_ns // 1_000_000_000

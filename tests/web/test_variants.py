@@ -1,0 +1,228 @@
+"""Which form of a file is sent: as it is, compressed beside it, or compressed while it is sent."""
+
+import gzip
+import os
+import time
+
+import brotli
+import pytest
+import zstandard
+
+from portico.errors import ConfigError, EndOfStream
+from portico.web.static import Static
+from tests.web.recording import RecordingExchange
+from tests.web.test_codings import unpack
+
+TEXT = b"".join(b"line %d of a text that is worth it\n" % number for number in range(2000))
+MAKE = {"br": brotli.compress, "gz": gzip.compress, "zst": zstandard.compress}
+LARGE = TEXT * 20
+
+
+@pytest.fixture
+def site(tmp_path):
+    root = tmp_path / "site"
+    root.mkdir()
+    for name in ("a.txt", "page.html", "index.html", "data.bin"):
+        (root / name).write_bytes(TEXT)
+    (root / "small.txt").write_bytes(TEXT[:500])
+    (root / "large.txt").write_bytes(LARGE)
+    for ending, make in MAKE.items():
+        (root / f"a.txt.{ending}").write_bytes(make(TEXT))
+    (root / "page.html.gz").write_bytes(gzip.compress(TEXT))
+    (root / "data.bin.gz").write_bytes(gzip.compress(TEXT))
+    old = time.time() - 3600
+    for path in root.iterdir():
+        os.utime(path, (old, old))
+    return root
+
+
+def get(gateway, target, accepted=None, method="GET", **fields):
+    headers = [(name.replace("_", "-"), value) for name, value in fields.items()]
+    if accepted is not None:
+        headers.append(("Accept-Encoding", accepted))
+    return RecordingExchange(method, target, headers).run(gateway)
+
+
+def form(answer):
+    return answer.sent_header("Content-Encoding"), answer.sent_header("Vary")
+
+
+# Beside the file
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding", "ending"),
+    [
+        ("gzip, deflate, br, zstd", "br", "br"),
+        ("gzip, zstd", "zstd", "zst"),
+        ("x-gzip", "gzip", "gz"),
+        ("br;q=0.1, gzip;q=0.9", "gzip", "gz"),
+        ("*", "br", "br"),
+        ("identity;q=0, *;q=0.1", "br", "br"),
+    ],
+)
+def test_the_file_beside_is_sent_that_the_client_likes_best(site, accepted, coding, ending):
+    answer = get(Static(site), "/a.txt", accepted)
+    assert form(answer) == (coding, "Accept-Encoding")
+    assert answer.sent == (site / f"a.txt.{ending}").read_bytes()
+    assert answer.sent_header("Content-Type") == "text/plain; charset=utf-8"
+    assert answer.sent_header("Accept-Ranges") == "bytes"
+
+
+@pytest.mark.parametrize("accepted", [None, "", "deflate", "identity", "br;q=0, gzip;q=0, zstd;q=0"])
+def test_who_accepts_none_of_them_gets_the_file_and_is_told_that_there_are_others(site, accepted):
+    answer = get(Static(site), "/a.txt", accepted)
+    assert (answer.sent, *form(answer)) == (TEXT, None, "Accept-Encoding")
+
+
+def test_who_refuses_everything_that_there_is_gets_406(site):
+    assert get(Static(site), "/a.txt", "deflate, identity;q=0").status == 406
+    assert get(Static(site), "/data.bin", "deflate, identity;q=0").status == 200
+
+
+def test_where_nothing_lies_beside_nothing_varies(site):
+    assert form(get(Static(site), "/large.txt", "br, gzip")) == (None, None)
+    assert form(get(Static(site), "/a.txt.gz", "br, gzip")) == (None, None)
+    assert get(Static(site), "/a.txt.gz").sent_header("Content-Type") == "application/gzip"
+
+
+def test_what_is_no_text_is_never_replaced(site):
+    answer = get(Static(site), "/data.bin", "gzip")
+    assert (answer.sent, *form(answer)) == (TEXT, None, None)
+
+
+def test_a_stale_file_beside_is_not_sent(site):
+    (site / "page.html").write_bytes(b"new")
+    assert get(Static(site), "/page.html", "gzip").sent == b"new"
+
+
+@pytest.mark.parametrize("spoil", [os.unlink, os.mkfifo, os.mkdir])
+def test_only_a_regular_file_beside_counts(site, spoil):
+    beside = site / "page.html.gz"
+    beside.unlink()
+    if spoil is not os.unlink:
+        spoil(beside)
+    assert (get(Static(site), "/page.html", "gzip").sent, form(get(Static(site), "/page.html", "gzip"))) == (
+        TEXT,
+        (None, None),
+    )
+
+
+def test_a_link_beside_that_leads_out_is_not_sent(site, tmp_path):
+    (tmp_path / "secret.gz").write_bytes(b"secret")
+    (site / "page.html.gz").unlink()
+    (site / "page.html.gz").symlink_to("../secret.gz")
+    answer = get(Static(site), "/page.html", "gzip")
+    assert (answer.sent, *form(answer)) == (TEXT, None, "Accept-Encoding")
+
+
+def test_files_beside_can_be_left_out(site):
+    assert form(get(Static(site, precompressed=False), "/a.txt", "br, gzip")) == (None, None)
+
+
+def test_an_index_and_a_fallback_have_their_forms_too(site):
+    (site / "index.html.gz").write_bytes(gzip.compress(TEXT))
+    for target in ("/", "/index.html", "/users/42"):
+        answer = get(Static(site, fallback="index.html"), target, "gzip")
+        assert (form(answer), gzip.decompress(answer.sent)) == (("gzip", "Accept-Encoding"), TEXT)
+
+
+def test_each_form_has_its_own_tag_ranges_and_conditions(site):
+    gateway = Static(site)
+    packed = (site / "a.txt.br").read_bytes()
+    tags = {get(gateway, "/a.txt", accepted).sent_header("ETag") for accepted in ("", "br", "gzip", "zstd")}
+    assert len(tags) == 4
+    tag = get(gateway, "/a.txt", "br").sent_header("ETag")
+    assert not tag.startswith("W/")
+    unchanged = get(gateway, "/a.txt", "br", If_None_Match=tag)
+    assert (unchanged.status, unchanged.sent_header("Vary")) == (304, "Accept-Encoding")
+    assert get(gateway, "/a.txt", "gzip", If_None_Match=tag).status == 200
+    part = get(gateway, "/a.txt", "br", Range="bytes=5-9", If_Range=tag)
+    assert (part.status, part.sent, part.sent_header("Content-Encoding")) == (206, packed[5:10], "br")
+    assert part.sent_header("Content-Range") == f"bytes 5-9/{len(packed)}"
+    parts = get(gateway, "/a.txt", "br", Range="bytes=0-1,9-9")
+    assert (parts.status, parts.sent_header("Content-Encoding")) == (206, "br")
+    assert get(gateway, "/a.txt", "", Range="bytes=5-9", If_Range=tag).sent == TEXT
+
+
+@pytest.mark.parametrize("accepted", ["br", "gzip", "", "zstd, identity;q=0"])
+def test_head_is_get_without_the_body(site, accepted):
+    for target in ("/a.txt", "/page.html", "/small.txt", "/large.txt"):
+        for gateway in (Static(site, compress=["gzip"]), Static(site, memory=0, compress=True)):
+            answer, head = (get(gateway, target, accepted, method) for method in ("GET", "HEAD"))
+            assert (head.status, head.sent_headers) == (answer.status, answer.sent_headers)
+            assert head.sent == b""
+
+
+# While it is sent
+
+
+@pytest.mark.parametrize("memory", [0, 8 << 20])
+@pytest.mark.parametrize("coding", ["zstd", "br", "gzip"])
+@pytest.mark.parametrize("target", ["/index.html", "/large.txt"])
+def test_texts_are_compressed_while_they_are_sent(site, coding, target, memory):
+    gateway = Static(site, compress=True, memory=memory)
+    for _ in range(2):
+        answer = get(gateway, target, coding)
+        assert form(answer) == (coding, "Accept-Encoding")
+        assert unpack(answer.sent, coding) == (site / target[1:]).read_bytes()
+        assert answer.sent_header("ETag").startswith('W/"')
+        assert answer.sent_header("Accept-Ranges") is None
+    plain = get(gateway, target)
+    assert (form(plain), plain.sent_header("Accept-Ranges")) == ((None, "Accept-Encoding"), "bytes")
+
+
+def test_what_lies_beside_comes_before_what_would_have_to_be_made(site):
+    gateway = Static(site, compress=True)
+    answer = get(gateway, "/page.html", "zstd, br, gzip")
+    assert answer.sent == (site / "page.html.gz").read_bytes()
+    assert form(get(gateway, "/page.html", "zstd, br")) == ("zstd", "Accept-Encoding")
+
+
+def test_what_is_small_or_no_text_is_not_compressed(site):
+    for target in ("/small.txt", "/data.bin", "/a.txt.gz"):
+        answer = get(Static(site, compress=True), target, "gzip")
+        assert (answer.sent, *form(answer)) == ((site / target[1:]).read_bytes(), None, None)
+
+
+def test_only_the_codings_that_are_named_are_made(site):
+    assert form(get(Static(site, compress=["gzip"]), "/index.html", "br, gzip;q=0.1"))[0] == "gzip"
+    assert form(get(Static(site, compress="gzip"), "/index.html", "br"))[0] is None
+    with pytest.raises(ConfigError, match="deflate"):
+        Static(site, compress=["deflate"])
+
+
+def test_a_compressed_text_that_the_client_has_is_not_sent_again(site):
+    gateway = Static(site, compress=True)
+    tag = get(gateway, "/index.html", "gzip").sent_header("ETag")
+    for same in (tag, tag.removeprefix("W/"), "*"):
+        assert get(gateway, "/index.html", "gzip", If_None_Match=same).status == 304
+    assert get(gateway, "/index.html", "br", If_None_Match=tag).status == 200
+    assert get(gateway, "/index.html", "gzip", If_Match=tag).status == 412
+
+
+@pytest.mark.parametrize("target", ["/index.html", "/large.txt"])
+def test_who_asks_for_a_part_gets_it_of_the_file_as_it_is(site, target):
+    gateway = Static(site, compress=True)
+    for _ in range(2):
+        part = get(gateway, target, "gzip", Range="bytes=0-3")
+        assert (part.status, part.sent, *form(part)) == (206, TEXT[:4], None, "Accept-Encoding")
+        whole = get(gateway, target, "gzip")
+        assert (whole.status, form(whole)[0]) == (200, "gzip")
+    weak = whole.sent_header("ETag")
+    assert get(gateway, target, "gzip", Range="bytes=0-3", If_Range=weak).status == 200
+    assert form(get(gateway, target, "gzip, identity;q=0", Range="bytes=0-3"))[0] == "gzip"
+
+
+def test_a_large_text_that_shrinks_while_it_is_compressed_cuts_the_answer(site):
+    exchange = RecordingExchange("GET", "/large.txt", [("Accept-Encoding", "gzip")])
+    write = exchange.write
+
+    def shrink(data):
+        os.truncate(site / "large.txt", 1000)
+        write(data)
+
+    exchange.write = shrink
+    with pytest.raises(EndOfStream):
+        exchange.run(Static(site, compress=True))
+    assert not exchange.finished
