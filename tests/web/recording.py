@@ -157,7 +157,7 @@ class RecordingExchange:
             if not self._dropping():
                 self._take_file(file, offset, count)
 
-    def finish(self) -> None:
+    def finish(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
         """The end. Raises ``LocalProtocolError`` when bytes of the Content-Length are missing."""
         self._must_be_open("finish")
         if self._left and not self._dropping():

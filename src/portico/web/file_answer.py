@@ -23,7 +23,15 @@ from portico.web.representation import Headers, Representation, read_span
 if TYPE_CHECKING:
     from portico.http.exchange import Exchange
 
-__all__ = ["SMALL", "Refuse", "answer_file", "bare", "conditional_fields", "send_span"]
+__all__ = [
+    "SMALL",
+    "Refuse",
+    "answer_file",
+    "answer_representation",
+    "bare",
+    "conditional_fields",
+    "send_span",
+]
 
 SMALL = 65536
 """Up to here reading and one write together with the head beat a ``sendfile`` of its own."""
@@ -44,8 +52,20 @@ def conditional_fields(exchange: Exchange) -> dict[str, str]:
     return fields
 
 
-def answer_file(exchange: Exchange, form: Representation, fields: dict[str, str], refuse: Refuse) -> None:
-    """Answer GET or HEAD with a file, or with what conditions and ranges leave of it.
+def answer_file(exchange: Exchange, fd: int, facts: os.stat_result, kind: str, extra: Headers) -> None:
+    """Answer GET or HEAD with the file open as ``fd``, or with what conditions and ranges leave of it.
+
+    ``facts`` is its ``fstat``, ``kind`` its media type; ``extra`` headers go with every answer but an
+    error. The caller closes ``fd``.
+    """
+    form = Representation(facts, kind, extra, fd=fd, now=time.time())
+    answer_representation(exchange, form, conditional_fields(exchange), _refuse)
+
+
+def answer_representation(
+    exchange: Exchange, form: Representation, fields: dict[str, str], refuse: Refuse
+) -> None:
+    """Answer GET or HEAD with one form of a file, or with what conditions and ranges leave of it.
 
     ``fields`` are the ``conditional_fields``. Who made ``form`` closes its descriptor.
     """
@@ -62,6 +82,10 @@ def answer_file(exchange: Exchange, form: Representation, fields: dict[str, str]
         _send_ranges(exchange, form, fields["range"], refuse)
     else:
         _send_whole(exchange, form)
+
+
+def _refuse(exchange: Exchange, status: int, detail: str, headers: Headers | None = None) -> None:
+    exchange.respond_error(status, detail, headers or [])
 
 
 def bare(exchange: Exchange, status: int, headers: Headers) -> None:

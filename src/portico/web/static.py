@@ -24,7 +24,7 @@ from portico.errors import ConfigError
 from portico.web.caching import CacheRules
 from portico.web.codings import LEAST, check_codings, choose, installed
 from portico.web.compressing import Compressing
-from portico.web.file_answer import answer_file, bare, conditional_fields, send_span
+from portico.web.file_answer import answer_representation, bare, conditional_fields, send_span
 from portico.web.folder import Folder, Found
 from portico.web.listing import Order, prefers_json, render_json
 from portico.web.listing_page import POLICY, render_html
@@ -131,7 +131,7 @@ class Static:
         fields = conditional_fields(exchange)
         form = self._variants.kept.find(exchange)
         if form is not None and (form.ranges or "range" not in fields):
-            answer_file(exchange, form, fields, self._refuse)
+            answer_representation(exchange, form, fields, self._refuse)
             return
         wanted = self._folder.split(exchange.raw_path_info)
         if wanted is None:
@@ -171,7 +171,7 @@ class Static:
             self._refuse(exchange, 406, "None of the accepted encodings can be made.")
             return
         try:
-            answer_file(exchange, form, fields, self._refuse)
+            answer_representation(exchange, form, fields, self._refuse)
         finally:
             if form.fd not in (-1, found.fd):
                 os.close(form.fd)
