@@ -83,7 +83,18 @@ def test_the_limits_are_as_they_are_told() -> None:
     assert {name: float(value) for name, value in told.items()} == {
         name: getattr(Limits(), name) for name in told
     }
-    elsewhere = ("cgi_", "telnet_", "body", "head", "response_", "chunk_", "request", "pipelined", "idle")
+    elsewhere = (
+        "cgi_",
+        "telnet_",
+        "body",
+        "head",
+        "response_",
+        "chunk_",
+        "request",
+        "pipelined",
+        "idle",
+        "listing",
+    )
     rest = {field.name for field in fields(Limits)} - set(told)
     assert {name for name in rest if not name.startswith(elsewhere)} == {"write_stall", "linger"}
 

@@ -82,6 +82,10 @@ class Limits:
     form_header_bytes: int = 8192
     """The header of one part of a form: three short lines, of which the file's name is the longest."""
 
+    # Files
+    listing: int = 20000
+    """Names that the list of a folder shows; more of them is no list that anybody reads."""
+
     # Servers
     connections: int = 20000
     """Open connections of one server; beyond it, accepting pauses."""

@@ -58,6 +58,7 @@ def unpack(data, coding):
         (",,gzip,,", "gzip"),
         ("gzip;q=1.000", "gzip"),
         ("gzipx, agzip", ""),
+        ("x" * 300 + ", gzip", "gzip"),
     ],
 )
 def test_the_coding_is_the_one_that_the_client_likes_best(accepted, chosen):

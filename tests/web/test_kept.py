@@ -220,6 +220,18 @@ def test_the_memory_is_bounded_and_the_oldest_go(site, opened):
     assert opened.count(b"large.txt") == 2
 
 
+def test_long_paths_count_as_well_and_what_is_accepted_makes_no_more_entries(site):
+    (site / "page.html").write_bytes(b"page " * 200)
+    settle(site)
+    gateway = Static(site, memory=100_000, compress=["gzip"])
+    for number in range(100):
+        get(gateway, "/" * (number + 1000) + "a.txt")
+        get(gateway, "/page.html", ("Accept-Encoding", f"gzip, coding-{number}"))
+    sizes = [entry.size for entry in gateway._variants.kept._entries.values()]
+    assert 90_000 < sum(sizes) <= 100_000
+    assert len(sizes) < 40
+
+
 def test_nothing_is_kept_where_there_is_no_memory_for_it(site, opened):
     gateway = Static(site, memory=0)
     get(gateway)

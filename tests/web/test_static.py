@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_from_bytes
 import pytest
 
 from portico.errors import ConfigError, EndOfStream
+from portico.limits import Limits
 from portico.web.file_answer import SMALL
 from portico.web.static import Static
 from tests.web.recording import RecordingExchange
@@ -705,6 +706,20 @@ def test_a_listing_is_sorted_by_its_query(site):
         "index.html",
         "big.bin",
     ]
+
+
+def test_a_list_has_an_end_and_says_what_it_leaves_out(site):
+    gateway = Static(site, index=(), listing=True)
+
+    def listed(most, *headers):
+        return RecordingExchange("GET", "/", headers, limits=Limits(listing=most)).run(gateway)
+
+    assert listed(7).sent_header("X-Truncated") is None
+    assert b"not shown" not in listed(7).sent
+    page = listed(6)
+    assert page.sent_header("X-Truncated") == "6"
+    assert b", and more that is not shown" in page.sent
+    assert len(json.loads(listed(6, ("Accept", "application/json")).sent)) == 6
 
 
 def test_a_listing_is_compressed_where_files_are(site):

@@ -24,6 +24,7 @@ CODINGS: Final = ("zstd", "br", "gzip")
 LEAST: Final = 512
 """Bytes that are worth compressing: less fits into one packet anyway."""
 
+_SHORT: Final = 200
 _LIBRARIES: Final = {"zstd": "zstandard", "br": "brotli"}
 _WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
@@ -44,8 +45,7 @@ class Compressor(Protocol):
         ...
 
 
-@lru_cache(maxsize=256)
-def choose(accepted: str | None, offered: Sequence[str]) -> str | None:
+def choose(accepted: str | None, offered: tuple[str, ...]) -> str | None:
     """The coding for a client: one of ``offered`` (in order of preference), or ``""`` for none.
 
     ``accepted`` is its Accept-Encoding. The highest weight wins; among equals ours, and any of ours
@@ -53,6 +53,12 @@ def choose(accepted: str | None, offered: Sequence[str]) -> str | None:
     """
     if accepted is None:
         return ""
+    # What no browser sends is not worth the memory.
+    return (_choose if len(accepted) <= _SHORT else _choose.__wrapped__)(accepted, offered)
+
+
+@lru_cache(maxsize=256)
+def _choose(accepted: str, offered: tuple[str, ...]) -> str | None:
     weights = _weights(accepted)
     anything = weights.get("*", 0.0)
     best, chosen = 0.0, ""
@@ -60,15 +66,11 @@ def choose(accepted: str | None, offered: Sequence[str]) -> str | None:
         weight = weights.get(coding, anything)
         if weight > best:
             best, chosen = weight, coding
-    plain = weights.get("identity")
-    if plain is None:
-        # Without being named it is welcome, but less than whatever is (12.5.3).
-        refused = weights.get("*") == 0.0
-    else:
-        refused = plain == 0.0
-        if plain > best:
-            return ""
-    return chosen or (None if refused else "")
+    # Without being named, no coding is welcome unless * is refused, and less so than what is (12.5.3).
+    plain = weights.get("identity", 0.0 if weights.get("*") == 0.0 else None)
+    if plain is not None and plain > best:
+        return ""
+    return chosen or (None if plain == 0.0 else "")
 
 
 def _weights(accepted: str) -> dict[str, float]:

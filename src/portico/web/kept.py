@@ -14,6 +14,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, TypeAlias
 
 from portico.sync import Lock
+from portico.web.codings import choose
 from portico.web.representation import Mark, Representation, mark_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ __all__ = ["Checks", "Kept"]
 
 Checks: TypeAlias = Sequence[tuple[bytes, os.stat_result]]
 """The files that a representation depends on: name in the file system, and facts of what was opened."""
+
+Offered: TypeAlias = tuple[str, ...]
 
 _TRUST = 1.0
 """Seconds until a file that has not changed is opened anew."""
@@ -34,16 +37,22 @@ _OVERHEAD = 1500
 _SHARE = 16
 """No entry may have more than this part of the memory."""
 
-_Key: TypeAlias = str | tuple[str, str | None]
+_Key: TypeAlias = str | tuple[str, str]
+"""A path, and with it the coding of one of several forms."""
 
 
 class _Entry:
-    __slots__ = ("form", "marks", "size", "until")
+    """A form of a file; or, without one, the codings of the forms that there are."""
 
-    def __init__(self, form: Representation | None, marks: list[tuple[bytes, Mark]]) -> None:
-        self.form = form  # None: there are several, by what the client accepts
+    __slots__ = ("form", "marks", "offered", "size", "until")
+
+    def __init__(
+        self, form: Representation | None, marks: list[tuple[bytes, Mark]], offered: Offered, size: int
+    ) -> None:
+        self.form = form
         self.marks = marks
-        self.size = _OVERHEAD + (len(form.data or b"") if form is not None else 0)
+        self.offered = offered
+        self.size = _OVERHEAD + size
         self.until = monotonic() + _TRUST
 
 
@@ -61,7 +70,8 @@ class Kept:
         """What can be sent as it is, because nothing has changed."""
         entry = self._entries.get(exchange.raw_path_info)
         if entry is not None and entry.form is None:
-            entry = self._entries.get((exchange.raw_path_info, exchange.header("accept-encoding")))
+            coding = choose(exchange.header("accept-encoding"), entry.offered)
+            entry = self._entries.get((exchange.raw_path_info, coding or ""))
         if entry is None or entry.until < monotonic():
             return None
         try:
@@ -72,24 +82,35 @@ class Kept:
             return None
         return entry.form
 
-    def again(self, exchange: Exchange, varies: bool, checks: Checks) -> Representation | None:
+    def again(
+        self, exchange: Exchange, offered: Offered, coding: str, checks: Checks
+    ) -> Representation | None:
         """What was found before, after the files have been opened again and are the same."""
-        entry = self._entries.get(_key(exchange, varies))
+        entry = self._entries.get(_key(exchange, offered, coding))
         if entry is None or entry.marks != _marks(checks):
             return None
         entry.until = monotonic() + _TRUST
         return entry.form
 
-    def add(self, exchange: Exchange, varies: bool, checks: Checks, form: Representation) -> None:
-        """Keep a representation whose ``data`` was read from files that look as they did at first."""
+    def add(
+        self, exchange: Exchange, offered: Offered, coding: str, checks: Checks, form: Representation
+    ) -> None:
+        """Keep a form whose ``data`` was read from files that look as they did at first.
+
+        ``offered`` are the codings of all forms, where there are several.
+        """
         marks = _marks(checks)
         newest = time() * 1e9 - _SETTLED
         if any(facts.st_ctime_ns > newest for _, facts in checks) or not _unchanged(marks):
             return
+        path = exchange.raw_path_info
         with self._adding:
-            self._put(_key(exchange, varies), _Entry(form, marks))
-            if varies:
-                self._put(exchange.raw_path_info, _Entry(None, []))
+            self._put(
+                _key(exchange, offered, coding),
+                _Entry(form, marks, (), len(form.data or b"") + len(path)),
+            )
+            if offered:
+                self._put(path, _Entry(None, [], offered, len(path)))
 
     def _put(self, key: _Key, entry: _Entry) -> None:
         old = self._entries.pop(key, None)
@@ -99,9 +120,9 @@ class Kept:
             self._room += self._entries.pop(next(iter(self._entries))).size
 
 
-def _key(exchange: Exchange, varies: bool) -> _Key:
+def _key(exchange: Exchange, offered: Offered, coding: str) -> _Key:
     path = exchange.raw_path_info
-    return (path, exchange.header("accept-encoding")) if varies else path
+    return (path, coding) if offered else path
 
 
 def _marks(checks: Checks) -> list[tuple[bytes, Mark]]:

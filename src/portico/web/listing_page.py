@@ -73,8 +73,13 @@ td a::before {{ content: ""; display: inline-block; width: .8em; height: 1em; ma
 """
 
 
-def render_html(path: bytes, entries: Iterable[Entry], *, below: int, order: Order = BY_NAME) -> bytes:
-    """The page for the folder ``path``, of which the last ``below`` names are below the root."""
+def render_html(
+    path: bytes, entries: Iterable[Entry], *, below: int, order: Order = BY_NAME, more: bool = False
+) -> bytes:
+    """The page for the folder ``path``, of which the last ``below`` names are below the root.
+
+    ``more``: these are not all of its entries.
+    """
     listed = ordered(entries, order)
     up = (
         ['<tr class="u"><td><a href="../">../</a></td><td class="n"></td><td class="n"></td></tr>']
@@ -85,7 +90,7 @@ def render_html(path: bytes, entries: Iterable[Entry], *, below: int, order: Ord
     return _PAGE.format(
         title=escape(f"Index of {shown(path)}"),
         crumbs=_crumbs(path, below),
-        summary=_summary(listed),
+        summary=_summary(listed, more),
         heads="".join(_head(key, label, order) for key, label in _COLUMNS),
         rows="\n".join([*up, *map(_row, listed)]),
     ).encode()
@@ -103,7 +108,7 @@ def _crumbs(path: bytes, below: int) -> str:
     return "".join([*links, f"{escape(shown(steps[-1]))}/"])
 
 
-def _summary(entries: Sequence[Entry]) -> str:
+def _summary(entries: Sequence[Entry], more: bool) -> str:
     folders = sum(entry.folder for entry in entries)
     files = len(entries) - folders
     told = [
@@ -113,6 +118,8 @@ def _summary(entries: Sequence[Entry]) -> str:
     ]
     if files:
         told.append(_human(sum(entry.size for entry in entries if not entry.folder)))
+    if more:
+        return f"{', '.join(told)}, and more that is not shown"
     return ", ".join(told) or "Nothing is in here."
 
 

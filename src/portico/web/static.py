@@ -17,6 +17,7 @@ import errno
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -177,14 +178,20 @@ class Static:
                 os.close(form.fd)
 
     def _list(self, exchange: Exchange, found: Found, parts: list[bytes]) -> None:
-        entries = list(self._folder.entries(found))
+        most = exchange.limits.listing
+        entries = list(islice(self._folder.entries(found), most + 1))
+        more = len(entries) > most
+        del entries[most:]
         order = Order.of(exchange.query)
-        headers = [("Vary", "Accept"), *self._extra]
+        headers = [("Vary", "Accept"), *self._extra, *([("X-Truncated", str(most))] if more else ())]
         if prefers_json(exchange.header("accept")):
             kind, body = "application/json", render_json(entries, order)
         else:
             path = b"".join(part + b"/" for part in [exchange.mount.encode("latin-1"), *parts])
-            kind, body = "text/html; charset=utf-8", render_html(path, entries, below=len(parts), order=order)
+            kind, body = (
+                "text/html; charset=utf-8",
+                render_html(path, entries, below=len(parts), order=order, more=more),
+            )
             headers.append(("Content-Security-Policy", POLICY))
         coding = choose(exchange.header("accept-encoding"), self._compress) or ""
         outgoing = Compressing(exchange, coding, LEAST) if self._compress else exchange

@@ -66,7 +66,7 @@ class Variants:
         if not beside and not packable:
             return self._make(exchange, made)
         made.extra.append(("Vary", "Accept-Encoding"))
-        made = made._replace(varies=True, keep=keep and not ranged)
+        made = made._replace(offered=(*beside, *packable), keep=keep and not ranged)
         coding = _agreed(exchange.header("accept-encoding"), beside, packable, ranged)
         if coding in beside:
             return self._make_of_another(exchange, made, coding)
@@ -117,7 +117,7 @@ class Variants:
     def _make(self, exchange: Exchange, made: _Making) -> Representation:
         """As it was kept, or made anew, and perhaps kept."""
         checks = [(self._folder.path(each.parts), each.facts) for each in made.sources]
-        form = self.kept.again(exchange, made.varies, checks) if made.keep else None
+        form = self.kept.again(exchange, made.offered, made.coding, checks) if made.keep else None
         if form is not None:
             return form
         size = made.found.facts.st_size
@@ -128,7 +128,7 @@ class Variants:
             return self._form(made._replace(packed=False, coding="" if made.packed else made.coding))
         form = self._form(made, pack(data, made.coding) if made.packed else data)
         if made.keep and len(form.data or b"") <= self.kept.most:
-            self.kept.add(exchange, made.varies, checks, form)
+            self.kept.add(exchange, made.offered, made.coding, checks, form)
         return form
 
     def _form(self, made: _Making, data: bytes | None = None) -> Representation:
@@ -152,7 +152,7 @@ class _Making(NamedTuple):
     extra: Headers
     sources: tuple[Found, ...]
     keep: bool
-    varies: bool = False
+    offered: tuple[str, ...] = ()
     coding: str = ""
     packed: bool = False
 
