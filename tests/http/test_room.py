@@ -243,7 +243,8 @@ def test_slow_readers_of_answers_that_are_made_while_they_read_take_no_thread_of
 
 @pytest.mark.parametrize("engine", ["threads:2", "events:2"])
 def test_nor_do_slow_bodies_that_are_read_as_they_come(engine):
-    with serving(echo, engine=engine, streams=lambda head: head.body_length != 0, limits={"queue": 1}) as server:
+    streams = lambda head: head.body_length != 0  # noqa: E731
+    with serving(echo, engine=engine, streams=streams, limits={"queue": 1}) as server:
         slow = [Client(server) for _ in range(10)]
         for client in slow:
             client.send(post(b"body")[:-1])
@@ -269,13 +270,16 @@ def test_a_request_that_waits_in_line_gets_the_thread_of_one_that_steps_aside():
         exchange.respond(200, [], exchange.path.encode())
 
     streams = lambda head: head.target == "/slow"  # noqa: E731
-    with serving(answers, engine="events:1", streams=streams) as server:
-        with Client(server) as slow, Client(server) as other:
-            slow.send(post(b"body", "/slow")[:-1])
-            assert asked.wait(20)
-            other.send(get("/other"))
-            until(lambda: len(server._engine._pool._waiting) == 1)
-            gate.set()
-            assert other.answer().body == b"/other"
-            slow.send(b"y")
-            assert slow.answer().body == b"/slow"
+    with (
+        serving(answers, engine="events:1", streams=streams) as server,
+        Client(server) as slow,
+        Client(server) as other,
+    ):
+        slow.send(post(b"body", "/slow")[:-1])
+        assert asked.wait(20)
+        other.send(get("/other"))
+        until(lambda: len(server._engine._pool._waiting) == 1)
+        gate.set()
+        assert other.answer().body == b"/other"
+        slow.send(b"y")
+        assert slow.answer().body == b"/slow"
