@@ -110,6 +110,10 @@ class Gate:
         self._lines: dict[str, tuple[float, int]] = {}
         self._guard = Guard()
 
+    def succeed(self, other: Gate) -> None:
+        """Count on from what ``other`` has counted; who is inside by its rules stays there."""
+        self.refused, self.tell = other.refused, other.tell
+
     def refusal(self, peer: Address | None) -> str | None:
         """The reason why something that takes no place (a datagram) is refused; ``None``: it is let in.
 

@@ -11,6 +11,7 @@ import errno
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from types import TracebackType
@@ -30,19 +31,20 @@ from portico.signals import Signals
 from portico.sockets.datagram_listener import DatagramListener
 from portico.sockets.datagram_port import Datagram
 from portico.sockets.listen import bind_error, inherited, listen
+from portico.sockets.service_manager import ServiceManager
 from portico.sockets.stream import Stream
 from portico.sockets.tls import ServerTLS
 from portico.sockets.transport import READ, Transport, Waitable, Waiter
 from portico.wires import Connector, Wire, claimed_wire, register_wire, wires
 
-__all__ = ["Handler", "Late", "Server", "Wire", "register_wire", "serve"]
+__all__ = ["Fresh", "Handler", "Late", "Server", "Wire", "register_wire", "serve"]
 
 log = logging.getLogger("portico.server")
 drain_log = logging.getLogger("portico.drain")
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # Of a server's attributes:
-_OF_A_PROCESS = ("_waiting", "_connectors", "_places", "listeners", "slots", "refused_requests")
+_OF_A_PROCESS = ("_waiting", "_connectors", "_places", "listeners", "manager", "slots", "refused_requests")
 _LOG_PAUSE = 5.0  # seconds between two lines about the same trouble
 
 
@@ -70,14 +72,26 @@ class Handler:
         """After ``handle``, also when it raised."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """What a server serves, and what can be exchanged beside it while it serves; see ``Server`` for each."""
+
+    handler: Any
+    limits: Limits
+    tls: ServerTLS | None = None
+    admission: Admission | None = None
+    access: Callable[..., None] | None = None
+
+
 class Late:
     """A handler that is still to be loaded: ``Server(Late(load), …, wire="http")``.
 
     ``load()`` is called once in the process that runs the handler: with ``workers`` and ``forks`` in each
-    worker, so that a reload finds new code. What it raises ends ``start()``.
+    worker, so that a reload finds new code. It gives a handler, or all that is ``Fresh``. What it raises
+    ends ``start()``.
     """
 
-    def __init__(self, load: Callable[[], Any]) -> None:
+    def __init__(self, load: Callable[[], Any | Fresh]) -> None:
         self.load = load
 
     def __repr__(self) -> str:
@@ -114,6 +128,10 @@ class Server:
         self.gate = None if admission is None else Gate(admission, self.limits)
         self.access: Callable[..., None] | None = None  # called after each answer by wires that have such
         self.refused_requests = Refusals()  # of this process
+        self.renew: Callable[[], Fresh | None] | None = None
+        """Called first by ``reload()``: what it gives is served from then on. What it raises (a
+        ``PorticoError``) leaves all as it is."""
+        self.manager = ServiceManager()
         self.listeners: list[Listening] = []
         self.slots: list[list[Listening]] = []
         self.addresses: list[Address] = []
@@ -219,6 +237,7 @@ class Server:
         deadline in force shortens it too. Called by a handler, or by a task of one, it returns at once, and
         goes on beside it. Tasks that handlers have left end as handlers do.
         """
+        self.manager.stopping()
         if self._started and self._engine.inside:
             with outside():  # to wait here would be to wait for ourselves
                 door.THREADS.spawn(self.stop, grace, quiet, name="stop")
@@ -241,6 +260,35 @@ class Server:
         ``None``: done; else the reason why not, which is logged. Certificate files that changed are noticed
         without this, at a later handshake.
         """
+        self.manager.reloading()
+        why = self._renew()
+        self.manager.ready("" if why is None else f"The reload failed: {why}")
+        return why
+
+    def _renew(self) -> str | None:
+        if self.renew is not None:
+            try:
+                fresh = self.renew()
+            except PorticoError as error:
+                log.error("the old configuration goes on: %s", error)
+                return str(error)
+            if fresh is not None:
+                self._take(fresh)
+                log.info("reloaded: new requests are answered by the new configuration")
+                return None
+        return self._reload()
+
+    def _take(self, fresh: Fresh) -> None:
+        """Serve something else from now on; connections that are open go on with what they have of limits."""
+        self.handler, self.limits, self.tls = fresh.handler, fresh.limits, fresh.tls
+        self.access = fresh.access
+        gate = None if fresh.admission is None else Gate(fresh.admission, self.limits)
+        if gate is not None and self.gate is not None:
+            gate.succeed(self.gate)
+        self.gate = gate
+        self._connectors.clear()
+
+    def _reload(self) -> str | None:
         if self._engine.processes:
             return self._engine.reload() if self._started else "the server is not serving"
         if self.tls is None:
@@ -287,6 +335,7 @@ class Server:
         """
         with Signals(self._engine.processes) as signals:
             if signals.bell is not None:
+                self.manager = ServiceManager.from_environ()
                 self._engine.heed(signals.bell, signals.told_to_end)
             try:
                 self.start()
@@ -297,7 +346,8 @@ class Server:
             try:
                 if ready is not None:
                     ready(self)
-                signals.wait(self)
+                with self.manager.told():
+                    signals.wait(self)
             finally:
                 if not self._stopped:
                     self.stop(0.0)
@@ -335,7 +385,11 @@ class Server:
             if self.tls is not None:
                 self.tls.reload()
         if isinstance(self.handler, Late):
-            self.handler = self.handler.load()
+            made = self.handler.load()
+            if isinstance(made, Fresh):
+                self._take(made)
+            else:
+                self.handler = made
             self._check_handler()
         if tally is not None:
             self.access = _counted(self.access, tally.answered)

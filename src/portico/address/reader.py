@@ -261,7 +261,13 @@ def _mode(text: str) -> str:
     return text[-3:]
 
 
-_OPTIONS: dict[str, Callable[[str], str]] = {"mode": _mode, "interface": _interface_name}
+def _tls(text: str) -> str:
+    if text not in ("yes", "no"):
+        raise AddressError(f"tls={text} is neither tls=yes nor tls=no")
+    return text
+
+
+_OPTIONS: dict[str, Callable[[str], str]] = {"mode": _mode, "interface": _interface_name, "tls": _tls}
 
 
 # -- other forms

@@ -29,6 +29,7 @@ class Scheme:
 
 _FILE_OPTIONS = frozenset({"mode"})
 _INTERFACE = frozenset({"interface"})
+_TLS = frozenset({"tls"})
 
 SCHEMES: dict[str, Scheme] = {
     "tcp": Scheme("stream", "tcp", "tcp://127.0.0.1:8000"),
@@ -43,6 +44,6 @@ SCHEMES: dict[str, Scheme] = {
     "smtp": Scheme("smtp", "tcp", "smtp://mail.example.org", port=25),
     "rpc": Scheme("rpc", "tcp", "rpc://127.0.0.1:7000/service", has_path=True),
     "memory": Scheme("stream", "memory", "memory:name", "name"),
-    "fd": Scheme("stream", "fd", "fd://3", "descriptor"),
+    "fd": Scheme("stream", "fd", "fd://3", "descriptor", options=_TLS),
     "packet": Scheme("packet", "packet", "packet://eth0", "interface"),
 }

@@ -89,7 +89,7 @@ class Address:
     @property
     def secure(self) -> bool:
         """Whether TLS is on from the first byte."""
-        return self.transport == "tls"
+        return self.transport == "tls" or ("tls", "yes") in self.options
 
     @property
     def is_ip(self) -> bool:

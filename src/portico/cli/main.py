@@ -20,6 +20,8 @@ __all__ = ["COMMANDS", "cli", "main", "run"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("portico.cli.serve", "Folders, WSGI applications, CGI programs and handlers, at addresses."),
+    "check": ("portico.cli.check", "What is wrong with a configuration file, with line numbers."),
+    "hash-password": ("portico.cli.hash_password", "A password becomes a hash, for basic authentication."),
     "connect": ("portico.cli.connect", "Talk with whatever listens at an address, by hand or by pipe."),
     "listen": ("portico.cli.listen", "Wait for somebody at an address, and talk."),
     "lookup": ("portico.cli.lookup", "Names to addresses and back, services to ports and back."),
@@ -36,7 +38,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from json import dumps
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from portico.address import Address
-from portico.cli.logs import log_access, logging_to_stderr
+from portico.cli.logs import logging_to_stderr
 from portico.cli.manners import Command, json_option
-from portico.cli.serve_options import read_addresses, read_admission, read_engine, read_limits, read_tls
-from portico.cli.targets import Folders, Served, look_at, make_served
+from portico.cli.serve_settings import Asked
+from portico.cli.serve_site import Served
+from portico.cli.serve_start import Site
 from portico.errors import BindError, ConfigError, ResolveError
 from portico.server import Server
+from portico.web.config import Settings
+from portico.web.config.show import as_data, as_toml
 
 __all__ = ["serve"]
 
 _OVER = {"tcp": "http", "tls": "https"}
 """What a client calls HTTP over plain streams."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """The options, named as on the command line."""
-
-    at: Sequence[str]
-    engine: str
-    workers: int | None
-    max_requests: int | None
-    max_memory: str | None
-    max_age: float | None
-    cert: str | None
-    key: str | None
-    tls: str | None
-    grace: float
-    limit: Sequence[str]
-    allow: Sequence[str]
-    deny: Sequence[str]
-    max_connections: int | None
-    max_per_peer: int | None
-    rate: str | None
-    listing: bool
-    hidden: bool
-    spa: bool
-    access_log: bool
-    verbose: int
-    json: bool
+_LEVELS = {"warning": 0, "info": 1, "debug": 2}
 
 
 def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
@@ -59,6 +36,13 @@ def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
 
 @click.command(cls=Command)
 @click.argument("target", nargs=-1, metavar="[[MOUNT=]TARGET]...")
+@click.option(
+    "--config",
+    "-c",
+    metavar="FILE",
+    help="Take all that is not said here from this file; 'portico check FILE' says whether it is right. "
+    "No file is read that is not named.",
+)
 @click.option(
     "--at",
     "-b",
@@ -121,10 +105,23 @@ def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
 @click.option(
     "--spa", is_flag=True, help="A single-page application: index.html stands in for what is not there."
 )
+@click.option("--header", multiple=True, metavar="NAME:VALUE", help="Send this field with every answer.")
+@click.option(
+    "--users",
+    metavar="FILE",
+    help="Let only these in, by name and password: a line name:hash for each ('portico hash-password').",
+)
+@click.option(
+    "--reload", is_flag=True, help="For development: begin anew whenever the program or the file changes."
+)
+@click.option(
+    "--print-config", is_flag=True, help="Show all that would be in force, as such a file, and end."
+)
 @click.option("--access-log", is_flag=True, help="A line on stderr for each request (Common Log Format).")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv everything.")
 @json_option()
-def serve(target: Sequence[str], **options: object) -> None:
+@click.pass_context
+def serve(ctx: click.Context, /, target: Sequence[str], config: str | None, **options: Any) -> None:
     """Serve folders, applications and programs until SIGTERM or Ctrl-C; the current folder without a TARGET.
 
     \b
@@ -133,50 +130,49 @@ def serve(target: Sequence[str], **options: object) -> None:
       module:name               a WSGI application, or a function of a stream;
                                 also module:make() for one that a function makes
       static:DIR  cgi:DIR|FILE  wsgi:module:name  handler:module:name
+      redirect:[STATUS:]URL     as in redirect:308:https://example.org{uri}
+      respond:STATUS[:TEXT]
 
-    MOUNT is the path it answers at, such as /app; / without one. The mount ends at the first = (a folder
-    that exists as /srv/a=b is taken as such). Write ./ in front of a folder whose name has a colon.
+    MOUNT is the path it answers at, such as /app, or //example.org/app for one host; / without one. The mount
+    ends at the first = (a folder that exists as /srv/a=b is taken as such). Write ./ in front of a folder
+    whose name has a colon.
 
     \b
       portico serve site /app=wsgi:shop:app /cgi-bin=cgi:scripts
       portico serve site --at https://:8443 --tls self-signed
+      portico serve --config portico.toml
 
     The first signal lets running requests finish, within --grace seconds; a second one stops at once. SIGHUP
-    reads certificates anew; with workers it replaces them one by one, with the code as it is then, and
-    SIGTTIN and SIGTTOU make them one more or less.
+    reads the file and certificates anew; with workers it replaces them one by one, with the code as it is
+    then, and SIGTTIN and SIGTTOU make them one more or less.
     """
-    asked = _Asked(**options)  # type: ignore[arg-type]
-    with logging_to_stderr(asked.verbose):
-        server, served = _make_server(target, asked)
+    _check_folder()
+    given = {name: value for name, value in options.items() if _is_given(ctx, name)}
+    asked = Asked(config, target, given)
+    settings, source = asked.settings()
+    if options["print_config"]:
+        click.echo(_printed(settings, options["json"]), nl=False)
+        return
+    with logging_to_stderr(_LEVELS[settings.log.level]):
+        site = Site(asked, settings, source, watched=options["reload"])
+        server = site.server()
+
+        def ready(server: Server) -> None:
+            _announce(server, site.served, options["json"])
+            site.watch(server)
+
         try:
-            server.run(lambda ready: _announce(ready, served, asked.json))
+            server.run(ready)
         except ResolveError as error:
             raise BindError(f"cannot listen: {error}") from error
 
 
-def _make_server(targets: Sequence[str], asked: _Asked) -> tuple[Server, Served]:
-    _check_folder()
-    limits = read_limits(asked.limit)
-    folders = Folders(asked.listing, asked.hidden, "index.html" if asked.spa else None)
-    engine = read_engine(asked.engine, asked.workers, asked.max_requests, asked.max_memory, asked.max_age)
-    # With workers, this process and their supervisor never load what is served: each new worker does.
-    served = (look_at if engine.processes else make_served)(targets, folders)
-    addresses = read_addresses(asked.at, served.wire)
-    admission = read_admission(asked.allow, asked.deny, asked.max_connections, asked.max_per_peer, asked.rate)
-    tls = read_tls(addresses, asked.cert, asked.key, asked.tls)
-    server = Server(
-        served.handler,
-        *addresses,
-        engine=engine,
-        limits=limits,
-        tls=tls,
-        grace=asked.grace,
-        wire=served.wire,
-        admission=admission,
-    )
-    if asked.access_log:
-        server.access = log_access
-    return server, served
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+
+
+def _printed(settings: Settings, json: bool) -> str:
+    return f"{dumps(as_data(settings), indent=2)}\n" if json else as_toml(settings)
 
 
 def _check_folder() -> None:

@@ -1,9 +1,9 @@
-"""What ``portico serve`` is asked to serve: ``[MOUNT=]TARGET``, read and made into a handler.
+"""What the command line names to be served: ``[MOUNT=]TARGET``, read as a ``[[mount]]`` of the file is.
 
 ::
 
-    argument = [mount "="] target       mount: "/app"; "%" escapes, so it never contains "="
-    target   = kind ":" where           kind: static cgi wsgi asgi handler
+    argument = [mount "="] target       mount: "/app", "//example.org/app"; "%" escapes, so it has no "="
+    target   = kind ":" where           kind: see KINDS
              | folder                   a path that exists
              | module ":" name
 
@@ -19,26 +19,27 @@ Read in this order, so that each argument has one meaning:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from importlib import invalidate_caches
 from typing import Any
 
-from portico.cli.programs import is_program, load, told
-from portico.engines.children import ask
+from portico.cli.programs import is_program
 from portico.errors import ConfigError
-from portico.http.exchange import Gateway
-from portico.server import Late
-from portico.web.cgi import CGI
-from portico.web.gateways import as_gateway, is_gateway, kind_of
-from portico.web.mounts import Mounts
-from portico.web.static import Static
-from portico.web.wsgi import WSGI
+from portico.web.config.mounts import (
+    AnyProgram,
+    CGIMount,
+    Handler,
+    MountSettings,
+    RedirectMount,
+    RespondMount,
+    StaticMount,
+    WSGIMount,
+)
+from portico.web.mounts import read_host, read_prefix
 
-__all__ = ["KINDS", "Folders", "Served", "Target", "look_at", "make_served", "read_target"]
+__all__ = ["KINDS", "Folders", "Target", "make_settings", "read_target"]
 
-KINDS = ("static", "cgi", "wsgi", "asgi", "handler")
+KINDS = ("static", "cgi", "wsgi", "asgi", "handler", "redirect", "respond")
 """What may stand before a target, with a colon."""
 
 
@@ -56,33 +57,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """How static folders are served: see ``Static``."""
+    """How folders named on the command line are served: see ``Static``."""
 
     listing: bool = True
     hidden: bool = False
     fallback: str | None = None
-
-    def gateway(self, path: str) -> Static:
-        single = os.path.isfile(path)
-        fallback = None if single else self.fallback
-        return Static(path, listing=self.listing, hidden=self.hidden, fallback=fallback)
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What a server is made for: a handler, and the wire it speaks (``http`` or ``stream``)."""
-
-    handler: Any
-    wire: str
-    names: Mapping[str, str] | None = None
-
-    @property
-    def mounts(self) -> Mapping[str, str]:
-        """What answers at which path."""
-        if self.names is not None:
-            return self.names
-        mounts = self.handler if isinstance(self.handler, Mounts) else ()
-        return {each.prefix or "/": each.gateway.name for each in mounts}
 
 
 def read_target(text: str) -> Target:
@@ -102,50 +81,59 @@ def read_target(text: str) -> Target:
     raise ConfigError(_about_nothing(text, rest))
 
 
-def make_served(texts: Sequence[str], folders: Folders) -> Served:
-    """All arguments together; none at all is the current folder. Imports what they name.
-
-    Raises ``ConfigError``.
-    """
-    targets = [read_target(text) for text in texts or ["."]]
-    made = [_make(target, folders) for target in targets]
-    for target, (wire, value) in zip(targets, made, strict=True):
-        if len(made) == 1 and target.mount is None and (wire == "stream" or isinstance(value, Mounts)):
-            return Served(value, wire)
-        if wire == "stream":
+def make_settings(texts: Sequence[str], folders: Folders) -> list[MountSettings]:
+    """Arguments as mounts. Raises ``ConfigError``."""
+    targets = [read_target(text) for text in texts]
+    for target in targets:
+        if target.kind == "handler" and (target.mount is not None or len(targets) > 1):
             raise ConfigError(
                 f"{target.where} is a handler of raw streams: it is served alone, without a path; "
                 "start another portico serve for the rest"
             )
-        if isinstance(value, Mounts):
-            raise ConfigError(f"{target.where} has mounts of its own: serve it alone, without a path")
-    mounts = Mounts([(each.mount or "/", value) for each, (_, value) in zip(targets, made, strict=True)])
-    _connect(mounts)
-    return Served(mounts, "http")
+    return [_settings(target, folders) for target in targets]
 
 
-def look_at(texts: Sequence[str], folders: Folders) -> Served:
-    """As ``make_served``, but what is imported is imported elsewhere: here by a process that ends at once,
-    and then by each worker that is to serve it. Raises ``ConfigError``."""
+def _settings(target: Target, folders: Folders) -> MountSettings:
+    where, place = target.where, _place(target.mount or "/")
+    match target.kind:
+        case "static":
+            fallback = None if os.path.isfile(where) else folders.fallback
+            here = os.path.abspath(where)
+            return StaticMount(
+                static=here, listing=folders.listing, hidden=folders.hidden, fallback=fallback, **place
+            )
+        case "cgi":
+            return CGIMount(cgi=os.path.abspath(where), **place)
+        case "wsgi":
+            return WSGIMount(wsgi=where, **place)
+        case "handler":
+            return Handler(handler=where)
+        case "redirect":
+            status, colon, rest = where.partition(":")
+            known = bool(colon) and status.isdecimal()
+            return RedirectMount(
+                redirect=rest if known else where, status=int(status) if known else 307, **place
+            )
+        case "respond":
+            status, colon, rest = where.partition(":")
+            if not (status.isascii() and status.isdigit() and len(status) == 3):
+                raise ConfigError(f"respond:{where}: expected a status first, as in respond:200:OK")
+            return RespondMount(respond=int(status), body=rest if colon else None, **place)
+        case "asgi":
+            raise ConfigError(_NO_ASGI.format(where))
+    return AnyProgram(program=where, **place)
 
-    def facts() -> tuple[str, Mapping[str, str]]:
-        served = make_served(texts, folders)
-        return served.wire, dict(served.mounts)
 
-    wire, names = ask(facts)
-    return Served(Late(partial(_make_late, texts, folders)), wire, names)
-
-
-def _make_late(texts: Sequence[str], folders: Folders) -> Any:
-    invalidate_caches()  # there may be files that were not there when the server began
-    return make_served(texts, folders).handler
-
-
-def _connect(mounts: Mounts) -> None:
-    """CGI programs may answer by the path of something else that is mounted (RFC 3875, 6.2.2)."""
-    for mount in mounts:
-        if isinstance(mount.gateway, CGI):
-            mount.gateway.redispatch = mounts.redispatch
+def _place(mount: str) -> dict[str, Any]:
+    """``/app`` or ``//example.org/app`` as the settings of a mount have it."""
+    if not mount.startswith("//"):
+        read_prefix(mount)
+        return {"path": mount}
+    host, slash, path = mount[2:].partition("/")
+    if not host:
+        raise ConfigError(f"the mount {mount!r}: a host stands between the slashes, as in //example.org/app")
+    read_prefix(f"/{path}")
+    return {"path": f"/{path}" if slash else "/", "host": (read_host(host),)}
 
 
 # -- reading
@@ -168,7 +156,8 @@ def _split_mount(text: str) -> tuple[str | None, str]:
 
 
 def _example(kind: str) -> str:
-    place = {"static": "site", "cgi": "cgi-bin"}.get(kind, "shop:app")
+    places = {"static": "site", "cgi": "cgi-bin", "redirect": "/new{path}", "respond": "200:OK"}
+    place = places.get(kind, "shop:app")
     return f"write what to serve, as in {kind}:{place}"
 
 
@@ -191,61 +180,3 @@ def _about_nothing(text: str, rest: str) -> str:
         dotted = module.replace("/", ".")
         return f"there is no {rest}; an application is written without .py, as in {dotted}:{name}"
     return f"there is no folder {rest}; name one that exists, or an application as module:name"
-
-
-# -- making
-
-
-def _make(target: Target, folders: Folders) -> tuple[str, Any]:
-    """The wire that the target speaks, and its gateway or handler."""
-    if target.kind == "static":
-        return "http", folders.gateway(target.where)
-    if target.kind == "cgi":
-        return "http", CGI(target.where)
-    value = load(target.where)
-    if target.kind == "asgi":
-        raise ConfigError(_NO_ASGI.format(target.where))
-    if target.kind == "program":
-        try:
-            return _found_out(target.where, value)
-        except ConfigError:
-            raise
-        except Exception as error:  # an object that does not let itself be looked at: a proxy of nothing
-            raise ConfigError(f"cannot tell what {target.where} is: {told(error)}") from error
-    if not callable(value):
-        raise ConfigError(_not_callable(target.where, value))
-    if target.kind == "handler":
-        _check_handler(target.where, value)
-        return "stream", value
-    if kind_of(value) == "asgi":
-        return "http", as_gateway(value, target.where)  # raises, and says what to do
-    return "http", WSGI(value, name=target.where)
-
-
-def _check_handler(where: str, value: Any) -> None:
-    if isinstance(value, type) and kind_of(value) != "handler":
-        raise ConfigError(f"{where} is a class without a method handle(), which a handler needs")
-    if kind_of(value) == "asgi":
-        raise ConfigError(f"{where} is written with async def; a handler of streams is a plain function")
-
-
-def _found_out(where: str, value: Any) -> tuple[str, Any]:
-    if is_gateway(value):
-        return "http", value
-    kind = kind_of(value)
-    if kind == "handler":
-        return "stream", value
-    if kind:
-        gateway: Gateway = as_gateway(value, where)
-        return "http", gateway
-    if not callable(value):
-        raise ConfigError(_not_callable(where, value))
-    advice = f"wsgi:{where} or handler:{where} says what it is"
-    if not where.endswith(")"):
-        advice += f", {where}() serves what it makes"
-    raise ConfigError(f"cannot tell what {where} is by its parameters: {advice}")
-
-
-def _not_callable(where: str, value: Any) -> str:
-    kind = "None" if value is None else f"of type {type(value).__name__}"
-    return f"{where} is {kind}, not callable: name a WSGI application or a function of a stream"

@@ -205,6 +205,8 @@ class Answering(Connection):
             event = self.codec.next_event()
             if isinstance(event, bytes):
                 self._received += len(event)
+                if self.limits.body is not None and self._received > self.limits.body:
+                    raise LimitExceeded(f"a body of more than {self.limits.body} bytes", "body", 413)
                 return event
             if event is not NEED_DATA:
                 if type(event) is End and self._streaming:

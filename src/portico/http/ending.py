@@ -92,6 +92,8 @@ class Ending(Answering):
         self._close_after = close
         if self.exchange is not None:
             self.exchange.status, self.exchange.started = status, True
+            if self.exchange.edit is not None:
+                headers = self.exchange.edit(headers)
         self.answer_whole(status, REASONS.get(status, ""), headers, body)
         self.deadline = inf
         self._begin_leaving()

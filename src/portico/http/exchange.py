@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["CutAnswer", "Exchange", "Gateway", "Mount", "Route"]
 
 Headers = list[tuple[str, str]]
+Edit = Callable[[Sequence[tuple[str, str]]], Headers]
+"""From the header fields of an answer to those that are sent instead."""
 
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _BODILESS = (204, 304)
@@ -52,14 +54,29 @@ class CutAnswer(Exception):
 
 
 class Mount:
-    """A gateway at its place: ``prefix`` without trailing slash (``""`` is the root)."""
+    """A gateway at its place: ``prefix`` without trailing slash (``""`` is the root).
 
-    __slots__ = ("gateway", "load", "prefix")
+    ``edit`` changes the header fields of its answers. ``limits``: its own, instead of the server's, from the
+    moment when its request's head has come; its ``body`` counts only where it is lower than the server's.
+    """
 
-    def __init__(self, gateway: Gateway, prefix: str = "") -> None:
+    __slots__ = ("edit", "gateway", "limits", "load", "plain", "prefix")
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        prefix: str = "",
+        *,
+        edit: Edit | None = None,
+        limits: Limits | None = None,
+        load: Load | None = None,
+    ) -> None:
         self.gateway = gateway
         self.prefix = prefix
-        self.load = Load()
+        self.edit = edit
+        self.limits = limits
+        self.load = load or Load()
+        self.plain = edit is None and limits is None
 
     def __repr__(self) -> str:
         return f"<Mount {self.prefix or '/'} {self.gateway.name}>"
@@ -77,7 +94,8 @@ class Exchange:
     ``path``: decoded, one latin-1 character a byte (as WSGI has it); ``raw_path`` and ``query`` as sent.
     ``mount``: the prefix the gateway is mounted under, ``path_info`` (``raw_path_info``) what follows.
     ``body``: a binary file; ``body_length`` its bytes, ``None`` when it is chunked and still arriving.
-    ``connection``: for what lasts longer than one request.
+    ``connection``: for what lasts longer than one request. ``user``: who it is, where that was proved.
+    ``edit``: what is done to the header fields of the answer.
     """
 
     __slots__ = (
@@ -86,6 +104,7 @@ class Exchange:
         "body",
         "body_length",
         "connection",
+        "edit",
         "method",
         "mount",
         "request",
@@ -93,6 +112,7 @@ class Exchange:
         "started",
         "status",
         "target",
+        "user",
     )
 
     def __init__(self, connection: Answering, request: RequestHead) -> None:
@@ -104,6 +124,8 @@ class Exchange:
         self.method = line.method
         self.target = line.target
         self.mount = ""
+        self.user = ""
+        self.edit: Edit | None = None
         self.body: Any = None
         self.body_length: int | None = 0
         self.started = False
@@ -214,6 +236,8 @@ class Exchange:
         self.status = status
         if status in _BODILESS:
             body = b""
+        if self.edit is not None:
+            headers = self.edit(headers)
         self.connection.answer_whole(status, reason or REASONS.get(status, ""), headers, body, hold)
         self.started = True
         self.sent = len(body)
@@ -227,6 +251,8 @@ class Exchange:
         if self.started or not 200 <= status <= 999:
             self._refuse(status)
         self.status = status
+        if self.edit is not None:
+            headers = self.edit(headers)
         self.connection.answer_head(status, reason or REASONS.get(status, ""), headers)
         self.started = True
 

@@ -87,6 +87,7 @@ class HTTPConnection(Ending):
         "_fed",
         "_idle_until",
         "_in_head",
+        "_plain",
         "_state",
         "_talking",
         "_timed",
@@ -109,6 +110,7 @@ class HTTPConnection(Ending):
         self._in_head = False
         self._idle_until = 0.0  # how long a kept connection may be idle
         self._answers = 0  # requests answered since others had their turn
+        self._plain = True  # the limits are the server's
         self._timed = service.access is not None or service.limits.request is not None
         self.deadline = self._began + (
             service.limits.handshake if transport.handshaking else service.limits.head
@@ -193,6 +195,11 @@ class HTTPConnection(Ending):
         what = "idle" if exchange is None else f"{exchange.method} {exchange.target[:200]}"
         return f"{self.transport.peer} ({what})"
 
+    def rest(self) -> None:
+        super().rest()
+        # What is made anew for the next request is made for the server, not for the last mount.
+        self.limits, self._plain = self.service.limits, True
+
     # -- states
 
     def _handshake(self) -> int | None:
@@ -259,12 +266,28 @@ class HTTPConnection(Ending):
         exchange.mount = mount.prefix
         self.load = mount.load
         length = head.facts.body_length
+        if not (mount.plain and self._plain) and not self._agree(mount, exchange, length):
+            return None
         if length == 0:
             exchange.body = io.BytesIO()
             self._state = _READY
             return RUN
         exchange.body_length = length
         return self._request_body(head, mount)
+
+    def _agree(self, mount: Mount, exchange: Exchange, length: int | None) -> bool:
+        """Let a mount's own limits and fields hold, or those of the server again. ``False``: refused."""
+        self._plain = mount.plain
+        exchange.edit = mount.edit
+        limits = self.limits = mount.limits or self.service.limits
+        if mount.limits is None:
+            return True
+        if limits.request is not None:
+            self._until = monotonic() + limits.request
+        if limits.body is None or length is None or length <= limits.body:
+            return True
+        self._refuse(413, f"A body of {length} bytes, more than {limits.body}.")
+        return False
 
     def _start_clock(self) -> None:
         """For who wants to know or to bound how long a request takes, from its first byte."""
@@ -334,6 +357,10 @@ class HTTPConnection(Ending):
                 return WAIT_READ if self._settle(spool) else None
 
     def _gather(self, spool: Spool, data: bytes) -> bool:
+        most = self.limits.body
+        if most is not None and spool.size + len(data) > most:  # of a mount; the server's are the codec's
+            self._refuse(413, f"A body of more than {most} bytes.")
+            return False
         try:
             spool.add(data)
         except OSError as error:

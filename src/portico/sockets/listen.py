@@ -136,14 +136,28 @@ def listen(
     return [*listen_datagrams(address, limits)]
 
 
-def inherited() -> list[Address]:
-    """The sockets passed by a service manager (``LISTEN_FDS``, ``LISTEN_PID``), as ``fd:`` addresses."""
+def inherited(name: str | None = None) -> list[Address]:
+    """The sockets passed by a service manager (``LISTEN_FDS``, ``LISTEN_PID``), as ``fd:`` addresses; with
+    ``name``, those that are called so (``LISTEN_FDNAMES``; ``FileDescriptorName=`` in systemd's units).
+
+    Raises ``ConfigError``, also where none has the name.
+    """
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
+        return _called(name, []) if name is not None else []
     count = os.environ.get("LISTEN_FDS", "")
     if not (count.isascii() and count.isdigit()):
         raise ConfigError(f"LISTEN_FDS={count!r}: expected the number of inherited sockets")
-    return [Address.parse(f"fd://{_FIRST_INHERITED + index}") for index in range(int(count))]
+    found = [Address.parse(f"fd://{_FIRST_INHERITED + index}") for index in range(int(count))]
+    return found if name is None else _called(name, found)
+
+
+def _called(name: str, found: Sequence[Address]) -> list[Address]:
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":") if found else []
+    chosen = [address for address, called in zip(found, names, strict=False) if called == name]
+    if not chosen:
+        known = f"there are: {', '.join(dict.fromkeys(names))}" if names else "none was passed"
+        raise ConfigError(f"no inherited socket is called {name!r}; {known}")
+    return chosen
 
 
 def _listen_tcp(address: Address, backlog: int, spread: bool) -> list[Listening]:
@@ -288,10 +302,12 @@ def _adopt(address: Address, limits: Limits | None) -> Listening:
         listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         if sock.type != socket.SOCK_STREAM or sock.family not in _FAMILIES or not listening:
             raise BindError(f"cannot listen on {address}: it is not a listening stream socket")
-        scheme = "unix" if sock.family == socket.AF_UNIX else "tcp"
-        if scheme == "tcp":
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return SocketListener(sock, Address.of_socket(scheme, sock.getsockname()))
+        if sock.family == socket.AF_UNIX:
+            if address.secure:
+                raise BindError(f"cannot listen on {address}: it is a Unix socket, which needs no TLS")
+            return SocketListener(sock, Address.of_socket("unix", sock.getsockname()))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return SocketListener(sock, Address.of_socket("tls" if address.secure else "tcp", sock.getsockname()))
     except BaseException:
         sock.close()
         raise

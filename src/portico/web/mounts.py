@@ -1,53 +1,112 @@
-"""Which gateway answers which path."""
+"""Which gateway answers which host and path."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from portico.errors import ConfigError
+from portico.address import canonical_host
+from portico.errors import AddressError, ConfigError
 from portico.http.exchange import Exchange, Gateway, Mount
 from portico.http.messages import RequestHead
 
+__all__ = ["Mounts", "Place", "read_host", "read_prefix"]
+
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
-
-__all__ = ["Mounts", "read_prefix"]
-
 _OF_BODY = frozenset(
     {"content-length", "content-type", "content-encoding", "transfer-encoding", "trailer", "expect"}
 )
+_REMEMBERED = 512
+"""Hosts whose mounts are remembered: whoever asks chooses them."""
+
+
+class Place(NamedTuple):
+    """Where something is mounted: below ``path``, for ``host`` (``*.example.org`` for all below it; empty:
+    for every host)."""
+
+    path: str
+    host: str = ""
+
+    def __str__(self) -> str:
+        return f"//{self.host}{self.path or '/'}" if self.host else self.path or "/"
+
+
+class _Table:
+    """Mounts in the order in which they are tried. Never changed: a new one is put in its place."""
+
+    def __init__(self, mounts: dict[Place, Mount]) -> None:
+        self.mounts = mounts
+        self.single = mounts.get(Place("")) if len(mounts) == 1 else None
+        self.everywhere = _ordered(mounts, "")
+        self.hosts = {place.host for place in mounts} - {""}
+        self.seen: dict[str, Sequence[Mount]] = {}
+
+    def of_host(self, authority: str) -> Sequence[Mount]:
+        """The mounts for a host, the most particular first."""
+        found = self.seen.get(authority)
+        if found is None:
+            found = [mount for host in self._fitting(authority) for mount in _ordered(self.mounts, host)]
+            if len(self.seen) >= _REMEMBERED:
+                self.seen.clear()
+            self.seen[authority] = found
+        return found
+
+    def _fitting(self, authority: str) -> Iterator[str]:
+        host = _bare_host(authority)
+        if host in self.hosts:
+            yield host
+        _, _, above = host.partition(".")
+        while above:
+            if f"*.{above}" in self.hosts:
+                yield f"*.{above}"
+            _, _, above = above.partition(".")
+        yield ""
 
 
 class Mounts:
-    """Gateways by path prefix; the longest that fits answers.
+    """Gateways by host and path; of those for the most particular host that fits, the longest path answers.
 
-    A prefix fits whole segments: ``/app`` answers ``/app`` and ``/app/x``, not ``/apple``. Paths are
-    compared as decoded, exactly as they came: ``/app/../x`` is below ``/app``, for the gateway to refuse.
+    A mount is a path and a gateway, or a ``Mount``, or a ``Place`` with either. A path fits whole segments:
+    ``/app`` answers ``/app`` and ``/app/x``, not ``/apple``. Paths are compared as decoded, exactly as they
+    came: ``/app/../x`` is below ``/app``, for the gateway to refuse. A host fits whatever the port and the
+    case; an exact one comes before ``*.example.org``, that before mounts without a host, which answer what
+    no other does.
     """
 
-    def __init__(self, mounts: Iterable[tuple[str, Gateway]]) -> None:
-        self._mounts: dict[str, Mount] = {}
-        for prefix, gateway in mounts:
-            mount = Mount(gateway, read_prefix(prefix))
-            if mount.prefix in self._mounts:
-                raise ConfigError(f"two targets are mounted at {mount.prefix or '/'}: give one another path")
-            self._mounts[mount.prefix] = mount
-        if not self._mounts:
+    def __init__(self, mounts: Iterable[tuple[str | Place, Gateway | Mount]]) -> None:
+        found: dict[Place, Mount] = {}
+        for where, what in mounts:
+            place = where if isinstance(where, Place) else Place(where)
+            place = Place(read_prefix(place.path), place.host and read_host(place.host))
+            if place in found:
+                raise ConfigError(f"two targets are mounted at {place}: give one another path")
+            found[place] = what if isinstance(what, Mount) else Mount(what, place.path)
+        if not found:
             raise ConfigError("nothing is mounted: name at least one target")
-        self._ordered = sorted(self._mounts.values(), key=lambda mount: -len(mount.prefix))
-        self._single = self._mounts.get("") if len(self._mounts) == 1 else None
+        self._table = _Table(found)
 
     def __iter__(self) -> Iterator[Mount]:
-        return iter(self._mounts.values())
+        return iter(self._table.mounts.values())
+
+    @property
+    def places(self) -> dict[Place, Mount]:
+        """What is mounted where."""
+        return dict(self._table.mounts)
+
+    def become(self, other: Mounts) -> None:
+        """Take over what ``other`` has, in one step: who asks from now on is answered by that."""
+        self._table = other._table
 
     def find(self, exchange: Exchange) -> Mount | None:
         """The mount for a request, or ``None``."""
-        if self._single is not None:
-            return self._single
+        table = self._table
+        if table.single is not None:
+            return table.single
         path = exchange.path
-        for mount in self._ordered:
+        for mount in table.of_host(exchange.host) if table.hosts else table.everywhere:
             prefix = mount.prefix
             if not prefix or path == prefix or path.startswith(prefix + "/"):
                 return mount
@@ -68,12 +127,43 @@ class Mounts:
                 inner.respond_error(404, "Nothing is mounted here.")
             else:
                 inner.mount = mount.prefix
+                inner.edit = mount.edit
                 mount.gateway(inner)
         finally:
             exchange.started, exchange.status, exchange.sent = inner.started, inner.status, inner.sent
 
     def __repr__(self) -> str:
-        return "<Mounts " + ", ".join(mount.prefix or "/" for mount in self._ordered) + ">"
+        places = sorted(self._table.mounts, key=lambda place: (-len(place.path), place.host))
+        return "<Mounts " + ", ".join(map(str, places)) + ">"
+
+
+def _ordered(mounts: dict[Place, Mount], host: str) -> list[Mount]:
+    return sorted(
+        (mount for place, mount in mounts.items() if place.host == host), key=lambda mount: -len(mount.prefix)
+    )
+
+
+def _bare_host(authority: str) -> str:
+    """A host as mounts have it: without its port, its last dot and capitals."""
+    host, colon, port = authority.rpartition(":")
+    if not colon or not (port.isdigit() or not port) or (":" in host and not host.endswith("]")):
+        host = authority
+    return host.lower().removesuffix(".")
+
+
+def read_host(text: str) -> str:
+    """A mount's host, as written by a user, in the form in which it is asked for. Raises ``ConfigError``."""
+    bare = text.removeprefix("*.")
+    ipv6 = bare.startswith("[") and bare.endswith("]")
+    try:
+        host = canonical_host(bare[1:-1] if ipv6 else bare)
+    except AddressError as error:
+        raise ConfigError(f"the host {text!r}: {error}") from error
+    if not host or "*" in host or (":" in host and not ipv6) or "%" in host:
+        raise ConfigError(f"the host {text!r} is no name, as in example.org or *.example.org; without a port")
+    if ":" in host:
+        host = f"[{host}]"
+    return f"*.{host}" if bare != text else host
 
 
 def read_prefix(text: str) -> str:

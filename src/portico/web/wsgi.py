@@ -172,6 +172,8 @@ def _describe(environ: Environ, exchange: Exchange) -> None:
     environ["PATH_INFO"] = path[len(mount) :] if mount else path
     environ["QUERY_STRING"] = line.query
     environ["wsgi.input"] = exchange.body
+    if exchange.user:
+        environ["AUTH_TYPE"], environ["REMOTE_USER"] = "Basic", exchange.user
     if length:
         environ["CONTENT_LENGTH"] = str(length)
     elif length is None:

@@ -1,0 +1,136 @@
+"""From settings to a running server, and again at each reload."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import invalidate_caches
+from typing import Any
+
+from portico.cli.logs import log_access
+from portico.cli.serve_options import read_addresses, read_engine, read_tls
+from portico.cli.serve_settings import Asked
+from portico.cli.serve_site import Served, bounds, make_served
+from portico.cli.serve_watch import module_folders, watch
+from portico.engines.children import ask
+from portico.errors import ConfigError
+from portico.server import Fresh, Late, Server
+from portico.web.config import Settings, Source
+from portico.web.mounts import Mounts
+
+__all__ = ["Site"]
+
+log = logging.getLogger("portico.serve")
+
+_FIXED = ("listen", "engine", "workers", "max_requests", "max_memory", "max_age", "grace")
+"""What belongs to the processes and sockets that a reload keeps."""
+
+
+class Site:
+    """One ``portico serve``: what was asked for, what is served now, and how it is made anew."""
+
+    def __init__(self, asked: Asked, settings: Settings, source: Source | None, *, watched: bool) -> None:
+        self._asked = asked
+        self._settings = settings
+        self._source = source
+        self._watched = watched
+        self._mounts: Mounts | None = None
+        self._folders: list[str] = []
+        if watched:
+            sys.dont_write_bytecode = True  # a cache by the second would hide the second change in one
+            if settings.workers is None and not settings.engine.startswith(("workers", "forks")):
+                self._settings = replace(settings, workers=1)
+
+    def server(self) -> Server:
+        """A server for it, not started. Raises ``ConfigError``, ``AddressError``."""
+        settings = self._settings
+        engine = read_engine(settings)
+        # With workers, this process and their supervisor never load what is served: each new worker does.
+        self.served = self._look_at() if engine.processes else self._make(settings, self._source)
+        self._addresses = read_addresses(settings.listen, self.served.wire)
+        fresh = self._fresh(settings, self.served.handler)
+        server = Server(
+            fresh.handler,
+            *self._addresses,
+            engine=engine,
+            limits=fresh.limits,
+            tls=fresh.tls,
+            grace=settings.grace,
+            wire=self.served.wire,
+            admission=fresh.admission,
+        )
+        server.access = fresh.access
+        server.renew = self._check if engine.processes else self._renew
+        return server
+
+    def watch(self, server: Server) -> None:
+        """With ``--reload``: begin to look for changes."""
+        if self._watched:
+            watch(server, self._folders, self._asked.config)
+
+    def _make(self, settings: Settings, source: Source | None) -> Served:
+        served = make_served(settings, source)
+        if isinstance(served.handler, Mounts):
+            if self._mounts is None:
+                self._mounts = served.handler
+            else:
+                self._mounts.become(served.handler)
+                served = replace(served, handler=self._mounts)
+        return served
+
+    def _fresh(self, settings: Settings, handler: Any) -> Fresh:
+        return Fresh(
+            handler=handler,
+            limits=bounds(settings),
+            tls=read_tls(self._addresses, settings.tls),
+            admission=settings.admission.admission(),
+            access=log_access if settings.log.access else None,
+        )
+
+    # -- with processes
+
+    def _look_at(self) -> Served:
+        """What is imported is imported elsewhere: here by a process that ends at once, and then by each
+        worker that is to serve it."""
+
+        def facts() -> tuple[str, Mapping[str, str], list[str]]:
+            served = make_served(self._settings, self._source)
+            return served.wire, dict(served.mounts), module_folders()
+
+        wire, names, self._folders = ask(facts)
+        return Served(Late(self._load), wire, names)
+
+    def _load(self) -> Fresh:
+        """In a worker: the file and the code as they are now."""
+        invalidate_caches()  # there may be files that were not there when the server began
+        settings, source = self._asked.settings()
+        return self._fresh(settings, make_served(settings, source).handler)
+
+    def _check(self) -> None:
+        """In the first process, before workers are replaced."""
+        settings, _ = self._asked.settings()
+        self._tell_what_stays(settings)
+
+    # -- without
+
+    def _renew(self) -> Fresh:
+        """The file as it is now; code that was imported stays as it is."""
+        settings, source = self._asked.settings()
+        served = make_served(settings, source)
+        fresh = self._fresh(settings, served.handler)
+        if self._mounts is not None and isinstance(served.handler, Mounts):
+            self._mounts.become(served.handler)
+            fresh = replace(fresh, handler=self._mounts)
+        elif type(served.handler) is not type(self.served.handler):
+            raise ConfigError("a handler of streams and a website cannot take each other's place: restart")
+        self._tell_what_stays(settings)
+        log.info("modules that were imported stay as they are; with --workers a reload brings new code")
+        return fresh
+
+    def _tell_what_stays(self, settings: Settings) -> None:
+        now = self._settings
+        for name in _FIXED:
+            if getattr(settings, name) != getattr(now, name):
+                log.warning("%s has changed, and stays as it was until a restart", name)

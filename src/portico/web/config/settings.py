@@ -1,0 +1,119 @@
+"""All that can be said of a server: the keys of ``portico.toml``, their defaults, and what they are about.
+
+The command line's options, the file and ``--print-config`` all speak of these, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from portico.admission import Admission
+from portico.limits import Limits
+from portico.web.config.kinds import (
+    address,
+    choice,
+    engine,
+    existing,
+    flag,
+    limits,
+    listed,
+    named,
+    network,
+    number,
+    one_or_more,
+    rate,
+    size,
+    table,
+    whole,
+)
+from portico.web.config.mounts import Auth, Headers, MountSettings, mount
+from portico.web.config.reading import setting
+
+__all__ = ["TLS", "AdmissionSettings", "Certificate", "LogSettings", "Settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """``[tls.names."other.example"]``: the certificate for another name."""
+
+    certificate: str = setting(existing, about="The chain, as PEM.")
+    key: str | None = setting(existing, None, "Its private key, where it is not in the same file.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TLS:
+    """``[tls]``: certificates for the addresses that are secure."""
+
+    certificate: str | None = setting(existing, None, "The chain, as PEM.")
+    key: str | None = setting(existing, None, "Its private key, where it is not in the same file.")
+    self_signed: bool = setting(
+        flag, False, "A certificate for development instead, that nobody vouches for."
+    )
+    minimum: str = setting(choice("1.2", "1.3"), "1.2", "The oldest version of TLS that is spoken.")
+    client_ca: str | None = setting(
+        existing, None, "Who vouches for clients, which are then asked for a certificate."
+    )
+    require_client_certificate: bool = setting(flag, False, "Refuse clients without one.")
+    names: Mapping[str, Certificate] = setting(
+        named(table(Certificate)), dict, "Other certificates, by name."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdmissionSettings:
+    """``[admission]``: who may connect."""
+
+    allow: Sequence[str] = setting(listed(network), tuple, "Only these networks; everybody without.")
+    deny: Sequence[str] = setting(listed(network), tuple, "Not these, whoever else is let in.")
+    max_connections: int | None = setting(whole(1), None, "Refuse more at once.")
+    max_per_peer: int | None = setting(whole(1), None, "And more of one peer (IPv6: of one /64).")
+    rate: str | None = setting(rate, None, "New connections of one peer, as 10/s or 100/m:20.")
+
+    def admission(self) -> Admission | None:
+        """The same, as a server takes it; ``None`` without any rule."""
+        if self == AdmissionSettings():
+            return None
+        return Admission(
+            allow=self.allow or None,
+            deny=self.deny,
+            max_connections=self.max_connections,
+            max_per_peer=self.max_per_peer,
+            rate=self.rate,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
+    """``[log]``: what is written to stderr."""
+
+    level: str = setting(choice("warning", "info", "debug"), "warning", "From which level on.")
+    access: bool = setting(flag, False, "A line for each request.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One server. ``listen`` empty: the sockets of a service manager, or 127.0.0.1:8000."""
+
+    listen: Sequence[str] = setting(one_or_more(address), tuple, 'Where to listen, as in "https://:8443".')
+    engine: str = setting(
+        engine, "threads", "threads[:N], events[:N], inline, forks[:N] or workers[:N][/ENGINE]."
+    )
+    workers: int | None = setting(whole(1), None, "So many processes, with the engine in each.")
+    max_requests: int | None = setting(whole(1), None, "A worker is replaced after so many requests,")
+    max_memory: int | None = setting(size, None, "and when it holds more memory,")
+    max_age: float | None = setting(number(0.001), None, "and after so many seconds.")
+    grace: float = setting(number(0, 1e6), 10.0, "At the end, seconds for what is going on.")
+    tls: TLS = setting(table(TLS), TLS, "Certificates.")
+    admission: AdmissionSettings = setting(table(AdmissionSettings), AdmissionSettings, "Who may connect.")
+    limits: Mapping[str, Any] = setting(limits, dict, "Bounds that differ from the defaults.")
+    log: LogSettings = setting(table(LogSettings), LogSettings, "What is logged.")
+    headers: Headers = setting(table(Headers), Headers, "Changes to the fields of all answers.")
+    auth: Auth | None = setting(table(Auth), None, "Who is let in, wherever a mount says nothing else.")
+    mount: Sequence[MountSettings] = setting(listed(mount), tuple, "What answers where.")
+
+    @property
+    def bounds(self) -> Limits:
+        """The limits in force."""
+        return Limits().but(**self.limits)
