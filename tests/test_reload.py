@@ -45,8 +45,9 @@ def test_a_hangup_reloads_certificates_and_cuts_nobody(tmp_path: Path) -> None:
         running.send(signal.SIGHUP)
         assert fetch(running.url, second, tmp_path).returncode == 0
         assert running.stop() == 0
-        assert "certificates reloaded" in running.stderr
-        assert "the old certificates stay" in running.stderr
+        assert "info portico.server: reloaded" in running.stderr
+        assert "the old configuration goes on" in running.stderr
+        assert "both.pem contains no certificate" in running.stderr
 
 
 class Cutting:

@@ -193,7 +193,7 @@ def test_an_option_without_a_value_stays_without() -> None:
 
 def test_every_row_of_the_table_is_a_command() -> None:
     for name, (module, about) in COMMANDS.items():
-        command = getattr(import_module(module), name)
+        command = getattr(import_module(module), name.replace("-", "_"))
         assert isinstance(command, Command)
         assert command.name == name
         assert about.endswith(".")
@@ -201,7 +201,7 @@ def test_every_row_of_the_table_is_a_command() -> None:
 
 def test_options_are_called_as_their_variables() -> None:
     for name, (module, _) in COMMANDS.items():
-        for option in getattr(import_module(module), name).params:
+        for option in getattr(import_module(module), name.replace("-", "_")).params:
             if isinstance(option, click.Option):
                 assert f"--{option.name}".replace("_", "-") in option.opts, (name, option.opts)
 

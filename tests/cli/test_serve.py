@@ -441,7 +441,7 @@ def test_a_conversation_is_cut_after_the_grace(folder: Path) -> None:
         (["site", "--engine", "threads:0"], "above zero"),
         (["site", "--limit", "bdy=1"], "did you mean body"),
         (["site", "--limit", "body"], "NAME=VALUE"),
-        (["site", "--limit", "body=1.5"], "a whole number above zero, or none"),
+        (["site", "--limit", "body=1.5"], 'a whole number above zero, or "none"'),
         (["site", "--limit", "idle=nan"], "a number above zero"),
         (["site", "--limit", "idle=none"], "a number above zero"),
         (["site", "--limit", "idle=-1"], "a number above zero"),

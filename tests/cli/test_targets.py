@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from portico.cli.programs import is_program, load
-from portico.cli.targets import Folders, Target, make_served, read_target
+from portico.cli.serve_site import Served, make_served
+from portico.cli.targets import Folders, Target, make_settings, read_target
 from portico.errors import ConfigError
+from portico.web.config import Settings
 from portico.web.mounts import Mounts
 
 PROGRAM = '''
@@ -82,6 +84,10 @@ number = 7
 proxy = Proxy()
 site = Site()
 '''
+
+
+def served_by(*texts: str) -> Served:
+    return make_served(Settings(mount=make_settings(texts, Folders())))
 
 
 @pytest.fixture(autouse=True)
@@ -206,7 +212,7 @@ def test_a_program_is_told_by_its_form(text: str, expected: bool) -> None:
     ],
 )
 def test_what_a_program_is_is_found_out(text: str, wire: str, kind: str) -> None:
-    served = make_served([text], Folders())
+    served = served_by(text)
     assert served.wire == wire
     value = served.handler
     if isinstance(value, Mounts):
@@ -256,7 +262,7 @@ def test_what_a_program_is_is_found_out(text: str, wire: str, kind: str) -> None
 )
 def test_a_mistake_says_what_to_do(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        make_served([text], Folders())
+        served_by(text)
     assert says in str(caught.value)
 
 
@@ -285,14 +291,14 @@ def test_the_current_folder_comes_first_and_once(folder: Path) -> None:
 
 def test_folders_alone_import_nothing_and_leave_the_path_alone() -> None:
     before = list(sys.path)
-    make_served(["site"], Folders())
+    served_by("site")
     assert sys.path == before
 
 
 @pytest.mark.parametrize("texts", [["site", "b"], ["/a=site", "/a/=b"], ["/a=site", "/%61=b"]])
 def test_two_targets_at_one_place_are_refused(texts: list[str]) -> None:
     with pytest.raises(ConfigError, match="two targets are mounted at"):
-        make_served(texts, Folders())
+        served_by(*texts)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +306,7 @@ def test_two_targets_at_one_place_are_refused(texts: list[str]) -> None:
 )
 def test_a_handler_of_streams_stands_alone(texts: list[str]) -> None:
     with pytest.raises(ConfigError, match="served alone"):
-        make_served(texts, Folders())
+        served_by(*texts)
 
 
 def test_mounts_made_in_python_are_served_as_they_are(folder: Path) -> None:
@@ -308,13 +314,13 @@ def test_mounts_made_in_python_are_served_as_they_are(folder: Path) -> None:
         "from portico import Mounts\nfrom portico.web.static import Static\n"
         "site = Mounts([('/s', Static('site'))])\n"
     )
-    served = make_served(["made_t:site"], Folders())
+    served = served_by("made_t:site")
     assert [mount.prefix for mount in served.handler] == ["/s"]
     with pytest.raises(ConfigError, match="mounts of its own"):
-        make_served(["/x=made_t:site"], Folders())
+        served_by("/x=made_t:site")
 
 
-def test_without_a_target_the_current_folder_is_served(folder: Path) -> None:
-    (mount,) = make_served([], Folders()).handler
+def test_the_current_folder_is_served(folder: Path) -> None:
+    (mount,) = served_by(".").handler
     assert mount.prefix == ""
     assert mount.gateway.name == f"static:{folder}"

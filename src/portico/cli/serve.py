@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from json import dumps
 from typing import Any
 
@@ -13,6 +14,7 @@ from click.core import ParameterSource
 from portico.address import Address
 from portico.cli.logs import logging_to_stderr
 from portico.cli.manners import Command, json_option
+from portico.cli.serve_options import DEFAULT_ADDRESS
 from portico.cli.serve_settings import Asked
 from portico.cli.serve_site import Served
 from portico.cli.serve_start import Site
@@ -172,6 +174,8 @@ def _is_given(ctx: click.Context, name: str) -> bool:
 
 
 def _printed(settings: Settings, json: bool) -> str:
+    wire = "stream" if any(each.mark == "handler" for each in settings.mount) else "http"
+    settings = replace(settings, listen=tuple(settings.listen) or (DEFAULT_ADDRESS[wire],))
     return f"{dumps(as_data(settings), indent=2)}\n" if json else as_toml(settings)
 
 

@@ -14,11 +14,11 @@ from portico.sockets.listen import inherited
 from portico.sockets.tls import ServerTLS
 from portico.web.config.settings import TLS, Settings
 
-__all__ = ["read_addresses", "read_engine", "read_tls"]
+__all__ = ["DEFAULT_ADDRESS", "read_addresses", "read_engine", "read_tls"]
 
 log = logging.getLogger("portico.serve")
 
-_DEFAULT = {"http": "http://127.0.0.1:8000", "stream": "tcp://127.0.0.1:8000"}
+DEFAULT_ADDRESS = {"http": "http://127.0.0.1:8000", "stream": "tcp://127.0.0.1:8000"}
 _SCHEMES = {"http": ("http", "https", "tcp", "tls", "unix", "fd"), "stream": ("tcp", "tls", "unix", "fd")}
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _NAMED = re.compile(r"fd://([A-Za-z_][^?/]*)(\?.*)?")
@@ -34,7 +34,7 @@ def read_addresses(at: Sequence[str], wire: str) -> list[Address]:
     addresses = [address for text in at for address in _named(text, plain)]
     for address in addresses:
         _check(address, wire)
-    return addresses or inherited() or [Address.parse(_DEFAULT[wire])]
+    return addresses or inherited() or [Address.parse(DEFAULT_ADDRESS[wire])]
 
 
 def _named(text: str, scheme: str) -> list[Address]:
@@ -48,7 +48,9 @@ def _check(address: Address, wire: str) -> None:
     if address.scheme not in _SCHEMES[wire]:
         what = "a website" if wire == "http" else "a handler of streams"
         known = ", ".join(_SCHEMES[wire])
-        raise ConfigError(f"--at {address}: {what} is served at {known} addresses, as in {_DEFAULT[wire]}")
+        raise ConfigError(
+            f"--at {address}: {what} is served at {known} addresses, as in {DEFAULT_ADDRESS[wire]}"
+        )
     if address.scheme in ("http", "https") and address.path:
         raise ConfigError(f"--at {address}: the path belongs to the target, as in {address.path}=TARGET")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from portico.cli.serve_programs import make_program
@@ -14,11 +14,15 @@ from portico.limits import Limits
 from portico.web.bounded import Bounded
 from portico.web.cgi import CGI
 from portico.web.config import Settings, Source
-from portico.web.config.mounts import Auth, MountSettings
+from portico.web.config.mounts import Auth, Headers, MountSettings
 from portico.web.gateways import is_gateway
 from portico.web.mounts import Mounts, Place, read_prefix
 
 __all__ = ["Served", "bounds", "make_served"]
+
+
+_BARE: dict[str, Any] = {"headers": Headers(), "limits": {}, "threads": None, "queue": None}
+"""What a mount has where nothing is asked for around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,45 +48,58 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
     Raises ``ConfigError``; for mounts of a file, of which all are tried, ``Problems``.
     """
     places: list[tuple[Place, Mount]] = []
-    alone: Any = None
+    handler: Any = None
     for number, each in enumerate(settings.mount):
         try:
-            value = _made(each, settings.mount)
-            if isinstance(value, Mounts) or not is_gateway(value):
-                alone = value
-                continue
-            mount = _mount(settings, each, value)
-            here = [(Place(each.path, host), mount) for host in each.host or ("",)]
-            Mounts([*places, *here])  # refuses a place that is taken
-            places += here
+            value = _made(each, settings)
+            if is_gateway(value):
+                here = _placed(settings, each, value)
+                Mounts([*places, *here])  # refuses a place that is taken
+                places += here
+            else:
+                handler = value
         except ConfigError as error:
             if source is None:
                 raise
             source.note(("mount", number, each.mark), str(error))
     if source is not None:
         source.check()
-    if alone is not None:
-        return Served(alone, "http" if isinstance(alone, Mounts) else "stream")
+    if handler is not None:
+        return Served(handler, "stream")
     mounts = Mounts(places)
     _connect(mounts)
     return Served(mounts, "http")
 
 
-def _made(each: MountSettings, all_of_them: Sequence[MountSettings]) -> Any:
-    """The gateway of a mount, or a handler of streams where that stands alone."""
+def _made(each: MountSettings, settings: Settings) -> Any:
+    """The gateway of a mount; where it stands alone, also mounts made in Python, or a handler of streams."""
     value = each.make(make_program)
-    alone = len(all_of_them) == 1 and each.path == "/" and not each.host
+    alone = len(settings.mount) == 1 and each.path == "/" and not each.host
     if not alone and isinstance(value, Mounts):
         raise ConfigError(f"{each.what} has mounts of its own: serve it alone, without a path")
-    if not alone and not is_gateway(value):
+    if is_gateway(value):
+        return value
+    if not alone:
         raise ConfigError(
             f"{each.what} is a handler of raw streams: it is served alone, without a path; "
             "start another portico serve for the rest"
         )
+    if settings.auth or each.auth or settings.headers != Headers() or each != replace(each, **_BARE):
+        raise ConfigError(f"{each.what} is a handler of raw streams: passwords and headers belong to HTTP")
     return value
 
 
-def _mount(settings: Settings, each: MountSettings, gateway: Gateway) -> Mount:
+def _placed(settings: Settings, each: MountSettings, value: Any) -> list[tuple[Place, Mount]]:
+    if isinstance(value, Mounts):
+        return [
+            (place, _mount(settings, each, mount.gateway, mount.prefix))
+            for place, mount in value.places.items()
+        ]
+    mount = _mount(settings, each, value, read_prefix(each.path))
+    return [(Place(each.path, host), mount) for host in each.host or ("",)]
+
+
+def _mount(settings: Settings, each: MountSettings, gateway: Gateway, prefix: str) -> Mount:
     """A gateway behind what was asked for around it."""
     load = None
     if each.threads is not None:
@@ -93,9 +110,7 @@ def _mount(settings: Settings, each: MountSettings, gateway: Gateway) -> Mount:
     if isinstance(auth, Auth):
         gateway = auth.guard(gateway)
     edit = each.headers.edit().after(settings.headers.edit())
-    return Mount(
-        gateway, read_prefix(each.path), edit=edit or None, limits=_own_limits(settings, each), load=load
-    )
+    return Mount(gateway, prefix, edit=edit or None, limits=_own_limits(settings, each), load=load)
 
 
 def bounds(settings: Settings) -> Limits:

@@ -18,6 +18,7 @@ from portico.engines.children import ask
 from portico.errors import ConfigError
 from portico.server import Fresh, Late, Server
 from portico.web.config import Settings, Source
+from portico.web.config.mounts import AnyProgram, Handler, WSGIMount
 from portico.web.mounts import Mounts
 
 __all__ = ["Site"]
@@ -126,7 +127,8 @@ class Site:
         elif type(served.handler) is not type(self.served.handler):
             raise ConfigError("a handler of streams and a website cannot take each other's place: restart")
         self._tell_what_stays(settings)
-        log.info("modules that were imported stay as they are; with --workers a reload brings new code")
+        if any(isinstance(each, (WSGIMount, AnyProgram, Handler)) for each in settings.mount):
+            log.info("modules that were imported stay as they are; with --workers a reload brings new code")
         return fresh
 
     def _tell_what_stays(self, settings: Settings) -> None:

@@ -36,7 +36,7 @@ from portico.web.respond import Respond
 from portico.web.static import Static
 from portico.web.wsgi import WSGI
 
-__all__ = ["KINDS", "AnyProgram", "Auth", "CGIMount", "Handler", "Headers", "Load", "MountSettings",
+__all__ = ["HIDDEN", "KINDS", "AnyProgram", "Auth", "CGIMount", "Handler", "Headers", "Load", "MountSettings",
            "RedirectMount", "RespondMount", "StaticMount", "WSGIMount", "mount"]  # fmt: skip
 
 Load = Callable[[str, str], Any]
@@ -52,7 +52,13 @@ def _host(value: Any, place: Place) -> str:
     return read_host(text(value, place))
 
 
+HIDDEN = "hidden"
+"""Stands for a hash where settings are shown; it is none, so that a file made of that lets nobody in."""
+
+
 def _password(value: Any, place: Place) -> str:
+    if value == HIDDEN:
+        raise Wrong("the hash is not shown: put that of the original file here")
     read_hash(text(value, place))
     return str(value)
 
@@ -66,6 +72,22 @@ def _status(value: Any, place: Place) -> int:
     if value not in STATUSES:
         raise Wrong(f"{spelt(value)} is no status of a redirect; there are: {', '.join(map(str, STATUSES))}")
     return int(value)
+
+
+OWN_LIMITS = frozenset((
+    "body", "body_grace", "body_memory", "body_rate", "cgi_header_bytes", "cgi_output", "cgi_seconds",
+    "request", "response_memory", "write_stall",
+))  # fmt: skip
+"""Limits that a mount may have of its own: those that count once a request's head has come."""
+
+
+def _limits(value: Any, place: Place) -> dict[str, Any]:
+    found: dict[str, Any] = limits(value, place)
+    for name in found.keys() - OWN_LIMITS:
+        place.below(name).wrong(
+            f"is the server's as a whole: set it in [limits]; a mount has {', '.join(sorted(OWN_LIMITS))}"
+        )
+    return found
 
 
 def _field(value: Any, place: Place) -> str:
@@ -130,7 +152,7 @@ class MountSettings:
     )
     headers: Headers = setting(table(Headers), Headers, "Changes to its answers, after those of [headers].")
     auth: Auth | bool | None = setting(_auth, None, "Who is let in, instead of [auth]; false: everybody.")
-    limits: Mapping[str, Any] = setting(limits, dict, "Limits of its own, such as body and request.")
+    limits: Mapping[str, Any] = setting(_limits, dict, "Limits of its own, such as body and request.")
     threads: int | None = setting(whole(1), None, "So many of its requests run at once.")
     queue: int | None = setting(whole(0), None, "So many more wait, by default as many; beyond them 503.")
 

@@ -9,14 +9,12 @@ from typing import Any
 
 from portico.limits import Limits
 from portico.web.config.file import Filled
-from portico.web.config.mounts import Auth, MountSettings
+from portico.web.config.mounts import HIDDEN, Auth, MountSettings
 from portico.web.config.reading import keys_of
 from portico.web.config.settings import Settings
 
-__all__ = ["HIDDEN", "as_data", "as_toml"]
+__all__ = ["as_data", "as_toml"]
 
-HIDDEN = "hidden"
-"""Stands for a password's hash; it is none, so that a file made of this lets nobody in."""
 _BARE = re.compile("[A-Za-z0-9_-]+")
 _NEEDS_ESCAPE = re.compile(r'["\\\x00-\x1f\x7f]')
 
