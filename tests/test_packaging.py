@@ -31,6 +31,7 @@ PACKAGES = {
     "cat": None,
     "env": None,
     "git-http-backend": "git",
+    "htpasswd": "apache2-utils",
     "no-such-program": None,  # looked up in order not to be found
     "perl": None,
     "sh": None,

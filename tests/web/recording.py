@@ -87,6 +87,7 @@ class RecordingExchange:
         self.peer = RecordedAddress("127.0.0.1", 50000)
         self.local = RecordedAddress("127.0.0.1", 8000)
         self.tls: Any = None
+        self.user = ""
         self.body = io.BytesIO(body)
         self.body_length = None if chunked else len(body)
         self.limits = limits or Limits()

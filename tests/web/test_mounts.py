@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portico import Limits, timeout
 from portico.errors import ConfigError
-from portico.http.exchange import Exchange
+from portico.http.exchange import Exchange, Mount
 from portico.http.messages import RequestHead
-from portico.web.mounts import Mounts, read_prefix
-from tests.http.served import Client, Gate, get, post, serving
+from portico.sync import Event
+from portico.web.mounts import Mounts, Place, read_host, read_prefix
+from tests.http.served import Client, Gate, chunked, get, post, serving
 
 
 def named(name):
@@ -171,3 +173,173 @@ def test_a_request_may_be_answered_as_another_would_be():
         assert client.ask(get("/out?/in", method="HEAD"), "HEAD").status == 200
         assert client.ask(get("/in")).status == 200
     assert seen[0] == ("GET", "/in/a", "q", [("host", "test"), ("if-match", "y")], b"")
+
+
+# Hosts
+
+
+def hosts(*places):
+    return Mounts([(Place(path, host), named(f"{host or '*'}{path}")) for host, path in places])
+
+
+@pytest.fixture(scope="module")
+def virtual():
+    mounts = hosts(
+        ("", "/"),
+        ("", "/shared"),
+        ("example.org", "/"),
+        ("example.org", "/app"),
+        ("*.example.org", "/wild"),
+        ("*.deep.example.org", "/"),
+        ("gr\u00fc\u00dfe.example", "/"),
+        ("[2001:db8::1]", "/"),
+        ("127.0.0.9", "/"),
+    )
+    with serving(mounts, plain=True) as server, Client(server) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "said"),
+    [
+        ("example.org", "/", "example.org/"),
+        ("EXAMPLE.org:8080", "/app/x", "example.org/app"),
+        ("example.org.", "/", "example.org/"),
+        ("example.org:", "/", "example.org/"),
+        ("example.org", "/shared", "example.org/"),  # the host decides first
+        ("www.example.org", "/wild/x", "*.example.org/wild"),
+        ("a.b.example.org", "/wild", "*.example.org/wild"),
+        ("www.example.org", "/shared", "*/shared"),  # nothing of its own there
+        ("www.example.org", "/", "*/"),
+        ("x.deep.example.org", "/wild", "*.deep.example.org/"),
+        ("deep.example.org", "/wild", "*.example.org/wild"),
+        ("badexample.org", "/wild", "*/"),
+        ("example.org.evil.example", "/app", "*/"),
+        ("other.example", "/app", "*/"),
+        ("xn--gre-6ka8l.example", "/", "gr\u00fc\u00dfe.example/"),
+        ("[2001:DB8::1]:80", "/", "[2001:db8::1]/"),
+        ("127.0.0.9:1", "/", "127.0.0.9/"),
+        ("127.0.0.1", "/", "*/"),
+    ],
+)
+def test_the_most_particular_host_answers_then_the_longest_path(virtual, host, target, said):
+    raw = f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    for _ in range(2):
+        assert virtual.ask(raw).body.decode("latin-1").partition("|")[0] == said
+
+
+def test_the_host_of_a_whole_url_counts(virtual):
+    raw = b"GET http://example.org/app HTTP/1.1\r\nHost: example.org\r\n\r\n"
+    assert virtual.ask(raw).body.startswith(b"example.org/app|")
+
+
+def test_a_request_without_a_host_has_the_mounts_for_all():
+    with serving(hosts(("", "/"), ("example.org", "/")), plain=True) as server, Client(server) as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.answer().body.startswith(b"*/|")
+
+
+def test_hosts_that_are_made_up_are_not_all_remembered():
+    mounts = hosts(("", "/"), ("example.org", "/"))
+    for number in range(2000):
+        head = RequestHead.of("GET", "/", [("host", f"{number}.example")])
+        assert mounts.find(Exchange(Connection(), head)).prefix == ""
+    assert len(mounts._table.seen) <= 512
+
+
+def test_a_host_without_a_mount_for_the_path_is_a_404():
+    with serving(hosts(("example.org", "/app")), plain=True) as server, Client(server) as client:
+        assert client.ask(get("/app")).status == 404
+        assert client.ask(b"GET /app HTTP/1.1\r\nHost: example.org\r\n\r\n").status == 200
+        assert client.ask(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n").status == 404
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("Example.ORG", "example.org"),
+        ("*.Example.org", "*.example.org"),
+        ("gr\u00fc\u00dfe.example", "xn--gre-6ka8l.example"),
+        ("[2001:DB8::0:1]", "[2001:db8::1]"),
+        ("127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_a_host_is_kept_as_it_is_asked_for(text, host):
+    assert read_host(text) == host
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "*",
+        "*.",
+        "a.*.b",
+        "*a.example",
+        "example.org:80",
+        "http://example.org",
+        "a b",
+        "a/b",
+        "::1",
+        "[::1]:80",
+    ],
+)
+def test_a_host_that_is_none_is_refused(text):
+    with pytest.raises(ConfigError):
+        read_host(text)
+
+
+def test_two_targets_at_one_host_and_path_are_refused():
+    with pytest.raises(ConfigError, match=r"//example\.org/a"):
+        hosts(("example.org", "/a"), ("EXAMPLE.org", "/a/"))
+
+
+def test_mounts_are_exchanged_under_connections_that_are_open():
+    mounts = site("/")
+    with serving(mounts, plain=True) as server, Client(server) as client:
+        assert client.ask(get("/app")).body.startswith(b"/||")
+        mounts.become(site("/", "/app"))
+        assert client.ask(get("/app")).body.startswith(b"/app|")
+        assert [mount.prefix for mount in mounts] == ["", "/app"]
+
+
+# Limits of a mount
+
+
+def gathering(exchange):
+    exchange.respond(200, [], str(len(exchange.body.read())).encode())
+
+
+def with_limits(streams):
+    return Mounts(
+        [
+            ("/", Gate(gathering, streams=streams)),
+            ("/small", Mount(Gate(gathering, streams=streams), "/small", limits=Limits(body=10))),
+            ("/slow", Mount(Gate(slow), "/slow", limits=Limits(request=0.2))),
+        ]
+    )
+
+
+def slow(exchange):
+    with timeout(20):
+        Event().wait()
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_body_is_held_to_the_limit_of_its_mount_and_of_no_other(streams):
+    with serving(with_limits(streams), plain=True, limits={"body": 1000}) as server:
+        for request in (post(b"x" * 11, "/small"), chunked([b"x" * 6, b"x" * 6], "/small")):
+            with Client(server) as client:
+                assert client.ask(request, "POST").status == 413
+        with Client(server) as client:
+            for path, size in (("/small", 10), ("/", 1000), ("/small", 3), ("/", 500)):
+                assert client.ask(post(b"x" * size, path), "POST").body == str(size).encode()
+                assert client.ask(chunked([b"x" * size], path), "POST").body == str(size).encode()
+            assert client.ask(post(b"x" * 1001, "/"), "POST").status == 413
+
+
+def test_a_request_is_held_to_the_time_of_its_mount():
+    with serving(with_limits(False), plain=True) as server, Client(server) as client:
+        answer = client.ask(get("/slow"))
+        assert (answer.status, b"too long" in answer.body) == (503, True)
+        assert client.ask(get("/")).status == 200

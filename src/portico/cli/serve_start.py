@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from importlib import invalidate_caches
 from typing import Any
 
@@ -13,7 +14,7 @@ from portico.cli.logs import log_access
 from portico.cli.serve_options import read_addresses, read_engine, read_tls
 from portico.cli.serve_settings import Asked
 from portico.cli.serve_site import Served, bounds, make_served
-from portico.cli.serve_watch import module_folders, watch
+from portico.cli.serve_watch import module_folders, needs_library, watch
 from portico.engines.children import ask
 from portico.errors import ConfigError
 from portico.server import Fresh, Late, Server
@@ -25,8 +26,11 @@ __all__ = ["Site"]
 
 log = logging.getLogger("portico.serve")
 
-_FIXED = ("listen", "engine", "workers", "max_requests", "max_memory", "max_age", "grace")
+_FIXED = ("listen", "engine", "workers", "max_requests", "max_memory", "max_age", "grace", "log.level")
+_FIXED_LIMITS = ("limits.backlog", "limits.connections", "limits.queue")
 """What belongs to the processes and sockets that a reload keeps."""
+_QUIET = 0.2
+"""Seconds that an old worker keeps idle connections, in development: a browser is to see the new code."""
 
 
 class Site:
@@ -40,9 +44,9 @@ class Site:
         self._mounts: Mounts | None = None
         self._folders: list[str] = []
         if watched:
+            needs_library()
             sys.dont_write_bytecode = True  # a cache by the second would hide the second change in one
-            if settings.workers is None and not settings.engine.startswith(("workers", "forks")):
-                self._settings = replace(settings, workers=1)
+            self._settings = _for_development(settings)
 
     def server(self) -> Server:
         """A server for it, not started. Raises ``ConfigError``, ``AddressError``."""
@@ -63,7 +67,7 @@ class Site:
             admission=fresh.admission,
         )
         server.access = fresh.access
-        server.renew = self._check if engine.processes else self._renew
+        server.renew = partial(self._check, server) if engine.processes else self._renew
         return server
 
     def watch(self, server: Server) -> None:
@@ -106,19 +110,25 @@ class Site:
     def _load(self) -> Fresh:
         """In a worker: the file and the code as they are now."""
         invalidate_caches()  # there may be files that were not there when the server began
-        settings, source = self._asked.settings()
+        settings, source = self._read_again()
         return self._fresh(settings, make_served(settings, source).handler)
 
-    def _check(self) -> None:
-        """In the first process, before workers are replaced."""
-        settings, _ = self._asked.settings()
+    def _check(self, server: Server) -> None:
+        """In the first process, before workers are replaced: see that the file is right, and how many of
+        them it wants."""
+        settings = self._read_again()[0]
+        before, now = self._settings.workers, settings.workers
+        if before is not None and now is not None and before != now:
+            for _ in range(abs(now - before)):
+                server.resize(1 if now > before else -1)
+            self._settings = replace(self._settings, workers=now)
         self._tell_what_stays(settings)
 
     # -- without
 
     def _renew(self) -> Fresh:
         """The file as it is now; code that was imported stays as it is."""
-        settings, source = self._asked.settings()
+        settings, source = self._read_again()
         served = make_served(settings, source)
         fresh = self._fresh(settings, served.handler)
         if self._mounts is not None and isinstance(served.handler, Mounts):
@@ -132,7 +142,24 @@ class Site:
         return fresh
 
     def _tell_what_stays(self, settings: Settings) -> None:
-        now = self._settings
-        for name in _FIXED:
-            if getattr(settings, name) != getattr(now, name):
+        for name in (*_FIXED, *_FIXED_LIMITS):
+            if _value(settings, name) != _value(self._settings, name):
                 log.warning("%s has changed, and stays as it was until a restart", name)
+
+    def _read_again(self) -> tuple[Settings, Source | None]:
+        settings, source = self._asked.settings()
+        return (_for_development(settings) if self._watched else settings), source
+
+
+def _for_development(settings: Settings) -> Settings:
+    """With a worker, which can be replaced; whose connections go soon."""
+    if settings.workers is None and not settings.engine.startswith(("workers", "forks")):
+        settings = replace(settings, workers=1)
+    return replace(settings, limits={"drain_quiet": _QUIET, **settings.limits})
+
+
+def _value(settings: Settings, name: str) -> Any:
+    table, _, key = name.rpartition(".")
+    if table == "limits":
+        return getattr(settings.bounds, key)
+    return getattr(getattr(settings, table) if table else settings, key)

@@ -121,6 +121,8 @@ def _about_request(exchange: Exchange, script: Script, length: int | None) -> di
     }
     if script.path_info:
         about["PATH_INFO"] = script.path_info
+    if exchange.user:  # 4.1.1, 4.1.11
+        about["AUTH_TYPE"], about["REMOTE_USER"] = "Basic", exchange.user.encode().decode("latin-1")
     if length is not None:
         about["CONTENT_LENGTH"] = str(length)
     kind = exchange.header("content-type")

@@ -70,7 +70,7 @@ class Redirect:
             return part
         if part == "host":
             return _host(exchange.host)
-        query = f"{self._joins[index]}{exchange.query}" if exchange.query else ""
+        query = f"{self._joins[index]}{_escaped(exchange.query)}" if exchange.query else ""
         if part == "query":
             return query
         path = exchange.raw_path_info if part == "path" else exchange.raw_path
@@ -98,9 +98,9 @@ def _check(target: str) -> None:
         )
 
 
-def _escaped(path: str) -> str:
+def _escaped(sent: str) -> str:
     """As it was sent, but for bytes that a URL does not have."""
-    return path if path.isascii() else "".join(c if c < "\x7f" else f"%{ord(c):02X}" for c in path)
+    return sent if sent.isascii() else "".join(c if c < "\x7f" else f"%{ord(c):02X}" for c in sent)
 
 
 def _host(authority: str) -> str | None:

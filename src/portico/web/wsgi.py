@@ -173,7 +173,7 @@ def _describe(environ: Environ, exchange: Exchange) -> None:
     environ["QUERY_STRING"] = line.query
     environ["wsgi.input"] = exchange.body
     if exchange.user:
-        environ["AUTH_TYPE"], environ["REMOTE_USER"] = "Basic", exchange.user
+        environ["AUTH_TYPE"], environ["REMOTE_USER"] = "Basic", exchange.user.encode().decode("latin-1")
     if length:
         environ["CONTENT_LENGTH"] = str(length)
     elif length is None:
