@@ -59,8 +59,10 @@ def test_the_file_is_toml_and_nothing_has_no_line():
 KEYS = st.sampled_from(["a", "b-c", '"d e"', "'f.g'", '"h\\"#"'])
 VALUES = st.recursive(
     st.sampled_from(
-        ["1", "true", '"x"', "'y'", '"]#"', '"""z\n"""', "'''\n[w]\n'''", r'"\\"', "1979-05-27"]
-        + ['""', "''", '""""""']
+        [
+            *("1", "true", '"x"', "'y'", '"]#"', '"""z\n"""', "'''\n[w]\n'''", r'"\\"', "1979-05-27"),
+            *('""', "''", '""""""'),
+        ]
     ),
     lambda inner: st.lists(inner, max_size=3).map(lambda items: "[" + ",\n".join(items) + "]"),
     max_leaves=6,
