@@ -5,6 +5,7 @@ A fenced block is, by its language:
 * ``python``: a whole program, run as it stands in a folder of its own; it must end well, and print what
   stands behind ``#=>``. When its first line is a file name (``# shout.py``), later blocks of the page find
   it there.
+* ``toml``: a file, with its name in the first line, or a part, which says so there.
 * ``py``, ``ini``: a part; it says so in its first line.
 * ``console``: a dialogue with a shell, see ``Terminal``.
 """
@@ -34,7 +35,7 @@ PAGES = [root / "README.md", *sorted((root / "docs").glob("**/*.md"))]
 PART = "# a part"
 ENOUGH = 30.0
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"# (\w+\.py)\n")
+_FILE = re.compile(r"# (\w+\.(?:py|toml))\n")
 _EXPECTED = re.compile(r"print\(.*#=> (.*)$", re.MULTILINE)
 _KILL = re.compile(r"kill -([A-Z]+) %1")
 _TERMINATED = 128 + signal.SIGTERM
@@ -65,7 +66,7 @@ def _of_page(page: Path) -> list[Block]:
     for match in _BLOCK.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
         found.append(Block(match[1], match[2], f"{page.relative_to(root)}:{line}", dict(files)))
-        if match[1] == "python" and (named := _FILE.match(match[2])):
+        if match[1] in ("python", "toml") and (named := _FILE.match(match[2])):
             files[named[1]] = match[2]
     return found
 
@@ -108,7 +109,7 @@ class Terminal:
 
     A command that ends in ``&`` goes on beside the others, which begin when it waits for peers. ``wait``
     waits for its end; ``kill %1`` sends SIGTERM first, ``kill -HUP %1`` only a signal. What still runs at
-    the end is a mistake. Ports of the page (127.0.0.1:90xx) are free ones here.
+    the end is a mistake. Ports of the page (127.0.0.1:90xx) are free ones here, also in its ``.toml`` files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -120,6 +121,8 @@ class Terminal:
         commands.mkdir()
         (commands / "portico").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m portico "$@"\n')
         (commands / "portico").chmod(0o700)
+        for file in folder.glob("*.toml"):
+            file.write_text(_PORT.sub(self._free_port, file.read_text(encoding="utf-8")), encoding="utf-8")
         self._environ = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
 
     def hold(self, dialogue: str) -> None:

@@ -36,6 +36,7 @@ PACKAGES = {
     "perl": None,
     "sh": None,
     "sleep": None,
+    "systemd-socket-activate": "systemd",
     "telnet": "inetutils-telnet",
     "telnetd": "inetutils-telnetd",
 }

@@ -10,6 +10,7 @@ import ast
 import re
 import signal
 import socket
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,12 @@ def test_a_part_of_a_program_says_so_and_compiles(block: Block) -> None:
     assert block.text.startswith(PART)
     if block.kind == "py":
         assert ast.parse(block.text).body
+
+
+@pytest.mark.parametrize("block", each(blocks("toml")))
+def test_a_configuration_is_toml_and_is_called_or_called_a_part(block: Block) -> None:
+    assert re.match(rf"{PART}\b|# [\w-]+\.toml$", block.text, re.MULTILINE)
+    tomllib.loads(block.text)
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])

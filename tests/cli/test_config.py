@@ -273,7 +273,7 @@ def test_what_a_reload_cannot_change_is_told(running: Serving, folder: Path) -> 
 
 
 def test_ten_reloads_under_load_lose_nothing(running: Serving, folder: Path) -> None:
-    command = [need("wrk"), "-t1", "-c8", "-d4", f"{running.url}/health"]
+    command = [need("wrk"), "-t1", "-c8", "-d3", f"{running.url}/health"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as load:
         try:
             for number in range(10):

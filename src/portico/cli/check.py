@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from json import dumps
-from typing import Any
+from typing import TypeVar
 
 import click
 
+from portico.admission import Gate
 from portico.cli.manners import Command, json_option, one_line
 from portico.cli.serve_options import read_addresses, read_engine, read_tls
 from portico.cli.serve_site import bounds, make_served
 from portico.engines.children import ask
 from portico.errors import AddressError, ConfigError
-from portico.server import Server
 from portico.web.config import Problem, Problems, Settings, Source, read_file
 from portico.web.config.lines import Path
 
 __all__ = ["check", "examine"]
+
+T = TypeVar("T")
 
 _WRONG = 2
 
@@ -86,28 +89,34 @@ def _look_at_mounts(settings: Settings, source: Source) -> str:
 
 
 def _look_at_server(settings: Settings, source: Source, wire: str) -> None:
-    addresses: Any = None
-    for path, make in (
-        (("engine",), lambda: read_engine(settings)),
-        (("listen",), lambda: read_addresses(settings.listen, wire)),
-    ):
-        made = _tried(source, path, make)
-        addresses = made if path == ("listen",) else addresses
+    """What a server would be made of, but for its mounts; nothing is bound."""
+    _tried(source, (_engine_key(settings),), lambda: read_engine(settings))
+    addresses = _tried(source, ("listen",), lambda: read_addresses(settings.listen, wire, pretend=True))
     if addresses is not None:
-        _tried(
-            source,
-            ("tls",) if settings.tls.certificate else ("listen",),
-            lambda: read_tls(addresses, settings.tls),
+        tls = settings.tls
+        path = next(
+            (("tls", name) for name in ("certificate", "key", "self_signed") if getattr(tls, name)), None
         )
-    _tried(source, ("admission",), lambda: _gate(settings))
+        _tried(source, path or ("listen",), lambda: read_tls(addresses, tls))
+    # The only rule that depends on something outside of its table.
+    _tried(source, ("admission", "max_connections"), lambda: _gate(settings))
+
+
+def _engine_key(settings: Settings) -> str:
+    """The key that is at fault where an engine cannot be made of settings that are each right."""
+    if settings.workers is None and not settings.engine.startswith(("workers", "forks")):
+        bounds = ("max_requests", "max_memory", "max_age")
+        return next((name for name in bounds if getattr(settings, name) is not None), "engine")
+    return "engine"
 
 
 def _gate(settings: Settings) -> None:
-    """Rules that the limits would keep from ever applying are refused by a server."""
-    Server(print, "memory:check", limits=bounds(settings), admission=settings.admission.admission())
+    admission = settings.admission.admission()
+    if admission is not None:
+        Gate(admission, bounds(settings))
 
 
-def _tried(source: Source, path: Path, make: Any) -> Any:
+def _tried(source: Source, path: Path, make: Callable[[], T]) -> T | None:
     try:
         return make()
     except (ConfigError, AddressError) as error:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 
 from portico.address import Address
 from portico.engines import Engine, make_engine
 from portico.engines.workers import Forks, Workers
 from portico.errors import ConfigError
-from portico.sockets.listen import inherited
+from portico.sockets.listen import inherited, named_inherited
 from portico.sockets.tls import ServerTLS
 from portico.web.config.settings import TLS, Settings
 
@@ -21,27 +20,24 @@ log = logging.getLogger("portico.serve")
 DEFAULT_ADDRESS = {"http": "http://127.0.0.1:8000", "stream": "tcp://127.0.0.1:8000"}
 _SCHEMES = {"http": ("http", "https", "tcp", "tls", "unix", "fd"), "stream": ("tcp", "tls", "unix", "fd")}
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-_NAMED = re.compile(r"fd://([A-Za-z_][^?/]*)(\?.*)?")
 
 
-def read_addresses(at: Sequence[str], wire: str) -> list[Address]:
+def read_addresses(at: Sequence[str], wire: str, *, pretend: bool = False) -> list[Address]:
     """The addresses that were asked for; without any the inherited sockets; without those the default.
 
-    ``wire`` is ``http`` or ``stream``. ``fd://NAME`` are the inherited sockets of that name. Raises
+    ``wire`` is ``http`` or ``stream``. ``fd://NAME`` are the inherited sockets of that name, which with
+    ``pretend`` need not be there. Raises
     ``AddressError``, ``ConfigError``.
     """
     plain = "http" if wire == "http" else "tcp"
-    addresses = [address for text in at for address in _named(text, plain)]
+    addresses = [address for text in at for address in _read(text, plain, pretend)]
     for address in addresses:
         _check(address, wire)
     return addresses or inherited() or [Address.parse(DEFAULT_ADDRESS[wire])]
 
 
-def _named(text: str, scheme: str) -> list[Address]:
-    found = _NAMED.fullmatch(text)
-    if found is None:
-        return [Address.parse(text, scheme=scheme)]
-    return [Address.parse(f"{address}{found[2] or ''}") for address in inherited(found[1])]
+def _read(text: str, scheme: str, pretend: bool) -> list[Address]:
+    return [Address.parse(each, scheme=scheme) for each in named_inherited(text, pretend=pretend) or [text]]
 
 
 def _check(address: Address, wire: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,6 +48,7 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
 
     Raises ``ConfigError``; for mounts of a file, of which all are tried, ``Problems``.
     """
+    sys.path[:0] = [folder for folder in settings.python_path if folder not in sys.path]
     places: list[tuple[Place, Mount]] = []
     handler: Any = None
     for number, each in enumerate(settings.mount):

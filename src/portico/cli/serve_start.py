@@ -14,7 +14,7 @@ from portico.cli.logs import log_access
 from portico.cli.serve_options import read_addresses, read_engine, read_tls
 from portico.cli.serve_settings import Asked
 from portico.cli.serve_site import Served, bounds, make_served
-from portico.cli.serve_watch import module_folders, needs_library, watch
+from portico.cli.serve_watch import Watched, module_folders, needs_library, watch
 from portico.engines.children import ask
 from portico.errors import ConfigError
 from portico.server import Fresh, Late, Server
@@ -42,7 +42,7 @@ class Site:
         self._source = source
         self._watched = watched
         self._mounts: Mounts | None = None
-        self._folders: list[str] = []
+        self._files: Watched | None = None
         if watched:
             needs_library()
             sys.dont_write_bytecode = True  # a cache by the second would hide the second change in one
@@ -72,8 +72,8 @@ class Site:
 
     def watch(self, server: Server) -> None:
         """With ``--reload``: begin to look for changes."""
-        if self._watched:
-            watch(server, self._folders, self._asked.config)
+        if self._files is not None:
+            watch(server, self._files)
 
     def _make(self, settings: Settings, source: Source | None) -> Served:
         served = make_served(settings, source)
@@ -104,7 +104,9 @@ class Site:
             served = make_served(self._settings, self._source)
             return served.wire, dict(served.mounts), module_folders()
 
-        wire, names, self._folders = ask(facts)
+        wire, names, folders = ask(facts)
+        if self._watched:
+            self._files = Watched(folders, self._asked.config)
         return Served(Late(self._load), wire, names)
 
     def _load(self) -> Fresh:

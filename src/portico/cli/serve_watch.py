@@ -15,11 +15,12 @@ from portico.engines import door
 from portico.errors import ConfigError
 from portico.server import Server
 
-__all__ = ["module_folders", "needs_library", "watch"]
+__all__ = ["Watched", "module_folders", "needs_library", "watch"]
 
 log = logging.getLogger("portico.serve")
 
 _QUIET = 50  # milliseconds without a change, after which those that came are taken as one
+_LOOK = 250  # milliseconds after which the wait for changes begins anew
 
 
 def module_folders() -> list[str]:
@@ -51,26 +52,63 @@ def needs_library() -> Any:
     return watchfiles
 
 
-def watch(server: Server, folders: Sequence[str], config: str | None) -> None:
-    """Reload ``server`` whenever a module in ``folders`` changes, or the file ``config``; returns at once."""
-    places = {os.getcwd(), *folders}
-    if config is not None:
-        places.add(os.path.dirname(os.path.abspath(config)))
-    door.THREADS.spawn(_watch, server, sorted(places), config, name="watch")
+class Watched:
+    """The files whose change begins a reload: the modules in ``folders`` and here, and the file ``config``.
+
+    From its making on no change is missed: what comes before the system tells of changes is looked for.
+    """
+
+    def __init__(self, folders: Sequence[str], config: str | None) -> None:
+        self._config = None if config is None else os.path.abspath(config)
+        own = [] if self._config is None else [os.path.dirname(self._config)]
+        self.folders = sorted({os.getcwd(), *folders, *own})
+        self._before = self._stamps()
+
+    def matters(self, change: object, path: str) -> bool:
+        """Whether a change of this file is one of ours."""
+        return path == self._config or path.endswith((".py", ".pyi"))
+
+    def changed_so_far(self) -> set[str]:
+        """What has changed, since it was made, by its time and size."""
+        now, before = self._stamps(), self._before
+        return {path for path in now.keys() | before.keys() if now.get(path) != before.get(path)}
+
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        found = {}
+        for folder in self.folders:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if self.matters(None, entry.path) and entry.is_file():
+                        facts = entry.stat()
+                        found[entry.path] = facts.st_mtime_ns, facts.st_size
+        return found
 
 
-def _watch(server: Server, places: Sequence[str], config: str | None) -> None:
-    library = needs_library()
-    own = None if config is None else os.path.abspath(config)
+def watch(server: Server, watched: Watched) -> None:
+    """Reload ``server`` at each change; returns at once."""
+    door.THREADS.spawn(_watch, server, watched, name="watch")
 
-    def matters(change: object, path: str) -> bool:
-        return path == own or path.endswith((".py", ".pyi"))
 
-    log.info("watching %s", ", ".join(places))
-    for changes in library.watch(
-        *places, watch_filter=matters, step=_QUIET, recursive=False, raise_interrupt=False
-    ):
-        log.warning("reloading: %s", _named(path for _, path in changes))
+def _watch(server: Server, watched: Watched) -> None:
+    changes = needs_library().watch(
+        *watched.folders,
+        watch_filter=watched.matters,
+        step=_QUIET,
+        rust_timeout=_LOOK,
+        yield_on_timeout=True,
+        recursive=False,
+        raise_interrupt=False,
+    )
+    found = {path for _, path in next(changes)}  # from now on the system tells
+    _reload(server, found | watched.changed_so_far())
+    log.info("watching %s", ", ".join(watched.folders))
+    for each in changes:
+        _reload(server, {path for _, path in each})
+
+
+def _reload(server: Server, paths: set[str]) -> None:
+    if paths:
+        log.warning("reloading: %s", _named(paths))
         server.reload()
 
 

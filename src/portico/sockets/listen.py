@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -23,10 +24,11 @@ from portico.sockets.names import resolve
 from portico.sockets.socket_files import Made, bind_file, unlink_same
 from portico.sockets.transport import SocketTransport, Transport, adopt
 
-__all__ = ["SocketListener", "bind_all", "bind_error", "inherited", "listen", "named"]
+__all__ = ["SocketListener", "bind_all", "bind_error", "inherited", "listen", "named", "named_inherited"]
 
 Bound = Callable[[int, tuple[Any, ...]], socket.socket]
 
+_NAMED = re.compile(r"fd://([A-Za-z_][^?/]*)(\?.*)?")
 _FIRST_INHERITED = 3  # sd_listen_fds(3)
 _PORT_TRIES = 16
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
@@ -149,6 +151,18 @@ def inherited(name: str | None = None) -> list[Address]:
         raise ConfigError(f"LISTEN_FDS={count!r}: expected the number of inherited sockets")
     found = [Address.parse(f"fd://{_FIRST_INHERITED + index}") for index in range(int(count))]
     return found if name is None else _called(name, found)
+
+
+def named_inherited(text: str, *, pretend: bool = False) -> list[str] | None:
+    """The addresses of the inherited sockets that ``fd://NAME[?…]`` stands for; ``None``: it is no such text.
+
+    ``pretend``: there is one of each name. Raises ``ConfigError``.
+    """
+    match = _NAMED.fullmatch(text)
+    if match is None:
+        return None
+    found = ["fd://3"] if pretend else inherited(match[1])
+    return [f"{address}{match[2] or ''}" for address in found]
 
 
 def _called(name: str, found: Sequence[Address]) -> list[Address]:

@@ -14,6 +14,7 @@ from portico.admission import Admission
 from portico.engines import make_engine
 from portico.errors import ConfigError
 from portico.limits import Limits
+from portico.sockets.listen import named_inherited
 from portico.web.config.problems import suggestion
 from portico.web.config.reading import BAD, Kind, Place, Wrong, read_table, spelt
 
@@ -180,7 +181,8 @@ def table(kind: type[Any]) -> Kind:
 def address(value: Any, place: Place) -> str:
     """An address to listen on; kept as it was written."""
     written = text(value, place)
-    Address.parse(written, scheme="http")
+    for each in named_inherited(written, pretend=True) or [written]:
+        Address.parse(each, scheme="http")
     return written
 
 

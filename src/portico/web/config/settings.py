@@ -104,6 +104,9 @@ class Settings:
     max_requests: int | None = setting(whole(1), None, "A worker is replaced after so many requests,")
     max_memory: int | None = setting(size, None, "and when it holds more memory,")
     max_age: float | None = setting(number(0.001), None, "and after so many seconds.")
+    python_path: Sequence[str] = setting(
+        listed(existing), tuple, "Folders that programs are imported from, before the current one."
+    )
     grace: float = setting(number(0, 1e6), 10.0, "At the end, seconds for what is going on.")
     tls: TLS = setting(table(TLS), TLS, "Certificates.")
     admission: AdmissionSettings = setting(table(AdmissionSettings), AdmissionSettings, "Who may connect.")
