@@ -127,6 +127,7 @@ class Server:
         self.grace = grace
         self.gate = None if admission is None else Gate(admission, self.limits)
         self.access: Callable[..., None] | None = None  # called after each answer by wires that have such
+        self.forwarded: Any = None  # whose word is taken for who really asks, by wires that are told (HTTP)
         self.refused_requests = Refusals()  # of this process
         self.renew: Callable[[], Fresh | None] | None = None
         """Called first by ``reload()``: what it gives is served from then on. What it raises (a

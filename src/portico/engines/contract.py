@@ -68,13 +68,13 @@ class Load:
     def slow(self, now: float) -> None:
         """A request held the leader's thread for longer than a cheap one does."""
         if now - self._last_slow < self.HABIT:
-            self.until = now + self.MEMORY
+            self.until = max(self.until, now + self.MEMORY)
         self._last_slow = now
 
     def rescued(self, now: float, waiting: bool) -> None:
         """A request held its thread for so long that others had to be rescued; ``waiting``: asleep."""
         if waiting:
-            self.until = now + self.MEMORY
+            self.until = max(self.until, now + self.MEMORY)
         self.slow(now)
 
 

@@ -31,7 +31,7 @@ from portico.http.outgoing import with_defaults
 from portico.http.pages import server_fields
 from portico.http.room import SMALL
 from portico.http.states import Role
-from portico.sockets.transport import READ, WRITE, Bytes, Transport
+from portico.sockets.transport import READ, WRITE, Bytes, Transport, Waitable
 
 if TYPE_CHECKING:
     from portico.http.exchange import Exchange
@@ -190,17 +190,33 @@ class Answering(Connection):
 
     def next_piece(self) -> bytes:
         """The next part of a streamed body, blocking; ``b""`` at its end. Raises what the peer did."""
-        # The gateway's own time is not the client's slowness.
-        self._body_began += monotonic() - self._left_body
         try:
-            return self._read_piece()
+            while (piece := self._try_piece()) is None:
+                self._block(READ, self._body_deadline(), "reading the body of the request from")
+            return piece
         except _CLIENTS as error:
             self._fault = error
             raise
-        finally:
-            self._left_body = monotonic()
 
-    def _read_piece(self) -> bytes:
+    def try_piece(self) -> bytes | None:
+        """As ``next_piece``, but never waits: ``None`` when nothing has come."""
+        try:
+            return self._try_piece()
+        except _CLIENTS as error:
+            self._fault = error
+            raise
+
+    def _try_piece(self) -> bytes | None:
+        # The gateway's own time is not the client's slowness.
+        if self._left_body:
+            self._body_began += monotonic() - self._left_body
+            self._left_body = 0.0
+        piece = self._read_piece()
+        if piece is not None:
+            self._left_body = monotonic()
+        return piece
+
+    def _read_piece(self) -> bytes | None:
         while True:
             event = self.codec.next_event()
             if isinstance(event, bytes):
@@ -215,10 +231,52 @@ class Answering(Connection):
                 return b""
             self._continue()
             data = self.transport.recv(CHUNK)
-            while data is None:
-                self._block(READ, self._body_deadline(), "reading the body of the request from")
-                data = self.transport.recv(CHUNK)
+            if data is None:
+                return None
             self.codec.feed(data)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether there is more of a body to be read from the connection."""
+        return self._streaming
+
+    def await_client(self, others: Sequence[tuple[Waitable, int]], until: float, *, body: bool) -> None:
+        """Wait for one of ``others``, or until the client sends: its ``body``, or news, see ``hear``.
+
+        Raises ``Timeout`` at ``until`` (``time.monotonic``), and what the client did: a body that comes too
+        slowly.
+        """
+        late = self._body_deadline() if body else inf
+        mine = [(self.transport, READ)] if body or self._hears else []
+        seconds = min(until, late, self._until) - monotonic()
+        doing = "waiting for an upstream" if not body else "waiting for the body of a request"
+        try:
+            with timeout(max(seconds, 0.0) if seconds != inf else None):
+                door.wait_any([*mine, *others], doing)
+        except Timeout:
+            if late <= monotonic():
+                self._fault = ProtocolError("the body of the request arrives too slowly", 408)
+                raise self._fault from None
+            raise
+
+    def hear(self) -> None:
+        """Take in what the client sends while it waits for its answer: its next requests, as long as they are
+        few. Raises ``ConnectionLost`` when it has gone, or ended its direction: these look the same."""
+        while self._hears:
+            try:
+                data = self.transport.recv(CHUNK)
+                if data == b"":
+                    raise ConnectionLost(f"{self.transport.peer} has gone before it was answered")
+            except _CLIENTS as error:
+                self._fault = error
+                raise
+            if data is None:
+                return
+            self.codec.feed(data)
+
+    @property
+    def _hears(self) -> bool:
+        return self.codec.waiting < CHUNK
 
     def _continue(self) -> None:
         """Ask for the body, when the client waits to be asked (RFC 9110, 10.1.1)."""

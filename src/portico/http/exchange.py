@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol
 
 from portico.address import Address
@@ -16,6 +17,7 @@ from portico.engines.contract import Load
 from portico.errors import LocalProtocolError
 from portico.http.framing import list_tokens
 from portico.http.messages import Fields, RequestHead
+from portico.http.notes import Notes
 from portico.http.pages import METHODS, REASONS, error_page
 from portico.limits import Limits
 from portico.sockets.transport import Bytes
@@ -32,6 +34,7 @@ Edit = Callable[[Sequence[tuple[str, str]]], Headers]
 
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _BODILESS = (204, 304)
+_SOME = 65536
 
 
 class Gateway(Protocol):
@@ -56,6 +59,8 @@ class CutAnswer(Exception):
 class Mount:
     """A gateway at its place: ``prefix`` without trailing slash (``""`` is the root).
 
+    A gateway whose ``blocks`` is true always waits for others: its requests are never run inline.
+
     ``edit`` changes the header fields of its answers. ``limits``: its own, instead of the server's, from the
     moment when its request's head has come; its ``body`` counts only where it is lower than the server's.
     """
@@ -77,6 +82,8 @@ class Mount:
         self.limits = limits
         self.load = load or Load()
         self.plain = edit is None and limits is None
+        if getattr(gateway, "blocks", False):
+            self.load.until = inf
 
     def __repr__(self) -> str:
         return f"<Mount {self.prefix or '/'} {self.gateway.name}>"
@@ -95,7 +102,7 @@ class Exchange:
     ``mount``: the prefix the gateway is mounted under, ``path_info`` (``raw_path_info``) what follows.
     ``body``: a binary file; ``body_length`` its bytes, ``None`` when it is chunked and still arriving.
     ``connection``: for what lasts longer than one request. ``user``: who it is, where that was proved.
-    ``edit``: what is done to the header fields of the answer.
+    ``edit``: what is done to the header fields of the answer. ``notes``: what few want to know, or ``None``.
     """
 
     __slots__ = (
@@ -107,6 +114,7 @@ class Exchange:
         "edit",
         "method",
         "mount",
+        "notes",
         "request",
         "sent",
         "started",
@@ -126,6 +134,7 @@ class Exchange:
         self.mount = ""
         self.user = ""
         self.edit: Edit | None = None
+        self.notes: Notes | None = None
         self.body: Any = None
         self.body_length: int | None = 0
         self.started = False
@@ -187,17 +196,23 @@ class Exchange:
 
     @property
     def scheme(self) -> str:
-        """``http``, or ``https`` under TLS."""
+        """``http``, or ``https`` under TLS; what a trusted proxy says of its client counts more."""
+        if self.notes is not None and self.notes.scheme is not None:
+            return self.notes.scheme
         return "https" if self.tls is not None else "http"
 
     @property
     def host(self) -> str:
         """The authority that was asked for (``Host``, or that of the target); may be empty."""
+        if self.notes is not None and self.notes.host is not None:
+            return self.notes.host
         return self.request.authority
 
     @property
     def peer(self) -> Address | None:
-        """Who asks."""
+        """Who asks: the other end of the connection, or whom a trusted proxy there names."""
+        if self.notes is not None and self.notes.peer is not None:
+            return self.notes.peer
         return self.connection.transport.peer
 
     @property
@@ -219,6 +234,20 @@ class Exchange:
     def limits(self) -> Limits:
         """The bounds in force."""
         return self.connection.limits
+
+    def note(self) -> Notes:
+        """The notes, to be added to."""
+        if self.notes is None:
+            self.notes = Notes()
+        return self.notes
+
+    def read_some(self) -> bytes | None:
+        """The next part of the body, of any size, as it comes, without waiting: ``None`` when nothing has
+        come, ``b""`` at its end. Not to be mixed with reads of ``body``. Raises what the client did."""
+        if self.connection.streaming:
+            return self.connection.try_piece()
+        data: bytes = self.body.read(_SOME)
+        return data
 
     # -- the answer
 

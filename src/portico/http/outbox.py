@@ -104,6 +104,12 @@ class Outbox:
         self.close()
         self.add_file(file, 0, count)
 
+    def take(self) -> list[Bytes]:
+        """Everything, for somebody else to send; there are no files in it."""
+        parts = [item for item in self._items if not isinstance(item, _Piece)]
+        self.close()
+        return parts
+
     def close(self) -> None:
         """Drop everything, and close the files."""
         for item in self._items:

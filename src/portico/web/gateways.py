@@ -92,7 +92,10 @@ def route_to(handler: Any) -> Route:
 
 
 def _http_wire(handler: Any, server: Server) -> Connector:
-    return Service(route_to(handler), server.limits, server.access, server.refused_requests).connect
+    route = route_to(handler)
+    if server.forwarded is not None:
+        route = server.forwarded.route(route)
+    return Service(route, server.limits, server.access, server.refused_requests).connect
 
 
 register_wire("http", _http_wire, claims=is_gateway)

@@ -174,6 +174,8 @@ def _describe(environ: Environ, exchange: Exchange) -> None:
     environ["wsgi.input"] = exchange.body
     if exchange.user:
         environ["AUTH_TYPE"], environ["REMOTE_USER"] = "Basic", exchange.user.encode().decode("latin-1")
+    if exchange.notes is not None:
+        _tell(environ, exchange)
     if length:
         environ["CONTENT_LENGTH"] = str(length)
     elif length is None:
@@ -183,6 +185,19 @@ def _describe(environ: Environ, exchange: Exchange) -> None:
         environ["HTTP_HOST"] = exchange.host
         if path == "*":
             environ["PATH_INFO"] = ""
+
+
+def _tell(environ: Environ, exchange: Exchange) -> None:
+    """Who asks, and for what, may differ from one request of a connection to the next."""
+    peer, scheme = exchange.peer, exchange.scheme
+    if peer is not None:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer.host, _port(peer)
+    environ["wsgi.url_scheme"] = scheme
+    environ.pop("HTTPS", None)
+    if scheme == "https":
+        environ["HTTPS"] = "on"
+    if exchange.host:
+        environ["HTTP_HOST"] = exchange.host
 
 
 _OWN = ("REQUEST_METHOD", "SERVER_PROTOCOL", "REQUEST_URI", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
