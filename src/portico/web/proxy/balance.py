@@ -47,6 +47,11 @@ class Balancer:
         found.try_again(now)
         return found
 
+    def failed(self, upstream: Upstream, why: str) -> None:
+        """An upstream has not answered, by its own fault."""
+        if len(self.upstreams) > 1:
+            upstream.failed(why)
+
     def _why(self, now: float) -> str:
         states = (
             "is out" if each.is_out(now) else "is full" if each.full else "failed" for each in self.upstreams

@@ -27,9 +27,6 @@ _OF_THE_HOP = frozenset(
 )
 _FRAMING = frozenset({"content-length", "expect", "host"})
 _ABOUT_THE_CLIENT = frozenset({"forwarded", "x-real-ip"})
-_NEVER_TRAILERS = (
-    _OF_THE_HOP | _FRAMING | frozenset("authorization cookie set-cookie content-encoding".split())
-)
 _KINDS = ("x", "rfc", "both", "none")
 _ROUNDS = 8
 """So often a request may pass here; a proxy that is its own upstream would go on for ever."""
@@ -162,5 +159,5 @@ def response_fields(head: ResponseHead, takes_trailers: bool) -> Headers:
 
 
 def passed_trailers(trailers: Fields) -> Headers:
-    """Trailers that may go across: none that frames a message or belongs into a head (RFC 9110, 6.5.1)."""
-    return [(name, value) for name, value in trailers if name not in _NEVER_TRAILERS and "_" not in name]
+    """Trailers that may go across: the codec has refused what must not be one (RFC 9110, 6.5.1)."""
+    return [(name, value) for name, value in trailers if name not in _OF_THE_HOP and "_" not in name]

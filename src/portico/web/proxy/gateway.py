@@ -178,7 +178,7 @@ class Proxy:
             except UpstreamError as error:
                 self._count(upstream.name, error)
                 if error.reason != "unavailable":
-                    upstream.failed(str(error))
+                    self.balancer.failed(upstream, str(error))
                 if not error.untouched:
                     raise
                 failure = error
@@ -269,7 +269,8 @@ class Proxy:
             self.tell(name, error.reason)
 
     def _fail(self, exchange: Exchange, error: UpstreamError) -> None:
-        log.error("%s: %s", exchange.connection.describe(), error)
+        # Its words only: a log that keeps the error would keep its frames, and all that is in them.
+        log.error("%s: %s", exchange.connection.describe(), str(error))
         if exchange.started:
             raise CutAnswer(str(error)) from error
         retry = [("Retry-After", "1")] if error.status == 503 else []

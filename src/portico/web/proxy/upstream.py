@@ -48,7 +48,6 @@ class Upstream:
         self.name = str(self.address)
         self.base = self.address.path if self.address.wire == "http" else ""
         self.active = 0
-        self.errors = 0
         self._tls = tls
         self._limits = limits
         self._connections = connections
@@ -134,7 +133,6 @@ class Upstream:
         """It has not answered, by its own fault."""
         with self._guard:
             self._failed += 1
-            self.errors += 1
             if self._failed < self._tolerated:
                 return
             pause = self._next_pause
