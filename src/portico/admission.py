@@ -114,6 +114,11 @@ class Gate:
         """Count on from what ``other`` has counted; who is inside by its rules stays there."""
         self.refused, self.tell = other.refused, other.tell
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is a function to be asked about each peer."""
+        return self._rules.admit is not None
+
     def refusal(self, peer: Address | None) -> str | None:
         """The reason why something that takes no place (a datagram) is refused; ``None``: it is let in.
 

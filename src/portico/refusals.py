@@ -35,6 +35,7 @@ REFUSALS: Final[dict[str, int]] = {
     "room": 503,
     "version": 505,
     "handshake": 0,
+    "proxy_header": 0,
     "write_stall": 0,
 }
 """From the reason to the status of the answer; 0: nobody would have heard one."""

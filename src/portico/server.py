@@ -24,13 +24,14 @@ from portico.deadline import expiry, timeout
 from portico.engines import Engine, door, make_engine
 from portico.engines.contract import Connection, Listening, Tally
 from portico.engines.household import outside
-from portico.errors import Cancelled, ConfigError, PorticoError
+from portico.errors import Cancelled, ConfigError, ConnectionLost, PorticoError
 from portico.limits import Limits
 from portico.refusals import Refusals
 from portico.signals import Signals
 from portico.sockets.datagram_listener import DatagramListener
 from portico.sockets.datagram_port import Datagram
 from portico.sockets.listen import bind_error, inherited, listen
+from portico.sockets.proxy_protocol import ProxyProtocol
 from portico.sockets.service_manager import ServiceManager
 from portico.sockets.stream import Stream
 from portico.sockets.tls import ServerTLS
@@ -128,6 +129,7 @@ class Server:
         self.gate = None if admission is None else Gate(admission, self.limits)
         self.access: Callable[..., None] | None = None  # called after each answer by wires that have such
         self.forwarded: Any = None  # whose word is taken for who really asks, by wires that are told (HTTP)
+        self.proxy_protocol: ProxyProtocol | None = None  # who says before all else who is really there
         self.refused_requests = Refusals()  # of this process
         self.renew: Callable[[], Fresh | None] | None = None
         """Called first by ``reload()``: what it gives is served from then on. What it raises (a
@@ -200,6 +202,7 @@ class Server:
         if self._used:
             raise ConfigError("this server was started or stopped before; make a new one")
         self._used = True
+        self._check_proxy_protocol()
         if not self._engine.processes:
             self.prepare()
         try:
@@ -412,6 +415,9 @@ class Server:
     def connected(self, transport: Transport) -> Connection | None:
         """Make a connection of an accepted transport; ``None`` for one that is turned away."""
         try:
+            proxy = self.proxy_protocol
+            if proxy is not None and proxy.covers(transport.local):
+                return self._connect_told(proxy, transport)
             return self._connect(transport) if self.gate is None else self._admit(self.gate, transport)
         except Exception as error:  # an engine must outlive what one connection meets
             transport.abort()
@@ -430,6 +436,24 @@ class Server:
             raise
         self._places[connection] = partial(gate.leave, peer)
         connection.question = gate.question(peer)
+        return connection
+
+    def _connect_told(self, proxy: ProxyProtocol, transport: Transport) -> Connection | None:
+        """A connection that is admitted, or not, once a proxy has said whose it is."""
+
+        def told(transport: Transport) -> None:
+            gate, peer = self.gate, transport.peer
+            if gate is None:
+                return
+            if gate.enter(peer) is not None:
+                raise ConnectionLost(f"{peer} is not admitted")
+            self._places[connection] = partial(gate.leave, peer)
+
+        expecting = proxy.expect(transport, partial(self.refused_requests.count, "proxy_header"), told)
+        if expecting is None:
+            transport.abort()
+            return None
+        connection = self._connect(expecting)
         return connection
 
     def _connect(self, transport: Transport) -> Connection:
@@ -479,6 +503,13 @@ class Server:
                 )
         else:
             self._check_handler()
+
+    def _check_proxy_protocol(self) -> None:
+        if self.proxy_protocol is not None and self.gate is not None and self.gate.asks:
+            raise ConfigError(
+                "admit() is asked before a byte is read, and the PROXY protocol says later who is there: "
+                "use the lists of Admission, or leave one of the two out"
+            )
 
     def _check_handler(self) -> None:
         if self.conversations and not callable(self.handler):

@@ -182,6 +182,7 @@ class TLSTransport(Transport):
                     return READ | WRITE if self._unsent else READ
             else:
                 self.tls = self._facts()
+                self.peer = self.lower.peer  # what is below may have been told meanwhile who is there
                 self.handshaking = False
                 # A server's session tickets may find no room. Nobody has to wait for them: they go out
                 # with what is written next, or while somebody waits to read.
