@@ -129,6 +129,7 @@ class Server:
         self.gate = None if admission is None else Gate(admission, self.limits)
         self.access: Callable[..., None] | None = None  # called after each answer by wires that have such
         self.forwarded: Any = None  # whose word is taken for who really asks, by wires that are told (HTTP)
+        self.request_ids: Any = None  # what gives requests their names, on such wires
         self.proxy_protocol: ProxyProtocol | None = None  # who says before all else who is really there
         self.refused_requests = Refusals()  # of this process
         self.renew: Callable[[], Fresh | None] | None = None

@@ -13,7 +13,14 @@ from portico.errors import ConfigError
 from portico.http.exchange import Exchange
 from portico.http.messages import RequestHead
 from portico.server import Server
-from portico.web.forwarded import Forwarded, Hop, Malformed, forwarded_element, read_forwarded, read_x_forwarded
+from portico.web.forwarded import (
+    Forwarded,
+    Hop,
+    Malformed,
+    forwarded_element,
+    read_forwarded,
+    read_x_forwarded,
+)
 from portico.web.wsgi import WSGI
 from tests.http.served import Client, Gate, get
 
@@ -77,7 +84,7 @@ def test_what_is_not_in_the_grammar_is_not_believed(value: str) -> None:
         read_forwarded(value)
 
 
-@given(st.text("for=;, \"\\[]:._0123456789abx\t", max_size=60))
+@given(st.text('for=;, "\\[]:._0123456789abx\t', max_size=60))
 def test_any_text_is_read_or_not_believed(value: str) -> None:
     for read in (read_forwarded, lambda text: read_x_forwarded(head(x_forwarded_for=text))):
         try:
@@ -89,7 +96,9 @@ def test_any_text_is_read_or_not_believed(value: str) -> None:
 @given(st.ip_addresses(), st.sampled_from(["http", "https"]), st.sampled_from(["", "a.example", "[::1]:80"]))
 def test_what_this_server_says_can_be_read(ip: Any, scheme: str, host: str) -> None:
     element = forwarded_element(at(str(ip)), scheme, host)
-    assert read_forwarded(element) == [Hop(at(str(getattr(ip, "ipv4_mapped", None) or ip)), scheme, host or None)]
+    assert read_forwarded(element) == [
+        Hop(at(str(getattr(ip, "ipv4_mapped", None) or ip)), scheme, host or None)
+    ]
 
 
 def head(**fields: str) -> RequestHead:
@@ -101,7 +110,10 @@ def head(**fields: str) -> RequestHead:
     [
         ({}, []),
         ({"x_forwarded_for": "192.0.2.1, 2001:db8::1"}, [Hop(at("192.0.2.1")), Hop(at("2001:db8::1"))]),
-        ({"x_forwarded_for": "192.0.2.1:80,[2001:db8::1]:81"}, [Hop(at("192.0.2.1", 80)), Hop(at("2001:db8::1", 81))]),
+        (
+            {"x_forwarded_for": "192.0.2.1:80,[2001:db8::1]:81"},
+            [Hop(at("192.0.2.1", 80)), Hop(at("2001:db8::1", 81))],
+        ),
         ({"x_forwarded_proto": "https"}, [Hop(None, "https")]),
         (
             {"x_forwarded_for": "192.0.2.1, 192.0.2.2", "x_forwarded_proto": "https, http"},
@@ -178,7 +190,9 @@ def test_nobody_else_is_believed() -> None:
 
 
 def test_scheme_and_host_are_those_of_the_outermost_proxy_that_is_trusted() -> None:
-    value = "Forwarded: for=6.6.6.6;proto=http;host=evil, for=192.0.2.1;proto=https;host=a.example, for=10.0.0.1"
+    value = (
+        "Forwarded: for=6.6.6.6;proto=http;host=evil, for=192.0.2.1;proto=https;host=a.example, for=10.0.0.1"
+    )
     assert said(Forwarded(HERE, fields="rfc"), value) == "192.0.2.1 https a.example"
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import localtime, strftime, struct_time
 
 from portico.cli.manners import one_line
 from portico.http.exchange import Exchange
+from portico.web.log_lines import common
+from portico.web.request_ids import request_id
 
-__all__ = ["common_line", "log_access", "logging_to_stderr"]
+__all__ = ["log_access", "logging_to_stderr"]
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
-# Not by strftime: a program that is served may have set another language.
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 access = logging.getLogger("portico.access")
 
@@ -22,7 +21,8 @@ access = logging.getLogger("portico.access")
 class _Lines(logging.Formatter):
     """``12:30:59 warning portico.server: message``; what a peer put into it stays in its line.
 
-    Other processes than the first say who they are: ``portico.server[worker 2, 4711]``.
+    Other processes than the first say who they are: ``portico.server[worker 2, 4711]``; what is said while a
+    request is answered has its name, where requests have names (``RequestIds``).
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
@@ -30,7 +30,9 @@ class _Lines(logging.Formatter):
         who = (
             "" if record.processName in ("MainProcess", None) else f"[{record.processName}, {record.process}]"
         )
-        return f"{when} {record.levelname.lower()} {record.name}{who}: {one_line(record.message)}"
+        named = request_id.get()
+        about = f" [{named}]" if named else ""
+        return f"{when} {record.levelname.lower()} {record.name}{who}{about}: {one_line(record.message)}"
 
 
 @contextmanager
@@ -59,16 +61,4 @@ def logging_to_stderr(verbosity: int) -> Iterator[None]:
 
 def log_access(exchange: Exchange, seconds: float) -> None:
     """A server's ``access`` hook: a line to the logger ``portico.access``."""
-    access.info("%s", common_line(exchange, localtime()))
-
-
-def common_line(exchange: Exchange, when: struct_time) -> str:
-    """The Common Log Format, as Apache, nginx and the readers of their logs have it."""
-    peer = exchange.peer
-    host = (peer.host if peer is not None else "") or "-"
-    date = f"{when.tm_mday:02}/{_MONTHS[when.tm_mon - 1]}/{strftime('%Y:%H:%M:%S %z', when)}"
-    # A method is a token and a target has no blanks; a quote would end the field early.
-    asked = f"{exchange.method} {exchange.target} {exchange.request.version}".replace("\\", "\\\\")
-    asked = one_line(asked.replace('"', '\\"'))
-    sent = 0 if exchange.method == "HEAD" else exchange.sent
-    return f'{host} - - [{date}] "{asked}" {exchange.status} {sent or "-"}'
+    access.info("%s", common(exchange, seconds))

@@ -236,6 +236,11 @@ class Answering(Connection):
             self.codec.feed(data)
 
     @property
+    def received(self) -> int:
+        """Bytes of the last body so far."""
+        return self._received
+
+    @property
     def streaming(self) -> bool:
         """Whether there is more of a body to be read from the connection."""
         return self._streaming

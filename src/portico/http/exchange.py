@@ -235,6 +235,11 @@ class Exchange:
         """The bounds in force."""
         return self.connection.limits
 
+    @property
+    def received(self) -> int:
+        """How many bytes of the body have come."""
+        return 0 if self.request.body_length == 0 else self.connection.received
+
     def note(self) -> Notes:
         """The notes, to be added to."""
         if self.notes is None:

@@ -12,12 +12,10 @@ class Notes:
 
     ``peer``, ``scheme``, ``host``: who asks and for what, as a trusted proxy told it; ``None``: as it looks.
     ``trusted``: whether the other end of the connection is such a proxy. ``request_id``: what the request is
-    called in the logs. ``headers``: what is added to its answer. ``upstream``: who answered it for us,
-    ``upstream_seconds``: in which time.
+    called. ``upstream``: who answered it for us, ``upstream_seconds``: how long the head of that took.
     """
 
     __slots__ = (
-        "headers",
         "host",
         "peer",
         "request_id",
@@ -33,6 +31,5 @@ class Notes:
         self.host: str | None = None
         self.trusted = False
         self.request_id = ""
-        self.headers: list[tuple[str, str]] = []
         self.upstream = ""
         self.upstream_seconds: float | None = None

@@ -192,8 +192,10 @@ class HTTPConnection(Ending):
         if self.conversation:
             return self._talking.describe()
         exchange = self.exchange
-        what = "idle" if exchange is None else f"{exchange.method} {exchange.target[:200]}"
-        return f"{self.transport.peer} ({what})"
+        if exchange is None:
+            return f"{self.transport.peer} (idle)"
+        named = f", {exchange.notes.request_id}" if exchange.notes and exchange.notes.request_id else ""
+        return f"{exchange.peer} ({exchange.method} {exchange.target[:200]}{named})"
 
     def rest(self) -> None:
         super().rest()

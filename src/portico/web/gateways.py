@@ -93,6 +93,8 @@ def route_to(handler: Any) -> Route:
 
 def _http_wire(handler: Any, server: Server) -> Connector:
     route = route_to(handler)
+    if server.request_ids is not None:
+        route = server.request_ids.route(route)
     if server.forwarded is not None:
         route = server.forwarded.route(route)
     return Service(route, server.limits, server.access, server.refused_requests).connect

@@ -119,6 +119,8 @@ def request_fields(
 ) -> Headers:
     """The fields for the upstream, but for what frames the message. ``upgrade``: the protocols offered."""
     own = connection_options(exchange.request.fields) | _OF_THE_HOP | _FRAMING
+    named = exchange.notes.request_id if exchange.notes is not None else ""
+    extra = [*extra, ("X-Request-ID", named)] if named else extra
     ours = frozenset(name.lower() for name, _ in extra)
     kept: Headers = []
     about: Headers = []
