@@ -130,6 +130,7 @@ class Server:
         self.access: Callable[..., None] | None = None  # called after each answer by wires that have such
         self.forwarded: Any = None  # whose word is taken for who really asks, by wires that are told (HTTP)
         self.request_ids: Any = None  # what gives requests their names, on such wires
+        self.metrics: Any = None  # what counts, in each process that runs the handler: begin(self), end()
         self.proxy_protocol: ProxyProtocol | None = None  # who says before all else who is really there
         self.refused_requests = Refusals()  # of this process
         self.renew: Callable[[], Fresh | None] | None = None
@@ -169,6 +170,11 @@ class Server:
     def connections(self) -> int:
         """How many connections are open."""
         return self._engine.connections
+
+    @property
+    def accepted_here(self) -> int:
+        """How many connections have been accepted so far in this process."""
+        return self._accepted
 
     @property
     def accepted(self) -> int:
@@ -252,6 +258,8 @@ class Server:
             with timeout(None, shield=True):  # the deadline in force has been reckoned with
                 cut = door.run_blocking(self._engine.stop, max(seconds, 0.0), quiet)
             self.cut += [what for what in cut if what not in self.cut]
+        if self.metrics is not None:
+            self.metrics.end()
         self._used = self._stopped = True
         for waiter in tuple(self._waiting):
             waiter.wake()
@@ -403,6 +411,8 @@ class Server:
                 self.gate.tell = tally.refused
         for address in self._asked:
             self._connector(address.scheme)  # a handler that cannot work is refused now
+        if self.metrics is not None:
+            self.metrics.begin(self)
 
     def ended(self, reason: str, cut: Sequence[str]) -> None:
         """The engine is at its end; ``reason``, when it should not be."""

@@ -182,6 +182,11 @@ class Connection(ABC):
     def cut(self) -> None:
         """Close now, whatever is going on; user code inside gets ``StreamClosed`` at its next wait."""
 
+    @property
+    def state(self) -> str:
+        """What it does, in a word, for who counts connections."""
+        return "talking" if self.running else "waiting"
+
     @abstractmethod
     def describe(self) -> str:
         """What is going on, for the log: the peer and the request."""

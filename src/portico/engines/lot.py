@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import partial
 from math import inf
@@ -25,6 +25,7 @@ from portico.engines.household import LAST_WORDS, Household
 from portico.engines.poller import HANGUP, Poller, make_poller
 from portico.engines.pool import Pool
 from portico.errors import ConnectionLost, TLSError
+from portico.figures import GAUGE, SOURCES, Figure
 from portico.limits import Limits
 
 __all__ = ["CONVERSATION_THREADS", "REQUEST_THREADS", "Lot"]
@@ -70,10 +71,20 @@ class Lot(Engine):
     def inside(self) -> bool:
         return self._household.inside
 
+    def figures(self) -> Iterable[Figure]:
+        """What the engine can tell of itself, see ``portico.figures``."""
+        states = Counter(connection.state for connection in self._all.copy())
+        for state, count in states.items():
+            yield Figure("portico_connections", count, GAUGE, (("state", state),))
+        yield Figure("portico_pool_busy", self._pool.busy, GAUGE)
+        yield Figure("portico_pool_size", self._pool.size, GAUGE)
+        yield Figure("portico_pool_queue", self._pool.queued, GAUGE)
+
     # -- beginning and end
 
     def start(self, serving: Serving) -> None:
         self._serving = serving
+        SOURCES.add(self)
         self._tick = _sweep_interval(serving.limits)
         self._next_sweep = 0.0
         self._poller = make_poller()

@@ -48,6 +48,11 @@ class Pool:
         self._closed = False
         self._enter = enter
 
+    @property
+    def queued(self) -> int:
+        """How many jobs stand in line."""
+        return len(self._waiting)
+
     def submit(self, function: Callable[[Any], bool], argument: Any) -> bool:
         """Run a job, now or in its turn. ``False``: the queue is full, or no thread can be made."""
         job = (function, argument)

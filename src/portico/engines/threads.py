@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from math import inf
 from time import monotonic
 
@@ -32,6 +33,7 @@ from portico.engines.observe import is_waiting, voluntary_switches
 from portico.engines.pool import Pool
 from portico.engines.watchdog import Watchdog
 from portico.errors import ConfigError
+from portico.figures import MAX, Figure
 from portico.sockets.transport import READ
 
 __all__ = ["Threads"]
@@ -66,6 +68,7 @@ class Threads(Lot):
             raise ConfigError(f"engine threads:{size}: at least one thread is needed")
         super().__init__()
         self.promotions = 0
+        self.longest = 0.0  # seconds that a request took which began on the leader's thread
         self._wanted = size
         self._batch: deque[tuple[int, int]] = deque()
         self._ran: deque[Connection] = deque()  # to be advanced, for a request of theirs has been run
@@ -77,6 +80,11 @@ class Threads(Lot):
         self._watchdog = Watchdog(
             TICK, lambda: self._requests, lambda: bool(self._term.inside), self._depose, self._appoint
         )
+
+    def figures(self) -> Iterable[Figure]:
+        yield from super().figures()
+        yield Figure("portico_leader_changes_total", self.promotions)
+        yield Figure("portico_longest_block_seconds", self.longest, MAX)
 
     def _make_pool(self) -> Pool:
         if self._serving.conversations:
@@ -168,6 +176,7 @@ class Threads(Lot):
         try:
             term.inside.pop()
         except IndexError:
+            self.longest = max(self.longest, monotonic() - began)
             self._after_run(connection)
             return self._resume(term)
         if not self._ran:
@@ -175,15 +184,16 @@ class Threads(Lot):
         self._ran.append(connection)
         ended = monotonic()
         if ended - began > SLOW:
-            self._judge(connection, ended)
+            self._judge(connection, began, ended)
         return True
 
-    def _judge(self, connection: Connection, now: float) -> None:
+    def _judge(self, connection: Connection, began: float, now: float) -> None:
         """A request took long on the leader's thread: did it wait, or was it only not given the processor?
 
         Waiting gives the processor up, which the system counts; being pushed off it does not. While pool
         threads are busy the wait may have been for the interpreter, and says nothing.
         """
+        self.longest = max(self.longest, now - began)
         switches = voluntary_switches()
         if switches != self._switches and not self._pool.busy:
             connection.load.slow(now)

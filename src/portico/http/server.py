@@ -188,6 +188,14 @@ class HTTPConnection(Ending):
         self.transport.closed = True
         self.transport.wake()
 
+    @property
+    def state(self) -> str:
+        if self.conversation:
+            return self._talking.state
+        if self.running:
+            return "running"
+        return "reading" if self._in_head else _STATES[self._state]
+
     def describe(self) -> str:
         if self.conversation:
             return self._talking.describe()
@@ -545,3 +553,13 @@ _BODY = HTTPConnection._body
 _LEAVE = HTTPConnection._leave
 _DISCARD = HTTPConnection._discard
 _LINGER = HTTPConnection._linger
+_STATES: dict[_State, str] = {
+    _HANDSHAKE: "handshake",
+    _HEAD: "idle",
+    _BODY: "reading",
+    _READY: "running",
+    _LEAVE: "writing",
+    _DISCARD: "reading",
+    _LINGER: "closing",
+}
+"""What a connection that is parked does, in a word."""

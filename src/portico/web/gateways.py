@@ -10,6 +10,7 @@ from portico.errors import ConfigError
 from portico.http.exchange import Exchange, Gateway, Mount, Route
 from portico.http.server import Service
 from portico.server import Server
+from portico.web.logs import told_to
 from portico.web.mounts import Mounts
 from portico.web.wsgi import WSGI
 from portico.wires import Connector, register_wire
@@ -97,7 +98,9 @@ def _http_wire(handler: Any, server: Server) -> Connector:
         route = server.request_ids.route(route)
     if server.forwarded is not None:
         route = server.forwarded.route(route)
-    return Service(route, server.limits, server.access, server.refused_requests).connect
+    told = [hook for hook in (server.access, server.metrics) if hook is not None]
+    access = told_to(*told) if told else None
+    return Service(route, server.limits, access, server.refused_requests).connect
 
 
 register_wire("http", _http_wire, claims=is_gateway)

@@ -7,12 +7,14 @@ import os
 import stat
 import sys
 from collections import deque
+from collections.abc import Iterable
 from math import inf
 from time import monotonic
 from weakref import WeakSet
 
 from portico.deadline import timeout
 from portico.errors import Cancelled, ConfigError, PorticoError
+from portico.figures import SOURCES, Figure
 from portico.sync import Event, Guard, Task, sleep, spawn_thread
 
 __all__ = ["LineWriter"]
@@ -55,6 +57,7 @@ class LineWriter:
                 raise ConfigError(f"the log {self.path} cannot be written: {error.strerror}") from error
         self._at_exit = _AtExit(self)
         _writers.add(self)
+        SOURCES.add(self)
 
     def put(self, line: str) -> None:
         """Let a line be written. From any thread."""
@@ -95,6 +98,10 @@ class LineWriter:
         self._starting = Guard()
         self._writing = Guard()
         self._task = None
+
+    def figures(self) -> Iterable[Figure]:
+        """What the writer can tell of itself, see ``portico.figures``."""
+        yield Figure("portico_log_lines_dropped_total", self.dropped)
 
     def __repr__(self) -> str:
         return f"<LineWriter {self.path}, {len(self._lines)} held, {self.dropped} dropped>"

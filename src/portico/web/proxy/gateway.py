@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 
 from portico.address import Address
 from portico.address.networks import Networks
 from portico.deadline import timeout
 from portico.errors import ConfigError, LocalProtocolError, ProtocolError, Timeout
+from portico.figures import GAUGE, SOURCES, Figure
 from portico.http.client_connection import ClientConnection
 from portico.http.exchange import CutAnswer, Exchange
 from portico.http.framing import list_tokens
@@ -61,8 +62,7 @@ class Proxy:
     Where one cannot be reached, the next is asked. What met a connection that had been closed while it rested
     is sent again on a fresh one, where the method allows that and the body can be sent again.
     Errors: 502 (not reached, or no proper answer), 503 (nobody to ask), 504 (too slow); an answer that ends
-    too early is cut. ``errors`` counts them by upstream and reason; ``tell(upstream, reason)`` is called for
-    each. Raises ``ConfigError``, ``AddressError``.
+    too early is cut. ``errors`` counts them by upstream and reason. Raises ``ConfigError``, ``AddressError``.
     """
 
     blocks = True
@@ -120,7 +120,6 @@ class Proxy:
         )
         self.name = "proxy:" + ",".join(each.name for each in self.balancer.upstreams)
         self.errors: Counter[tuple[str, str]] = Counter()
-        self.tell: Callable[[str, str], object] | None = None
         self._deadlines = deadlines or Deadlines()
         self._paths = Paths(strip, rewrite_location)
         self._extra = _checked_headers(headers or {})
@@ -132,6 +131,8 @@ class Proxy:
             )
             for each in self.balancer.upstreams
         }
+
+        SOURCES.add(self)
 
     def streams(self, request: RequestHead) -> bool:
         """Whether the body goes through as it comes."""
@@ -149,6 +150,14 @@ class Proxy:
             if not whole.expired:
                 raise  # a deadline of the server's
             self._fail(exchange, UpstreamError("timeout", f"{self.name}: {error}"))
+
+    def figures(self) -> Iterable[Figure]:
+        """What the proxy can tell of itself, see ``portico.figures``."""
+        for (upstream, reason), count in self.errors.copy().items():
+            labels = ("upstream", upstream), ("reason", reason)
+            yield Figure("portico_upstream_errors_total", count, labels=labels)
+        for each in self.balancer.upstreams:
+            yield Figure("portico_upstream_connections", each.active, GAUGE, (("upstream", each.name),))
 
     def close(self) -> None:
         """Close the connections that rest. The proxy can be used on."""
@@ -265,8 +274,6 @@ class Proxy:
 
     def _count(self, name: str, error: UpstreamError) -> None:
         self.errors[name, error.reason] += 1
-        if self.tell is not None:
-            self.tell(name, error.reason)
 
     def _fail(self, exchange: Exchange, error: UpstreamError) -> None:
         # Its words only: a log that keeps the error would keep its frames, and all that is in them.
