@@ -14,6 +14,7 @@ from portico.cli.talk_address import only_family, read_address, read_local, stre
 from portico.cli.talk_ending import ending_by_signals
 from portico.cli.talk_notes import Facts
 from portico.cli.talk_options import Talk, shared_options, take
+from portico.cli.talk_proxy import Proxy, connect_through
 from portico.cli.talk_tls import client_tls, in_options
 from portico.errors import ConfigError
 from portico.sockets.dial import connect as dial
@@ -35,6 +36,7 @@ class _Asked:
     insecure: bool
     name: str | None
     broadcast: bool
+    proxy: str | None
 
 
 @click.command(cls=Command)
@@ -47,6 +49,11 @@ class _Asked:
 @click.option("--insecure", is_flag=True, help="Do not verify the peer's certificate.")
 @click.option("--name", metavar="HOST", help="The name to ask for and to verify, instead of the address's.")
 @click.option("--broadcast", is_flag=True, help="Datagrams may go to everybody in the network.")
+@click.option(
+    "--proxy", metavar="URL",
+    help="Through a proxy, which looks the name up: http://HOST:PORT, https:// (CONNECT), socks5://; with "
+    "USER:PASSWORD@ before the host. Others see command lines; PORTICO_CONNECT_PROXY is read, too.",
+)  # fmt: skip
 @shared_options
 def connect(address: str, port: str | None, **options: object) -> None:
     """Talk by hand or by pipe: stdin goes to the peer, what comes from it to stdout, both at once.
@@ -57,6 +64,7 @@ def connect(address: str, port: str | None, **options: object) -> None:
       portico connect telnet://switch.example
       portico connect unix:/run/app.sock < request > answer
       portico connect :5432 --exec ./client-script
+      portico connect tls://example.org:443 --proxy socks5://127.0.0.1:1080
 
     The end of stdin is told to the peer, and the rest of its answer awaited. Exit codes: 0 when both have
     ended, 2 wrong usage, 6 no such name, 7 nobody there, 28 too late, 35 and 60 TLS, 56 connection lost;
@@ -99,7 +107,7 @@ def _talk(talker: Talker, where: Address, own: _Asked, asked: Talk, tls: ClientT
 
 
 def _send(talker: Talker, where: Address, own: _Asked, asked: Talk, tls: ClientTLS | None) -> int:
-    streams_only(where, asked, {"--check": own.check, "--tls": own.tls})
+    streams_only(where, asked, {"--check": own.check, "--tls": own.tls, "--proxy": own.proxy})
     local = read_local(own.bind)
     with deadline.timeout(asked.wait):
         socket = datagrams(where, local=local, resolve=only_family(asked), broadcast=own.broadcast)
@@ -108,12 +116,12 @@ def _send(talker: Talker, where: Address, own: _Asked, asked: Talk, tls: ClientT
 
 
 def _dial(where: Address, own: _Asked, asked: Talk, tls: ClientTLS | None) -> Stream:
+    options = OOB_INLINE if asked.telnet and where.transport in ("tcp", "tls") else None
+    local, resolve = read_local(own.bind), only_family(asked)
     with in_options():
-        return dial(
-            where,
-            tls=tls,
-            server_name=own.name,
-            local=read_local(own.bind),
-            options=OOB_INLINE if asked.telnet and where.transport in ("tcp", "tls") else None,
-            resolve=only_family(asked),
-        )
+        if own.proxy is None:
+            return dial(where, tls=tls, server_name=own.name, local=local, options=options, resolve=resolve)
+        return connect_through(
+            Proxy.parse(own.proxy), where,
+            tls=tls, server_name=own.name, local=local, options=options, resolve=resolve,
+        )  # fmt: skip

@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 import click
 
 from portico import deadline
+from portico.address import Address
 from portico.admission import Admission
 from portico.cli.logs import logging_to_stderr
 from portico.cli.manners import Command
 from portico.cli.talk import Talker
 from portico.cli.talk_address import read_address, streams_only, to_listen_on
+from portico.cli.talk_broker import Broker
 from portico.cli.talk_ending import ending_by_signals
 from portico.cli.talk_options import Talk, shared_options, take
 from portico.cli.talk_tls import server_tls
 from portico.cli.talk_waiting import WaitingForDatagrams, WaitingForStreams
+from portico.errors import ConfigError
 
 __all__ = ["listen"]
 
@@ -26,6 +29,8 @@ class _Asked:
     """The options of its own, named as on the command line."""
 
     keep: bool
+    broker: bool
+    chat: bool
     tls: str | None
     client_ca: str | None
     allow: Sequence[str]
@@ -44,6 +49,8 @@ class _Asked:
     help="Go on when a conversation has ended: one after the other with stdin and stdout, several at once "
     "with --exec or --shell.",
 )
+@click.option("--broker", is_flag=True, help="Many peers at once: what one says all others hear, and stdout.")
+@click.option("--chat", is_flag=True, help="As --broker, by lines, each with the name of who said it.")
 @click.option(
     "--tls", type=click.Choice(["self-signed"]), help="TLS with a certificate for development (else --cert)."
 )
@@ -71,6 +78,7 @@ def listen(address: str, **options: object) -> None:
       portico listen tls://:9443 --cert c.pem --key k.pem -v
       portico listen unix:/run/shell.sock --keep --exec ./session
       portico listen 127.0.0.1:0 --keep --shell 'date; cat'
+      portico listen :9000 --chat
 
     The port that port 0 picked is said on stderr. Exit codes as for portico connect.
     """  # fmt: skip
@@ -78,21 +86,38 @@ def listen(address: str, **options: object) -> None:
     where = to_listen_on(read_address(address, asked), asked)
     asked = replace(asked, telnet=asked.telnet or where.scheme == "telnet")
     admission = _admission(own)
+    if own.broker or own.chat:
+        _check_broker(where, asked)
     if where.wire == "datagram":
         streams_only(where, asked, {"--tls": own.tls, "--client-ca": own.client_ca})
         tls = None
     else:
         secure = where.secure or own.tls is not None or asked.cert is not None
         tls = server_tls(asked.cert, asked.key, own.tls, own.client_ca, asked.alpn) if secure else None
-    talker = Talker(asked, server=True, keep=own.keep)
+    talker = Talker(asked, server=True, keep=own.keep or own.broker or own.chat)
     with ending_by_signals(), logging_to_stderr(asked.verbose), deadline.timeout(asked.timeout), talker:
         if where.wire == "datagram":
             code = WaitingForDatagrams(where, talker, asked.wait, admission).one()
         else:
             waiting = WaitingForStreams(where, talker, asked, tls, admission)
-            code = waiting.many() if own.keep else waiting.one()
+            if own.broker or own.chat:
+                code = waiting.broker(Broker(talker.notes, chat=own.chat))
+            else:
+                code = waiting.many() if own.keep else waiting.one()
     if code:
         raise click.exceptions.Exit(code)
+
+
+def _check_broker(where: Address, asked: Talk) -> None:
+    if where.wire == "datagram":
+        streams_only(where, asked, {"--broker": True})
+    given = {
+        "--exec": asked.exec, "--shell": asked.shell, "--telnet": asked.telnet, "--crlf": asked.crlf,
+        "--hex": asked.hex, "--output": asked.output,
+    }  # fmt: skip
+    name = next((name for name, value in given.items() if value), None)
+    if name is not None:
+        raise ConfigError(f"{name} is for one conversation, not for a broker")
 
 
 def _admission(own: _Asked) -> Admission:

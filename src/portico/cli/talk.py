@@ -111,6 +111,12 @@ class Talker:
         return partial(_write_out, file, path)
 
     @property
+    def standard(self) -> Standard:
+        """stdin and stdout as an end. Only without a program."""
+        assert self._standard is not None
+        return self._standard
+
+    @property
     def _patience(self) -> float:
         if self._asked.send_only:
             return inf
@@ -137,8 +143,7 @@ class Talker:
         """As ``converse``, with a peer that is an end already."""
         self.notes.connected(facts)
         if self.command is None:
-            assert self._standard is not None
-            self._run(Relay(self._standard, far, self._rules))
+            self._run(Relay(self.standard, far, self._rules))
             return 0
         process = start_program(self.command, facts)
         self._programs.add(process)

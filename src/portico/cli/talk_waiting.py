@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from portico import deadline
 from portico.address import Address
 from portico.admission import Admission, Gate
 from portico.cli.talk import OOB_INLINE, Talker
+from portico.cli.talk_broker import Broker
 from portico.cli.talk_notes import Facts
 from portico.cli.talk_options import Talk
 from portico.errors import (
     BindError,
+    Cancelled,
     ConfigError,
     ConnectionLost,
     PorticoError,
@@ -30,6 +32,7 @@ from portico.sockets.dial_datagrams import datagrams
 from portico.sockets.listener import Listener, listen
 from portico.sockets.stream import Stream
 from portico.sockets.tls import ServerTLS
+from portico.sync import spawn
 
 __all__ = ["WaitingForDatagrams", "WaitingForStreams"]
 
@@ -58,6 +61,7 @@ class WaitingForStreams:
         self._tls = tls
         self._admission = admission
         self._limits = Limits()
+        self._broker: Broker | None = None
 
     def one(self) -> int:
         """The first peer that is let in; the exit code."""
@@ -81,9 +85,20 @@ class WaitingForStreams:
                     self._served(stream)
                 gate.leave(stream.peer)
 
-    def _at_once(self) -> int:
-        server = Server(self._handle, self._where, wire="stream", limits=self._limits, grace=1.0,
-                        admission=self._admission)  # fmt: skip
+    def broker(self, broker: Broker) -> int:
+        """Everybody, until a signal: they hear each other, and us."""
+        self._broker = broker
+        near = spawn(broker.sit_in, self._talker.standard)
+        try:
+            return self._at_once("events")
+        finally:
+            near.cancel()
+            with suppress(Cancelled, BrokenPipeError):
+                near.join()
+
+    def _at_once(self, engine: str = "threads") -> int:
+        server = Server(self._handle, self._where, engine=engine, wire="stream", limits=self._limits,
+                        grace=1.0, admission=self._admission)  # fmt: skip
         with _binding():
             server.run(lambda ready: self._announce(ready.addresses))
         return 0
@@ -141,7 +156,10 @@ class WaitingForStreams:
     def _served(self, stream: Stream) -> None:
         """A conversation that is one of several: what goes wrong in it is said, and ends only it."""
         try:
-            self._talker.converse(stream)
+            if self._broker is not None:
+                self._broker.converse(stream)
+            else:
+                self._talker.converse(stream)
         except StreamClosed:
             pass  # cut by the end of the server, which says so
         except PorticoError as error:
