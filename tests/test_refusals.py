@@ -8,7 +8,7 @@ import pytest
 
 from portico import admission
 from portico.engines import door
-from portico.engines.scoreboard import Scoreboard
+from portico.engines.workers.scoreboard import Scoreboard
 from portico.refusals import REASONS, REFUSALS, Refusals
 from tests.engines.serving import server_tls, until
 from tests.http.served import Client, chunked, echo, get, post, serving

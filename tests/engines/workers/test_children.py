@@ -12,10 +12,10 @@ from time import monotonic
 import pytest
 
 from portico.engines import children, fresh
-from portico.engines.channel import Channel
-from portico.engines.children import ask, ended_how, told
-from portico.engines.loop import Loop
-from portico.engines.scoreboard import Scoreboard
+from portico.engines.workers.channel import Channel
+from portico.engines.workers.children import ask, ended_how, told
+from portico.engines.workers.loop import Loop
+from portico.engines.workers.scoreboard import Scoreboard
 from portico.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

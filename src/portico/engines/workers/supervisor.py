@@ -23,15 +23,15 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-from portico.engines.channel import Channel, Message
-from portico.engines.children import ended_how
 from portico.engines.contract import Listening
-from portico.engines.loop import Loop
-from portico.engines.plan import Plan
-from portico.engines.scoreboard import LOSSES, Scoreboard, State
-from portico.engines.slots import Hand, Outline, Slot, listeners_of
-from portico.engines.staff import Staff
-from portico.engines.worker import Inner, name_log_records
+from portico.engines.workers.channel import Channel, Message
+from portico.engines.workers.children import ended_how
+from portico.engines.workers.loop import Loop
+from portico.engines.workers.plan import Plan
+from portico.engines.workers.scoreboard import LOSSES, Scoreboard, State
+from portico.engines.workers.slots import Hand, Outline, Slot, listeners_of
+from portico.engines.workers.staff import Staff
+from portico.engines.workers.worker import Inner, name_log_records
 
 __all__ = ["Supervisor"]
 

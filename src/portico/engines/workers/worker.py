@@ -18,13 +18,13 @@ from itertools import count
 from time import monotonic
 from typing import Any
 
-from portico.engines.channel import Channel
-from portico.engines.children import told
 from portico.engines.contract import Connection, Engine, Listening, Serving, Tally
-from portico.engines.loop import Loop
-from portico.engines.plan import Plan
-from portico.engines.scoreboard import Row
-from portico.engines.slots import Outline, requests_of
+from portico.engines.workers.channel import Channel
+from portico.engines.workers.children import told
+from portico.engines.workers.loop import Loop
+from portico.engines.workers.plan import Plan
+from portico.engines.workers.scoreboard import Row
+from portico.engines.workers.slots import Outline, requests_of
 from portico.limits import Limits
 from portico.sockets.transport import Transport
 

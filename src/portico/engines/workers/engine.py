@@ -22,17 +22,17 @@ from typing import Any
 
 from portico.deadline import timeout
 from portico.engines import door
-from portico.engines.channel import Channel, Message
-from portico.engines.children import ended_how, fork, has_one_thread
 from portico.engines.contract import Engine, Serving
-from portico.engines.forking import Forking
-from portico.engines.fresh import Logs, pack, start
-from portico.engines.plan import MOST, Plan, inner_engine, make_plan, processors
-from portico.engines.scoreboard import Scoreboard, Totals
-from portico.engines.slots import Outline
-from portico.engines.staff import LAST_WORDS
-from portico.engines.supervisor import Supervisor
-from portico.engines.worker import Inner, WithThreads
+from portico.engines.workers.channel import Channel, Message
+from portico.engines.workers.children import ended_how, fork, has_one_thread
+from portico.engines.workers.forking import Forking
+from portico.engines.workers.fresh import Logs, pack, start
+from portico.engines.workers.plan import MOST, Plan, inner_engine, make_plan, processors
+from portico.engines.workers.scoreboard import Scoreboard, Totals
+from portico.engines.workers.slots import Outline
+from portico.engines.workers.staff import LAST_WORDS
+from portico.engines.workers.supervisor import Supervisor
+from portico.engines.workers.worker import Inner, WithThreads
 from portico.errors import Cancelled, ConfigError, Timeout
 from portico.sockets.transport import READ, Waitable, Waiter
 

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from portico.engines.channel import Channel
-from portico.engines.children import leave
+from portico.engines.workers.channel import Channel
+from portico.engines.workers.children import leave
 from portico.errors import ConfigError
 
 __all__ = ["Logs", "main", "pack", "start"]
@@ -29,7 +29,7 @@ __all__ = ["Logs", "main", "pack", "start"]
 _LINE = 60_000  # characters of one log record; a datagram has to fit into the socket's buffer
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
-    "from portico.engines.fresh import main; main()"
+    "from portico.engines.workers.fresh import main; main()"
 )
 
 

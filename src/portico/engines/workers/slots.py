@@ -10,11 +10,11 @@ from math import inf
 from pathlib import Path
 from time import monotonic
 
-from portico.engines.channel import Channel
 from portico.engines.contract import Listening, Serving
-from portico.engines.loop import Timer
-from portico.engines.plan import Plan
-from portico.engines.scoreboard import Row, State
+from portico.engines.workers.channel import Channel
+from portico.engines.workers.loop import Timer
+from portico.engines.workers.plan import Plan
+from portico.engines.workers.scoreboard import Row, State
 from portico.limits import Limits
 
 __all__ = ["Hand", "Outline", "Slot", "listeners_of", "requests_of", "resident"]

@@ -20,9 +20,10 @@ from pathlib import Path
 import pytest
 
 from portico import Limits, Server, connect, timeout
-from portico.engines import door, make_engine, workers
-from portico.engines.fresh import pack
+from portico.engines import door, make_engine
 from portico.engines.workers import Forks, Workers
+from portico.engines.workers import engine as workers
+from portico.engines.workers.fresh import pack
 from portico.errors import BindError, ConfigError, ConnectError
 from portico.server import Late
 from portico.sockets import memory

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from portico.engines.channel import Channel, Message
-from portico.engines.children import fork
-from portico.engines.loop import Loop
-from portico.engines.plan import Plan
-from portico.engines.scoreboard import Scoreboard, State
-from portico.engines.slots import Hand, Outline, Slot, listeners_of
-from portico.engines.worker import Inner, Share, Worker
+from portico.engines.workers.channel import Channel, Message
+from portico.engines.workers.children import fork
+from portico.engines.workers.loop import Loop
+from portico.engines.workers.plan import Plan
+from portico.engines.workers.scoreboard import Scoreboard, State
+from portico.engines.workers.slots import Hand, Outline, Slot, listeners_of
+from portico.engines.workers.worker import Inner, Share, Worker
 
 __all__ = ["LAST_WORDS", "Staff"]
 

@@ -18,9 +18,9 @@ import pytest
 
 from portico import connect, timeout
 from portico.address import Address
-from portico.engines.plan import Plan
-from portico.engines.scoreboard import ROWS, Scoreboard, State
-from portico.engines.slots import Slot, requests_of
+from portico.engines.workers.plan import Plan
+from portico.engines.workers.scoreboard import ROWS, Scoreboard, State
+from portico.engines.workers.slots import Slot, requests_of
 from tests.engines.processes import alive, kill
 from tests.engines.serving import SECONDS, until
 from tests.peers import root

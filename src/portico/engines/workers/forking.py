@@ -17,12 +17,12 @@ from math import inf
 from time import monotonic, sleep
 
 from portico.engines import door
-from portico.engines.children import death_signal, fork
 from portico.engines.contract import Connection, Listening
 from portico.engines.drive import admitted, drive
 from portico.engines.household import LAST_WORDS, Household
-from portico.engines.loop import Loop
-from portico.engines.worker import Inner, Share
+from portico.engines.workers.children import death_signal, fork
+from portico.engines.workers.loop import Loop
+from portico.engines.workers.worker import Inner, Share
 from portico.errors import Cancelled
 from portico.sockets.transport import Transport
 
