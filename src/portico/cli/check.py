@@ -12,7 +12,7 @@ from portico.admission import Gate
 from portico.cli.manners import Command, json_option, one_line
 from portico.cli.serve_options import read_addresses, read_engine, read_tls
 from portico.cli.serve_site import bounds, make_served
-from portico.engines.children import ask
+from portico.engines.workers.children import ask
 from portico.errors import AddressError, ConfigError
 from portico.web.config import Problem, Problems, Settings, Source, read_file
 from portico.web.config.lines import Path

@@ -15,7 +15,7 @@ from portico.cli.serve_options import read_addresses, read_engine, read_tls
 from portico.cli.serve_settings import Asked
 from portico.cli.serve_site import Served, bounds, make_served
 from portico.cli.serve_watch import Watched, module_folders, needs_library, watch
-from portico.engines.children import ask
+from portico.engines.workers.children import ask
 from portico.errors import ConfigError
 from portico.server import Fresh, Late, Server
 from portico.web.config import Settings, Source
