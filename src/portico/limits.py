@@ -48,7 +48,7 @@ class Limits:
     """All chunk extensions of one body together: they are legal and useless."""
     response_memory: int = 1 << 20
     """So much of a streamed answer may wait for a slow reader before its producer has to wait."""
-    memory: int = 64 << 20
+    memory: int = 32 << 20
     """What unfinished heads, bodies and answers of all connections may hold in memory together, in each
     process; beyond it, bodies and answers go to temporary files, and large heads are refused (503)."""
     pipelined: int = 100

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from portico.address import Address
 from portico.cli.logs import logging_to_stderr
 from portico.cli.manners import Command, json_option
+from portico.cli.memory import use_one_arena
 from portico.cli.serve_options import DEFAULT_ADDRESS
 from portico.cli.serve_settings import Asked
 from portico.cli.serve_site import Served
@@ -155,6 +156,7 @@ def serve(ctx: click.Context, /, target: Sequence[str], config: str | None, **op
     if options["print_config"]:
         click.echo(_printed(settings, options["json"]), nl=False)
         return
+    use_one_arena()
     with logging_to_stderr(_LEVELS[settings.log.level]):
         site = Site(asked, settings, source, watched=options["reload"])
         server = site.server()
