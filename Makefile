@@ -2,6 +2,7 @@
 # in an environment of its own.
 PYTHON ?= python3
 PORT ?= 8000
+FUZZ ?= 300
 SOAK ?= 100000
 IDLE ?= 10000
 JOBS ?= logical
@@ -19,7 +20,7 @@ help:
 	@echo 'make lint    ruff and mypy --strict'
 	@echo 'make format  put the sources into the form that lint expects'
 	@echo 'make bench   measure, beside other servers             (ARGS="echo --quick" for a part)'
-	@echo 'make fuzz    the property tests, with many more examples'
+	@echo 'make fuzz    each parser, guided by coverage, for FUZZ=300 seconds; then the property tests, with more examples'
 	@echo 'make soak    a day of use in some minutes: 100,000 broken connections an engine, 10,000 idle ones'
 	@echo 'make docs    run every program of README.md and docs/'
 	@echo 'make clean   remove the environments and caches'
@@ -64,6 +65,8 @@ bench: $(VENV)/bench
 	$(BIN)/python -m bench $(ARGS)
 
 fuzz: $(VENV)/test
+	@for target in $$($(BIN)/python -m tests.fuzz); do \
+	echo "== $$target"; $(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ) -verbosity=0 || exit 1; done
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=3600 $(ARGS)
 
 # One arena: what many threads leave in arenas of their own would hide a leak, or look like one.

@@ -82,7 +82,8 @@ class HeadFinder:
             raise LimitExceeded(f"a head of more than {self._limits.header_bytes} bytes", "header_bytes", 431)
         if not length:
             self.searched = waiting
-            if _HOPELESS.search(data, begin):
+            # A CR just before the head is not part of it, though the pattern sees it.
+            if data.startswith(b"\n", start) or _HOPELESS.search(data, begin):
                 raise ProtocolError("a bare CR, a bare LF or a control character in a head")
         return length
 
