@@ -195,17 +195,21 @@ def _raw_requests() -> list[bytes]:
 
 def _responses() -> list[bytes]:
     heads = [b"200 OK", b"101 Switching Protocols", b"103 ", b"204 No Content", b"304", b"999 x"]
-    fields = [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"A: b\r\n c\r\n"]
+    fields = [b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Connection: close", b"A: b\r\n c"]
     bodies = [b"hello", b"5\r\nhello\r\n0\r\nX: y\r\n\r\n"]
     return [
-        b"HTTP/1.%d %b\r\n%b\r\n%b" % (number % 2, head, field, body)
+        b"HTTP/1.%d %b\r\n%b\r\n\r\n%b" % (number % 2, head, field, body)
         for number, head in enumerate(heads)
         for field in fields
         for body in bodies
     ]
 
 
-_PART = b'--b\r\nContent-Disposition: form-data; name="a"; filename*=UTF-8\'\'%e2%82%ac\r\nContent-Type: a/b\r\n\r\n'
+_FIELD = b"--b\r\nContent-Disposition: form-data; name=c\r\n\r\n\xc3\xa9\r\n"
+_FILE = (
+    b"--b\r\nContent-Disposition: form-data; name=\"a\"; filename*=UTF-8''%e2%82%ac\r\n"
+    b"Content-Type: a/b\r\n\r\nhello\r\n"
+)
 
 SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "requests": lambda: [b"\x05" + raw for raw in _raw_requests() if len(raw) < 4000],
@@ -219,7 +223,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     ],
     "forms": lambda: [
         b"\0a=b&c=%20d+e&&f&=g&a=%zz;h=i",
-        b"\1" + _PART + b"hello\r\n--b\r\nContent-Disposition: form-data; name=c\r\n\r\n\xc3\xa9\r\n--b--\r\n",
+        b"\1" + _FILE + _FIELD + b"--b--\r\n",
         b'\2--b b\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\nutf-8\r\n--b b--',
         b"\3multipart/form-data; boundary=x; charset=y\n--x\r\n\r\n--x--",
     ],
