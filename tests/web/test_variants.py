@@ -1,14 +1,19 @@
 """Which form of a file is sent: as it is, compressed beside it, or compressed while it is sent."""
 
+import base64
+import errno
 import gzip
 import os
+import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import brotli
 import pytest
 import zstandard
 
 from portico.errors import ConfigError, EndOfStream
+from portico.web import kept, packing, variants
 from portico.web.static import Static
 from tests.web.recording import RecordingExchange
 from tests.web.test_codings import unpack
@@ -26,6 +31,7 @@ def site(tmp_path):
         (root / name).write_bytes(TEXT)
     (root / "small.txt").write_bytes(TEXT[:500])
     (root / "large.txt").write_bytes(LARGE)
+    (root / "noise.txt").write_bytes(base64.b64encode(random.Random(1).randbytes(200_000)))
     for ending, make in MAKE.items():
         (root / f"a.txt.{ending}").write_bytes(make(TEXT))
     (root / "page.html.gz").write_bytes(gzip.compress(TEXT))
@@ -214,15 +220,56 @@ def test_who_asks_for_a_part_gets_it_of_the_file_as_it_is(site, target):
     assert form(get(gateway, target, "gzip, identity;q=0", Range="bytes=0-3"))[0] == "gzip"
 
 
-def test_a_large_text_that_shrinks_while_it_is_compressed_cuts_the_answer(site):
+def test_a_text_that_shrinks_while_it_is_compressed_is_never_cut_silently(site, monkeypatch):
+    real = packing.read_span
+    monkeypatch.setattr(packing, "read_span", lambda *args: real(*args)[:-1])
+    answer = get(Static(site, compress=True), "/large.txt", "gzip")
+    assert (answer.sent, *form(answer)) == (LARGE, None, "Accept-Encoding")
+    os.truncate(site / "large.txt", len(LARGE) - 1)  # between the look at it and the sending
     exchange = RecordingExchange("GET", "/large.txt", [("Accept-Encoding", "gzip")])
-    write = exchange.write
-
-    def shrink(data):
-        os.truncate(site / "large.txt", 1000)
-        write(data)
-
-    exchange.write = shrink
+    exchange.before_file = lambda: os.truncate(site / "large.txt", 1000)
     with pytest.raises(EndOfStream):
         exchange.run(Static(site, compress=True))
-    assert not exchange.finished
+
+
+def test_a_large_result_lies_in_a_file_that_is_shared_and_closed_when_it_is_not_needed(site, monkeypatch):
+    gateway = Static(site, compress=["gzip"])
+    before = len(os.listdir("/dev/fd"))
+    monkeypatch.setattr(kept, "_SETTLED", -1_000_000_000)
+    answers = [get(gateway, "/noise.txt", "gzip") for _ in range(3)]
+    assert {gzip.decompress(answer.sent) for answer in answers} == {(site / "noise.txt").read_bytes()}
+    assert [answer.file_reads for answer in answers] == [[(0, len(answers[0].sent))]] * 3
+    assert answers[0].sent_header("Content-Length") == str(len(answers[0].sent))
+    assert len(os.listdir("/dev/fd")) == before + 1
+    del gateway
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_many_who_ask_for_one_large_text_wait_for_one_result(site, monkeypatch):
+    monkeypatch.setattr(kept, "_SETTLED", -1_000_000_000)
+    packed = []
+
+    def slowly(*args):
+        packed.append(args)
+        time.sleep(0.1)
+        return packing.pack_file(*args)
+
+    monkeypatch.setattr(variants, "pack_file", slowly)
+    gateway = Static(site, compress=["gzip"])
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: get(gateway, "/large.txt", "gzip"), range(8)))
+    assert {gzip.decompress(answer.sent) for answer in answers} == {LARGE}
+    assert len(packed) == 1
+
+
+def test_without_room_for_the_result_or_above_a_size_a_text_is_sent_as_it_is(site, monkeypatch):
+    monkeypatch.setattr(variants, "_MOST", len(LARGE) - 1)
+    assert form(get(Static(site, compress=True), "/large.txt", "gzip")) == (None, None)
+    monkeypatch.setattr(variants, "_MOST", len(LARGE))
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    answer = get(Static(site, compress=["gzip"]), "/noise.txt", "gzip")
+    assert (answer.sent, *form(answer)) == ((site / "noise.txt").read_bytes(), None, "Accept-Encoding")

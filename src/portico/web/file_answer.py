@@ -11,11 +11,9 @@ import io
 import os
 import secrets
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from portico.errors import EndOfStream
-from portico.web.codings import compressor
 from portico.web.conditions import FIELDS, evaluate, range_applies
 from portico.web.ranges import Multipart, Span, content_range, parse_ranges, unsatisfied
 from portico.web.representation import Headers, Representation, read_span
@@ -67,7 +65,7 @@ def answer_representation(
 ) -> None:
     """Answer GET or HEAD with one form of a file, or with what conditions and ranges leave of it.
 
-    ``fields`` are the ``conditional_fields``. Who made ``form`` closes its descriptor.
+    ``fields`` are the ``conditional_fields``.
     """
     if not fields:
         _send_whole(exchange, form)
@@ -114,26 +112,7 @@ def send_span(exchange: Exchange, status: int, headers: Headers, form: Represent
 
 
 def _send_whole(exchange: Exchange, form: Representation) -> None:
-    if form.pack:
-        _send_packed(exchange, form)
-    else:
-        send_span(exchange, 200, form.whole, form, Span(0, form.size))
-
-
-def _send_packed(exchange: Exchange, form: Representation) -> None:
-    """What is too large to be compressed as a whole leaves in pieces, without a length."""
-    exchange.start(200, form.whole)
-    if exchange.method != "HEAD":
-        packer = compressor(form.pack)
-        for piece in _pieces(form):
-            exchange.write(packer.compress(piece))
-        exchange.write(packer.finish())
-    exchange.finish()
-
-
-def _pieces(form: Representation) -> Iterator[bytes]:
-    for offset in range(0, form.size, SMALL):
-        yield _read_exactly(form.fd, Span(offset, min(SMALL, form.size - offset)))
+    send_span(exchange, 200, form.whole, form, Span(0, form.size))
 
 
 def _send_ranges(exchange: Exchange, form: Representation, asked: str, refuse: Refuse) -> None:

@@ -34,6 +34,10 @@ _SETTLED = 3_000_000_000
 coarsest ticks are two seconds (FAT)."""
 _OVERHEAD = 1500
 """Bytes that an entry costs beside its content."""
+_FILE = 65536
+"""Bytes that an open file counts for: of those there are not many."""
+_DISK = 32
+"""So many bytes on disk count as one in memory."""
 _SHARE = 16
 """No entry may have more than this part of the memory."""
 
@@ -95,10 +99,13 @@ class Kept:
     def add(
         self, exchange: Exchange, offered: Offered, coding: str, checks: Checks, form: Representation
     ) -> None:
-        """Keep a form whose ``data`` was read from files that look as they did at first.
+        """Keep a form that was made of files that look as they did at first, unless it is too large.
 
         ``offered`` are the codings of all forms, where there are several.
         """
+        cost = len(form.data) if form.data is not None else _FILE + form.size // _DISK
+        if cost > self.most:
+            return
         marks = _marks(checks)
         newest = time() * 1e9 - _SETTLED
         if any(facts.st_ctime_ns > newest for _, facts in checks) or not _unchanged(marks):
@@ -107,7 +114,7 @@ class Kept:
         with self._adding:
             self._put(
                 _key(exchange, offered, coding),
-                _Entry(form, marks, (), len(form.data or b"") + len(path)),
+                _Entry(form, marks, (), cost + len(path)),
             )
             if offered:
                 self._put(path, _Entry(None, [], offered, len(path)))

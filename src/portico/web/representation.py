@@ -12,22 +12,34 @@ from typing import TypeAlias
 
 from portico.web.conditions import format_date
 
-__all__ = ["Headers", "Mark", "Representation", "entity_tag", "mark_of", "read_span"]
+__all__ = ["Descriptor", "Headers", "Mark", "Representation", "entity_tag", "mark_of", "read_span"]
 
 Headers: TypeAlias = list[tuple[str, str]]
 Mark: TypeAlias = tuple[int, int, int, int, int]
 """What changes when a file does: equal marks, equal bytes."""
 
 
+class Descriptor:
+    """An open file that is closed when nobody refers to it any more: threads may share it."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 class Representation:
     """One form of a file, and all that is said about it.
 
-    ``fd`` is open while an answer is made, or -1 when ``data`` holds all of it. ``size`` is in bytes.
-    ``pack`` names the coding to put it into while it is sent; there is no size then, and no range.
-    ``about`` goes with 200, 206 and 304; ``typed`` with 200 and 206; ``whole`` with 200.
+    ``data`` is all of it, or ``None``: then ``fd`` is open, and closed by its ``keeper``, or without one
+    by whoever opened it. ``size`` is in bytes. ``about`` goes with 200, 206 and 304; ``typed`` with 200
+    and 206; ``whole`` with 200.
     """
 
-    __slots__ = ("about", "data", "etag", "fd", "kind", "modified", "pack", "size", "typed", "whole")
+    __slots__ = ("about", "data", "etag", "fd", "keeper", "kind", "modified", "size", "typed", "whole")
 
     def __init__(
         self,
@@ -37,14 +49,17 @@ class Representation:
         *,
         fd: int = -1,
         data: bytes | None = None,
+        keeper: Descriptor | None = None,
+        size: int | None = None,
         coding: str = "",
         packed: bool = False,
         now: float,
     ) -> None:
-        self.fd, self.data = fd, data
-        self.size = facts.st_size if data is None else len(data)
+        self.fd = fd if keeper is None else keeper.fd
+        self.data = data
+        self.keeper = keeper
+        self.size = facts.st_size if size is None else size
         self.kind = kind
-        self.pack = coding if packed and data is None else ""
         # A date in the future must not be sent (RFC 9110, 8.8.2.1).
         self.modified = min(facts.st_mtime_ns // 1_000_000_000, int(now))
         tag = entity_tag(facts, coding)

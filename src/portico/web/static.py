@@ -65,7 +65,7 @@ class Static:
     ``headers`` go with every file and listing.
 
     How they are sent: ``precompressed`` takes a ``.br``, ``.zst`` or ``.gz`` beside a file of text, unless
-    it is older. ``compress`` compresses texts while they are sent: ``True``, or names of codings (zstd,
+    it is older. ``compress`` compresses texts when they are asked for: ``True``, or names of codings (zstd,
     br, gzip); listings too. ``memory`` is how many bytes of small files are kept, 0 for none.
 
     What is answered where nothing is: ``pages`` are files below ``root`` by status, sent for that error
@@ -174,7 +174,7 @@ class Static:
         try:
             answer_representation(exchange, form, fields, self._refuse)
         finally:
-            if form.fd not in (-1, found.fd):
+            if form.keeper is None and form.fd not in (-1, found.fd):
                 os.close(form.fd)
 
     def _list(self, exchange: Exchange, found: Found, parts: list[bytes]) -> None:

@@ -6,13 +6,15 @@ import os
 import stat
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from portico.sync import Lock
 from portico.web.caching import CacheRules
-from portico.web.codings import LEAST, choose, pack
+from portico.web.codings import LEAST, choose
 from portico.web.file_answer import SMALL
 from portico.web.folder import Folder, Found
 from portico.web.kept import Kept
+from portico.web.packing import pack_file
 from portico.web.representation import Headers, Representation, read_span
 from portico.web.types import compressible, media_type
 
@@ -23,8 +25,10 @@ __all__ = ["Variants"]
 
 _ENDINGS = {"br": b".br", "zstd": b".zst", "gzip": b".gz"}
 """What lies beside a file, the smallest first: it was made once, at leisure."""
-_WHOLE = 1 << 20
-"""Up to here a file is compressed as a whole, and the result may be kept."""
+_MOST = 32 << 20
+"""Beyond it the first byte would be late, as gzip takes a second: what is larger is sent as it is."""
+_ALONE = 1 << 20
+"""Texts of this size are compressed one at a time: many may ask for one at once, and it is made once."""
 
 
 class Variants:
@@ -47,12 +51,13 @@ class Variants:
         self._extra = extra
         self._precompressed = precompressed
         self._compress = compress
+        self._packing = Lock()
         self.kept = Kept(memory)
 
     def plain(self, found: Found) -> Representation:
         """A file as it is, for an answer that is not about it."""
         kind = media_type(found.name, self._types)
-        return self._form(_Making(found, kind, self._headers(found), (found,), keep=False))
+        return self._form(_Making(found, kind, self._headers(found), (found,), keep=False), fd=found.fd)
 
     def pick(self, exchange: Exchange, found: Found, *, ranged: bool, keep: bool) -> Representation | None:
         """The form for a request; ``None``: the client accepts none of them.
@@ -87,7 +92,7 @@ class Variants:
         beside = (
             [coding for coding in _ENDINGS if self._lies_beside(found, coding)] if self._precompressed else ()
         )
-        return tuple(beside), self._compress if found.facts.st_size >= LEAST else ()
+        return tuple(beside), self._compress if LEAST <= found.facts.st_size <= _MOST else ()
 
     def _lies_beside(self, found: Found, coding: str) -> bool:
         """Whether there is a compressed file, no older than this one: a stale one would be wrong."""
@@ -103,7 +108,7 @@ class Variants:
         try:
             other = self._folder.open(parts)
         except OSError:
-            return self._form(made)
+            return self._form(made, fd=made.found.fd)
         form = None
         try:
             if not other.folder and _seconds(other.facts) >= _seconds(made.found.facts):
@@ -112,35 +117,51 @@ class Variants:
         finally:
             if form is None or form.fd != other.fd:
                 other.close()
-        return form or self._form(made)
+        return form or self._form(made, fd=made.found.fd)
 
-    def _make(self, exchange: Exchange, made: _Making) -> Representation:
+    def _make(self, exchange: Exchange, made: _Making, *, alone: bool = False) -> Representation:
         """As it was kept, or made anew, and perhaps kept."""
         checks = [(self._folder.path(each.parts), each.facts) for each in made.sources]
         form = self.kept.again(exchange, made.offered, made.coding, checks) if made.keep else None
         if form is not None:
             return form
-        size = made.found.facts.st_size
-        if size > (_WHOLE if made.packed else min(SMALL, self.kept.most)) or not (made.packed or made.keep):
-            return self._form(made)
-        data = read_span(made.found.fd, 0, size)
-        if len(data) < size:  # it is being changed; whoever sends it will see
-            return self._form(made._replace(packed=False, coding="" if made.packed else made.coding))
-        form = self._form(made, pack(data, made.coding) if made.packed else data)
-        if made.keep and len(form.data or b"") <= self.kept.most:
+        if not made.packed:
+            form = self._read(made)
+        elif made.keep and made.found.facts.st_size >= _ALONE and not alone:
+            with self._packing:
+                return self._make(exchange, made, alone=True)
+        else:
+            form = self._pack(made)
+        if made.keep and (form.data is not None or form.keeper is not None):
             self.kept.add(exchange, made.offered, made.coding, checks, form)
         return form
 
-    def _form(self, made: _Making, data: bytes | None = None) -> Representation:
+    def _read(self, made: _Making) -> Representation:
+        """A file that may be kept, read; another as it is."""
+        fd, size = made.found.fd, made.found.facts.st_size
+        if not made.keep or size > min(SMALL, self.kept.most):
+            return self._form(made, fd=fd)
+        data = read_span(fd, 0, size)
+        # It is being changed? Whoever sends it will see.
+        return self._form(made, data=data) if len(data) == size else self._form(made, fd=fd)
+
+    def _pack(self, made: _Making) -> Representation:
+        """A file compressed; where that cannot be, as it is."""
+        fd, size = made.found.fd, made.found.facts.st_size
+        packed = pack_file(fd, size, made.coding, SMALL)
+        if packed is None:
+            return self._form(made._replace(packed=False, coding=""), fd=fd)
+        return self._form(made, data=packed.data, keeper=packed.keeper, size=packed.size)
+
+    def _form(self, made: _Making, **content: Any) -> Representation:
         return Representation(
             made.found.facts,
             made.kind,
             made.extra,
-            fd=made.found.fd if data is None else -1,
-            data=data,
             coding=made.coding,
             packed=made.packed,
             now=time.time(),
+            **content,
         )
 
 
