@@ -32,6 +32,7 @@ PACKAGES = {
     "env": None,
     "git-http-backend": "git",
     "htpasswd": "apache2-utils",
+    "nginx": "nginx-light",
     "no-such-program": None,  # looked up in order not to be found
     "perl": None,
     "sh": None,

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pytest
@@ -210,3 +211,36 @@ def test_a_shrinking_file_cuts_the_connection_instead_of_lying(
         reader.communicate(timeout=50)
     victim.unlink()
     assert reader.returncode != 0
+
+
+def names(page: Any) -> list[str]:
+    return [str(text) for text in page.locator("tbody tr:not(.u) a").all_text_contents()]
+
+
+@pytest.mark.timeout(120)
+def test_a_browser_sorts_a_listing_and_walks_through_it_by_clicks(folder: Path, port: int) -> None:
+    playwright = need_module("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=need("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(color_scheme="dark")
+        page.set_default_timeout(20_000)
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text))
+        page.goto(f"http://127.0.0.1:{port}/")
+        listed = names(page)
+        assert set(listed) >= {f"{name.partition('/')[0]}{'/' if '/' in name else ''}" for name in NAMES}
+        for key, first in (("Size", "empty.txt"), ("Size", "big.bin")):
+            page.click(f"th a:has-text('{key}')")
+            assert next(name for name in names(page) if not name.endswith("/")) == first
+        assert sorted(names(page)) == sorted(listed)
+        page.click("td a:has-text('a folder/')")
+        assert names(page) == ["größe/", "inner file.txt"]
+        page.click("td a:has-text('größe/')")
+        assert page.text_content("h1") == "/a folder/größe/"
+        page.click("h1 a:has-text('a folder/')")
+        assert names(page) == ["größe/", "inner file.txt"]
+        page.click("h1 a >> nth=0")
+        assert names(page) == listed
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
+        assert errors == []
+        browser.close()

@@ -1,4 +1,4 @@
-"""Which form of a file is sent: as it is, compressed beside it, or compressed while it is sent."""
+"""Which form of a file is sent: as it is, compressed beside it, or compressed when it is asked for."""
 
 import base64
 import errno
@@ -19,7 +19,8 @@ from tests.web.recording import RecordingExchange
 from tests.web.test_codings import unpack
 
 TEXT = b"".join(b"line %d of a text that is worth it\n" % number for number in range(2000))
-MAKE = {"br": brotli.compress, "gz": gzip.compress, "zst": zstandard.compress}
+BESIDE = {"br": brotli.compress(TEXT, quality=5), "gz": gzip.compress(TEXT), "zst": zstandard.compress(TEXT)}
+NOISE = base64.b64encode(random.Random(1).randbytes(200_000))
 LARGE = TEXT * 20
 
 
@@ -31,11 +32,11 @@ def site(tmp_path):
         (root / name).write_bytes(TEXT)
     (root / "small.txt").write_bytes(TEXT[:500])
     (root / "large.txt").write_bytes(LARGE)
-    (root / "noise.txt").write_bytes(base64.b64encode(random.Random(1).randbytes(200_000)))
-    for ending, make in MAKE.items():
-        (root / f"a.txt.{ending}").write_bytes(make(TEXT))
-    (root / "page.html.gz").write_bytes(gzip.compress(TEXT))
-    (root / "data.bin.gz").write_bytes(gzip.compress(TEXT))
+    (root / "noise.txt").write_bytes(NOISE)
+    for ending, packed in BESIDE.items():
+        (root / f"a.txt.{ending}").write_bytes(packed)
+    (root / "page.html.gz").write_bytes(BESIDE["gz"])
+    (root / "data.bin.gz").write_bytes(BESIDE["gz"])
     old = time.time() - 3600
     for path in root.iterdir():
         os.utime(path, (old, old))
@@ -127,7 +128,7 @@ def test_files_beside_can_be_left_out(site):
 
 
 def test_an_index_and_a_fallback_have_their_forms_too(site):
-    (site / "index.html.gz").write_bytes(gzip.compress(TEXT))
+    (site / "index.html.gz").write_bytes(BESIDE["gz"])
     for target in ("/", "/index.html", "/users/42"):
         answer = get(Static(site, fallback="index.html"), target, "gzip")
         assert (form(answer), gzip.decompress(answer.sent)) == (("gzip", "Accept-Encoding"), TEXT)
@@ -160,13 +161,13 @@ def test_head_is_get_without_the_body(site, accepted):
             assert head.sent == b""
 
 
-# While it is sent
+# When it is asked for
 
 
 @pytest.mark.parametrize("memory", [0, 8 << 20])
 @pytest.mark.parametrize("coding", ["zstd", "br", "gzip"])
 @pytest.mark.parametrize("target", ["/index.html", "/large.txt"])
-def test_texts_are_compressed_while_they_are_sent(site, coding, target, memory):
+def test_texts_are_compressed_when_they_are_asked_for(site, coding, target, memory):
     gateway = Static(site, compress=True, memory=memory)
     for _ in range(2):
         answer = get(gateway, target, coding)
@@ -237,7 +238,7 @@ def test_a_large_result_lies_in_a_file_that_is_shared_and_closed_when_it_is_not_
     before = len(os.listdir("/dev/fd"))
     monkeypatch.setattr(kept, "_SETTLED", -1_000_000_000)
     answers = [get(gateway, "/noise.txt", "gzip") for _ in range(3)]
-    assert {gzip.decompress(answer.sent) for answer in answers} == {(site / "noise.txt").read_bytes()}
+    assert {gzip.decompress(answer.sent) for answer in answers} == {NOISE}
     assert [answer.file_reads for answer in answers] == [[(0, len(answers[0].sent))]] * 3
     assert answers[0].sent_header("Content-Length") == str(len(answers[0].sent))
     assert len(os.listdir("/dev/fd")) == before + 1
@@ -272,4 +273,4 @@ def test_without_room_for_the_result_or_above_a_size_a_text_is_sent_as_it_is(sit
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
     answer = get(Static(site, compress=["gzip"]), "/noise.txt", "gzip")
-    assert (answer.sent, *form(answer)) == ((site / "noise.txt").read_bytes(), None, "Accept-Encoding")
+    assert (answer.sent, *form(answer)) == (NOISE, None, "Accept-Encoding")
