@@ -426,6 +426,16 @@ def test_without_a_descriptor_left_a_file_is_not_there_for_now(site):
     assert get(gateway, "/a.txt").status == 200
 
 
+def test_without_a_second_descriptor_a_large_file_is_not_there_for_now(site, monkeypatch):
+    def exhausted(fd):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("portico.web.file_answer.os.dup", exhausted)
+    answer = get(site, "/big.bin")
+    assert (answer.status, answer.sent_header("Retry-After")) == (503, "1")
+    assert get(site, "/big.bin", method="HEAD").status == 200
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 def test_out_of_descriptors_is_a_temporary_failure(site, monkeypatch, number):
     def exhausted(*_args, **_kwargs):

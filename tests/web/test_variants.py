@@ -103,6 +103,24 @@ def test_a_stale_file_beside_is_not_sent(site):
     assert get(Static(site), "/page.html", "gzip").sent == b"new"
 
 
+@pytest.mark.parametrize(
+    ("beside", "fresh"),
+    [
+        (1_700_000_000_123_456_789, True),
+        (1_700_000_000_123_456_000, True),
+        (1_700_000_000_000_000_000, True),
+        (1_700_000_005_000_000_000, True),
+        (1_700_000_000_123_456_788, False),
+        (1_700_000_000_100_000_000, False),
+        (1_699_999_999_000_000_000, False),
+    ],
+)
+def test_a_file_beside_has_the_time_of_the_other_as_exactly_as_its_maker_can(site, beside, fresh):
+    os.utime(site / "page.html", ns=(0, 1_700_000_000_123_456_789))
+    os.utime(site / "page.html.gz", ns=(0, beside))
+    assert form(get(Static(site), "/page.html", "gzip"))[0] == ("gzip" if fresh else None)
+
+
 @pytest.mark.parametrize("spoil", [os.unlink, os.mkfifo, os.mkdir])
 def test_only_a_regular_file_beside_counts(site, spoil):
     beside = site / "page.html.gz"

@@ -98,10 +98,7 @@ def send_span(exchange: Exchange, status: int, headers: Headers, form: Represent
         whole = span.length == form.size
         data = form.data if whole else form.data[span.offset : span.end]
     elif exchange.method == "HEAD" or span.length > SMALL:
-        exchange.start(status, [*headers, ("Content-Length", str(span.length))])
-        if exchange.method != "HEAD":
-            _hand_over(exchange, form.fd, span)
-        exchange.finish()
+        _send_large(exchange, status, headers, form.fd, span)
         return
     else:
         data = read_span(form.fd, span.offset, span.length)
@@ -109,6 +106,20 @@ def send_span(exchange: Exchange, status: int, headers: Headers, form: Represent
         exchange.respond(status, headers, data, hold=True)
     else:
         exchange.respond_error(503, "The file is being changed.", [("Retry-After", "1")])
+
+
+def _send_large(exchange: Exchange, status: int, headers: Headers, fd: int, span: Span) -> None:
+    # Taken first: where there is no descriptor left, there can still be another answer.
+    file = _own(fd) if exchange.method != "HEAD" else None
+    try:
+        exchange.start(status, [*headers, ("Content-Length", str(span.length))])
+    except BaseException:
+        if file is not None:
+            file.close()
+        raise
+    if file is not None:
+        exchange.send_file(file, span.offset, span.length)
+    exchange.finish()
 
 
 def _send_whole(exchange: Exchange, form: Representation) -> None:
@@ -137,16 +148,16 @@ def _send_multipart(exchange: Exchange, form: Representation, spans: list[Span])
             exchange.write(head + form.data[span.offset : span.end])
         elif span.length > SMALL:
             exchange.write(head)
-            _hand_over(exchange, form.fd, span)
+            exchange.send_file(_own(form.fd), span.offset, span.length)
         else:
             exchange.write(head + _read_exactly(form.fd, span))
     exchange.write(parts.tail)
     exchange.finish()
 
 
-def _hand_over(exchange: Exchange, fd: int, span: Span) -> None:
-    """Zero copy, with a descriptor of its own, as ``send_file`` closes what it gets."""
-    exchange.send_file(io.FileIO(os.dup(fd)), span.offset, span.length)
+def _own(fd: int) -> io.FileIO:
+    """A descriptor for ``send_file``, which closes what it gets."""
+    return io.FileIO(os.dup(fd))
 
 
 def _read_exactly(fd: int, span: Span) -> bytes:

@@ -173,6 +173,10 @@ class Static:
             return
         try:
             answer_representation(exchange, form, fields, self._refuse)
+        except OSError as error:
+            if exchange.started:
+                raise
+            self._failed(exchange, error)
         finally:
             if form.keeper is None and form.fd not in (-1, found.fd):
                 os.close(form.fd)

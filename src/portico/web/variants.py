@@ -100,7 +100,7 @@ class Variants:
             facts = os.stat(self._folder.path(found.parts) + _ENDINGS[coding])
         except OSError:
             return False
-        return stat.S_ISREG(facts.st_mode) and _seconds(facts) >= _seconds(found.facts)
+        return stat.S_ISREG(facts.st_mode) and _is_fresh(facts, found.facts)
 
     def _make_of_another(self, exchange: Exchange, made: _Making, coding: str) -> Representation:
         """The form that lies beside the file, or the file itself where that one cannot be had."""
@@ -111,7 +111,7 @@ class Variants:
             return self._form(made, fd=made.found.fd)
         form = None
         try:
-            if not other.folder and _seconds(other.facts) >= _seconds(made.found.facts):
+            if not other.folder and _is_fresh(other.facts, made.found.facts):
                 sources = (made.found, other)
                 form = self._make(exchange, made._replace(found=other, sources=sources, coding=coding))
         finally:
@@ -187,5 +187,8 @@ def _agreed(
     return coding
 
 
-def _seconds(facts: os.stat_result) -> int:
-    return facts.st_mtime_ns // 1_000_000_000
+def _is_fresh(packed: os.stat_result, plain: os.stat_result) -> bool:
+    """Whether a compressed file was made of what the other holds now: programs that compress give it the
+    time of the other, some of them without nanoseconds, some in whole seconds."""
+    made, changed = packed.st_mtime_ns, plain.st_mtime_ns
+    return made >= changed or made in (changed - changed % 1000, changed - changed % 1_000_000_000)
