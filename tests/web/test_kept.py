@@ -1,7 +1,10 @@
 """Small files from memory: never another content than that on disk."""
 
+import gzip
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -243,3 +246,41 @@ def test_a_single_file_at_the_root_is_not_at_another_path(site):
     gateway = Static(site / "a.txt")
     assert get(gateway, "/").sent == b"this is a.txt"
     assert RecordingExchange("GET", "/m/", mount="/m").run(gateway).status == 404
+
+
+def test_while_a_file_is_replaced_nobody_gets_an_older_content_than_that_of_its_request(site):
+    """Each version has the same length and time; the next may get the inode of the last but one."""
+    page, new = site / "page.txt", site / "new"
+
+    def content(version):
+        return b"%06d\n" % version * 200
+
+    def replace_by(version):
+        new.write_bytes(content(version))
+        os.utime(new, (1000, 1000))
+        new.rename(page)
+
+    replace_by(0)
+    gateway = Static(site, compress=["gzip"])
+    current, over = 0, threading.Event()
+
+    def read(accepted, unpack):
+        reads = 0
+        while not over.is_set():
+            least = current
+            sent = unpack(get(gateway, "/page.txt", ("Accept-Encoding", accepted)).sent)
+            assert int(sent[:6]) >= least
+            assert sent == content(int(sent[:6]))
+            reads += 1
+        return reads
+
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(read, "gzip", gzip.decompress), *[pool.submit(read, "", bytes)] * 2]
+        try:
+            for version in range(1, 40):
+                replace_by(version)
+                current = version
+                time.sleep(0.001)
+        finally:
+            over.set()
+        assert min(reader.result() for reader in readers) > 0

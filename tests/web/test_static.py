@@ -436,6 +436,14 @@ def test_without_a_second_descriptor_a_large_file_is_not_there_for_now(site, mon
     assert get(site, "/big.bin", method="HEAD").status == 200
 
 
+def test_without_a_second_descriptor_a_folder_is_not_there_for_now(site, monkeypatch):
+    def exhausted(fd):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("portico.web.folder.os.scandir", exhausted)
+    assert get(site, "/bare/", listing=True).status == 503
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 def test_out_of_descriptors_is_a_temporary_failure(site, monkeypatch, number):
     def exhausted(*_args, **_kwargs):
@@ -747,6 +755,14 @@ def test_a_listing_is_compressed_where_files_are(site):
 # Options
 
 
+def test_one_name_is_a_list_of_one(site):
+    (site / "bare/home").write_text("home")
+    gateway = Static(site, index="home", hide="*.txt", compress="gzip")
+    assert get(gateway, "/bare/").sent == b"home"
+    assert get(gateway, "/a.txt").status == 404
+    assert get(gateway, "/index.html").status == 200
+
+
 def test_names_that_fit_a_pattern_are_not_there_nor_listed_nor_led_through(site):
     (site / "sub/old.bak").write_text("x")
     (site / "node_modules").mkdir()
@@ -864,6 +880,7 @@ def test_a_single_page_application_answers_for_its_own_paths_only(site):
         {"fallback": "sub"},
         {"types": {"txt": "text/plain"}},
         {"pages": {404: "none.html"}},
+        {"pages": {200: "a.txt"}},
         {"hide": ["a/b"]},
         {"hide": [""]},
         {"cache": {"*": "a\nb"}},

@@ -82,8 +82,13 @@ def test_who_accepts_none_of_them_gets_the_file_and_is_told_that_there_are_other
     assert (answer.sent, *form(answer)) == (TEXT, None, "Accept-Encoding")
 
 
-def test_who_refuses_everything_that_there_is_gets_406(site):
-    assert get(Static(site), "/a.txt", "deflate, identity;q=0").status == 406
+def test_who_refuses_everything_that_there_is_gets_406(site, monkeypatch):
+    monkeypatch.setattr(kept, "_SETTLED", -1_000_000_000)
+    gateway = Static(site)
+    for _ in range(2):
+        assert get(gateway, "/a.txt", "").status == 200
+        refused = get(gateway, "/a.txt", "deflate, identity;q=0")
+        assert (refused.status, refused.sent_header("Vary")) == (406, "Accept-Encoding")
     assert get(Static(site), "/data.bin", "deflate, identity;q=0").status == 200
 
 

@@ -75,7 +75,7 @@ class Kept:
         entry = self._entries.get(exchange.raw_path_info)
         if entry is not None and entry.form is None:
             coding = choose(exchange.header("accept-encoding"), entry.offered)
-            entry = self._entries.get((exchange.raw_path_info, coding or ""))
+            entry = None if coding is None else self._entries.get((exchange.raw_path_info, coding))
         if entry is None or entry.until < monotonic():
             return None
         try:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from portico.web.codings import LEAST, check_codings, choose, installed
 from portico.web.compressing import Compressing
 from portico.web.file_answer import answer_representation, bare, conditional_fields, send_span
 from portico.web.folder import Folder, Found
+from portico.web.headers import checked_fields
 from portico.web.listing import Order, prefers_json, render_json
 from portico.web.listing_page import POLICY, render_html
 from portico.web.ranges import Span
@@ -46,8 +46,7 @@ _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMLINK, errno.ENAMETO
 _ABSENT |= {errno.EINVAL, errno.EILSEQ, errno.ENODEV}  # a name, or a thing, that this file system cannot have
 _DENIED = {errno.EACCES, errno.EPERM}
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_VARIES = ("Vary", "Accept-Encoding")
 
 
 class Static:
@@ -82,17 +81,17 @@ class Static:
         self,
         root: str | bytes | os.PathLike[str] | os.PathLike[bytes],
         *,
-        index: Sequence[str] = ("index.html",),
+        index: str | Sequence[str] = ("index.html",),
         listing: bool = False,
         hidden: bool = False,
-        hide: Sequence[str] = (),
+        hide: str | Sequence[str] = (),
         links: bool = True,
         types: Mapping[str, str] | None = None,
         cache: str | Mapping[str, str] = "",
         immutable: bool = False,
         headers: Sequence[tuple[str, str]] = (),
         precompressed: bool = True,
-        compress: bool | Sequence[str] = False,
+        compress: bool | str | Sequence[str] = False,
         memory: int = 8 << 20,
         pages: Mapping[int, str] | None = None,
         not_found: str | None = None,
@@ -100,10 +99,11 @@ class Static:
     ) -> None:
         path = os.path.abspath(os.fsencode(root))
         self.name = "static:" + path.decode("utf-8", "backslashreplace")
-        self._folder = Folder(path, index=index, hidden=hidden, hide=hide, links=links)
+        self._folder = Folder(path, index=_several(index), hidden=hidden, hide=_several(hide), links=links)
         self._listing = listing
         self._compress = _codings(compress)
-        self._extra = _checked([("X-Content-Type-Options", "nosniff"), *headers])
+        # An uploaded text must not be run as a page.
+        self._extra = [("X-Content-Type-Options", "nosniff"), *checked_fields(headers)]
         self._variants = Variants(
             self._folder,
             table_of(types),
@@ -113,9 +113,15 @@ class Static:
             compress=self._compress,
             memory=memory,
         )
-        own = dict(pages or {}) if not_found is None else {**(pages or {}), 404: not_found}
-        self._pages = {status: self._folder.page(f"pages[{status}]", page) for status, page in own.items()}
+        self._pages = {status: self._page(status, page) for status, page in (pages or {}).items()}
+        if not_found is not None:
+            self._pages[404] = self._folder.page("not_found", not_found)
         self._fallback = None if fallback is None else self._folder.page("fallback", fallback)
+
+    def _page(self, status: int, page: str) -> list[bytes]:
+        if not 400 <= status <= 599:
+            raise ConfigError(f"static pages: {status} is no error; name a page for 400 to 599")
+        return self._folder.page(f"pages[{status}]", page)
 
     def __repr__(self) -> str:
         return f"<Static {self.name.removeprefix('static:')}>"
@@ -147,7 +153,12 @@ class Static:
             self._failed(exchange, error)
             return
         with found:
-            self._answer(exchange, found, parts, slash, fields)
+            try:
+                self._answer(exchange, found, parts, slash, fields)
+            except OSError as error:
+                if exchange.started:
+                    raise
+                self._failed(exchange, error)
 
     # Answering
 
@@ -169,14 +180,10 @@ class Static:
         ranged = "range" in fields and exchange.method == "GET"
         form = self._variants.pick(exchange, found, ranged=ranged, keep=keep)
         if form is None:
-            self._refuse(exchange, 406, "None of the accepted encodings can be made.")
+            self._refuse(exchange, 406, "None of the accepted encodings is there.", [_VARIES])
             return
         try:
             answer_representation(exchange, form, fields, self._refuse)
-        except OSError as error:
-            if exchange.started:
-                raise
-            self._failed(exchange, error)
         finally:
             if form.keeper is None and form.fd not in (-1, found.fd):
                 os.close(form.fd)
@@ -253,18 +260,15 @@ class Static:
             return None
 
 
-def _checked(headers: Headers) -> Headers:
-    """Headers that go with every file. ``nosniff``: an uploaded text must not be run as a page."""
-    for name, value in headers:
-        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise ConfigError(f"static header {name!r}: {value!r} cannot be sent in a header")
-    return headers
-
-
-def _codings(compress: bool | Sequence[str]) -> tuple[str, ...]:
+def _codings(compress: bool | str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(compress, bool):
         return installed() if compress else ()
-    return check_codings([compress] if isinstance(compress, str) else compress)
+    return check_codings(_several(compress))
+
+
+def _several(names: str | Sequence[str]) -> Sequence[str]:
+    """One name is a list of one, not of its letters."""
+    return (names,) if isinstance(names, str) else names
 
 
 def _wants_page(exchange: Exchange) -> bool:

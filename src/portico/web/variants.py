@@ -62,7 +62,7 @@ class Variants:
     def pick(self, exchange: Exchange, found: Found, *, ranged: bool, keep: bool) -> Representation | None:
         """The form for a request; ``None``: the client accepts none of them.
 
-        ``ranged``: a part is asked for; what is compressed while it is sent has none. ``keep``: the path
+        ``ranged``: a part is asked for; what is compressed now has none. ``keep``: the path
         of the request leads to this file and no other. The caller closes a descriptor of the form's own.
         """
         kind = media_type(found.name, self._types)
@@ -75,11 +75,9 @@ class Variants:
         coding = _agreed(exchange.header("accept-encoding"), beside, packable, ranged)
         if coding in beside:
             return self._make_of_another(exchange, made, coding)
-        return (
-            None
-            if coding is None
-            else self._make(exchange, made._replace(coding=coding, packed=bool(coding)))
-        )
+        if coding is None:
+            return None
+        return self._make(exchange, made._replace(coding=coding, packed=bool(coding)))
 
     def _headers(self, found: Found) -> Headers:
         cache = self._rules.of(found.parts, found.name)
@@ -89,10 +87,9 @@ class Variants:
         """In which codings a file lies beside this one, and into which it may be put now."""
         if not (self._precompressed or self._compress) or not compressible(kind):
             return (), ()
-        beside = (
-            [coding for coding in _ENDINGS if self._lies_beside(found, coding)] if self._precompressed else ()
-        )
-        return tuple(beside), self._compress if LEAST <= found.facts.st_size <= _MOST else ()
+        looked_for = _ENDINGS if self._precompressed else ()
+        beside = tuple(coding for coding in looked_for if self._lies_beside(found, coding))
+        return beside, self._compress if LEAST <= found.facts.st_size <= _MOST else ()
 
     def _lies_beside(self, found: Found, coding: str) -> bool:
         """Whether there is a compressed file, no older than this one: a stale one would be wrong."""
@@ -119,21 +116,20 @@ class Variants:
                 other.close()
         return form or self._form(made, fd=made.found.fd)
 
-    def _make(self, exchange: Exchange, made: _Making, *, alone: bool = False) -> Representation:
-        """As it was kept, or made anew, and perhaps kept."""
+    def _make(self, exchange: Exchange, made: _Making) -> Representation:
+        if not (made.packed and made.keep and made.found.facts.st_size >= _ALONE):
+            return self._kept_or_new(exchange, made)
+        with self._packing:
+            return self._kept_or_new(exchange, made)
+
+    def _kept_or_new(self, exchange: Exchange, made: _Making) -> Representation:
+        """A form as it was kept, or made anew, and perhaps kept."""
         checks = [(self._folder.path(each.parts), each.facts) for each in made.sources]
         form = self.kept.again(exchange, made.offered, made.coding, checks) if made.keep else None
-        if form is not None:
-            return form
-        if not made.packed:
-            form = self._read(made)
-        elif made.keep and made.found.facts.st_size >= _ALONE and not alone:
-            with self._packing:
-                return self._make(exchange, made, alone=True)
-        else:
-            form = self._pack(made)
-        if made.keep and (form.data is not None or form.keeper is not None):
-            self.kept.add(exchange, made.offered, made.coding, checks, form)
+        if form is None:
+            form = self._pack(made) if made.packed else self._read(made)
+            if made.keep and (form.data is not None or form.keeper is not None):
+                self.kept.add(exchange, made.offered, made.coding, checks, form)
         return form
 
     def _read(self, made: _Making) -> Representation:
