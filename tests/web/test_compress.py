@@ -222,6 +222,21 @@ def test_it_is_a_gateway_with_the_name_and_ways_of_the_other():
         Compress("no application")
 
 
+def test_what_a_gateway_notes_about_a_request_reaches_the_server():
+    def answer(exchange):
+        exchange.user = "ada"
+        exchange.respond(200, [PLAIN], TEXT)
+
+    assert get(Gateway(answer)).user == "ada"
+
+
+def test_a_gateway_that_blocks_is_known_to():
+    inner = whole()
+    assert Compress(inner).blocks is False
+    inner.blocks = True
+    assert Compress(inner).blocks is True
+
+
 # On a real connection
 
 

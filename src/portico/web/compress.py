@@ -40,6 +40,7 @@ class Compress:
     def __init__(self, handler: Any, *, codings: Sequence[str] | None = None, least: int = LEAST) -> None:
         self.gateway = as_gateway(handler)
         self.name = self.gateway.name
+        self.blocks = bool(getattr(self.gateway, "blocks", False))
         self._codings = installed() if codings is None else check_codings(codings)
         self._least = least
 

@@ -42,6 +42,13 @@ class Compressing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._outer, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What a gateway notes about a request is noted where the server looks for it."""
+        if name in Compressing.__slots__:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._outer, name, value)
+
     def respond(
         self, status: int, headers: Headers, body: bytes = b"", reason: str = "", *, hold: bool = False
     ) -> None:
