@@ -8,6 +8,7 @@ cannot pass by having none.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -16,13 +17,13 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["corpus", "missing", "need", "need_module", "root"]
+__all__ = ["corpus", "missing", "need", "need_installed", "need_module", "root"]
 
 root = Path(__file__).resolve().parent.parent
 """The repository."""
 
 # Programs that Debian keeps out of PATH.
-_EXTRA_PATH = "/usr/sbin:/usr/local/sbin:/usr/lib/git-core"
+_EXTRA_PATH = "/usr/sbin:/usr/local/sbin:/usr/lib/git-core:/usr/lib/cgit"
 
 SKIPPED = "peer missing: "
 """How the reason of such a skip begins; the summary in conftest.py counts by it."""
@@ -53,6 +54,12 @@ def need_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
+        missing(f"module {name}")
+
+
+def need_installed(name: str) -> None:
+    """Skip where a module is not installed; it is not imported, for it is meant for other processes."""
+    if importlib.util.find_spec(name) is None:
         missing(f"module {name}")
 
 

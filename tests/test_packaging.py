@@ -29,6 +29,7 @@ CI = (root / ".ci" / "run").read_text(encoding="utf-8")
 PACKAGES = {
     "bash": None,
     "cat": None,
+    "cgit.cgi": "cgit",
     "env": None,
     "git-http-backend": "git",
     "htpasswd": "apache2-utils",

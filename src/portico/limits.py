@@ -63,8 +63,8 @@ class Limits:
     """A kept-alive connection without a request; browsers reuse within a minute or not at all."""
     body_rate: int = 500
     """Least bytes a second of an arriving body, averaged, after ``body_grace``."""
-    body_grace: float = 20.0
-    """Seconds a body may take before its rate is judged."""
+    body_grace: float = 60.0
+    """Seconds a body may take before its rate is judged: ``git push`` says nothing while it packs."""
     write_stall: float = 30.0
     """An answer of which the peer takes nothing for so long is given up."""
     linger: float = 2.0

@@ -167,6 +167,11 @@ class Server:
         return self._engine.awaits
 
     @property
+    def side_by_side(self) -> tuple[bool, bool]:
+        """Whether two requests may be answered at once: in one process, in several."""
+        return self._engine.threaded, self._engine.processes
+
+    @property
     def connections(self) -> int:
         """How many connections are open."""
         return self._engine.connections

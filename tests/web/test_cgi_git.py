@@ -1,14 +1,17 @@
-"""The proof that CGI is whole: git's own clients and ``git http-backend``, through a real server."""
+"""The proof that CGI is whole: git and ``git http-backend``, and cgit, through a real server."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
 from portico.server import Server
 from portico.web.cgi import CGI
+from portico.web.mounts import Mounts
 from tests.peers import need
 
 PUSHED = 5_000_000
@@ -90,3 +93,38 @@ def test_a_push_of_known_length_is_streamed(git, url, repository, tmp_path):
     assert git("rev-parse", "main", folder=repository) == git("rev-parse", "main", folder=copy)
     git("clone", "--quiet", url, "again")
     assert (tmp_path / "again" / "large").read_bytes() == (copy / "large").read_bytes()
+
+
+@pytest.fixture
+def cgit(repository, tmp_path):
+    """A function that fetches a page of cgit's."""
+    (tmp_path / "cgitrc").write_text(
+        "virtual-root=/code/\nenable-http-clone=1\nrepo.url=a+b\n" + f"repo.path={repository}\n"
+    )
+    (tmp_path / "cache").mkdir()
+    program = CGI(need("cgit.cgi"), environ={"CGIT_CONFIG": str(tmp_path / "cgitrc"), "HOME": str(tmp_path)})
+    with Server(Mounts([("/code", program)]), "http://127.0.0.1:0") as server:
+
+        def page(path):
+            with urlopen(f"http://127.0.0.1:{server.addresses[0].port}/code{path}", timeout=20) as answer:
+                return answer.headers["Content-Type"], answer.read()
+
+        page.base = f"http://127.0.0.1:{server.addresses[0].port}/code"
+        yield page
+
+
+def test_cgit_shows_a_repository(cgit):
+    kind, listing = cgit("/")
+    assert kind == "text/html; charset=UTF-8"
+    assert b"'/code/a+b/'>a+b</a>" in listing
+    assert b"first" in cgit("/a+b/log/?h=main&showmsg=1")[1]
+    assert cgit("/a+b/plain/readme?h=main") == ("text/plain; charset=UTF-8", b"hello\n")
+    kind, archive = cgit("/a+b/snapshot/main.tar.gz")
+    assert (kind, archive[:2]) == ("application/x-gzip", b"\x1f\x8b")
+    with pytest.raises(HTTPError, match="400"):
+        cgit("/a+b/plain/nothing")
+
+
+def test_git_clones_from_cgit(cgit, git, tmp_path):
+    git("clone", "--quiet", f"{cgit.base}/a+b", "copy")
+    assert (tmp_path / "copy" / "readme").read_text() == "hello\n"

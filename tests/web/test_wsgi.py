@@ -8,6 +8,7 @@ import io
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -686,3 +687,37 @@ def test_errors_go_to_the_log(caplog):
     gc.collect()
     said = [record.getMessage() for record in caplog.records if record.name == "portico.wsgi"]
     assert said == ["something odd", "two", "lines", "half and half", "flushed", "at last"]
+
+
+# Early hints
+
+
+def test_early_hints_leave_before_the_answer():
+    def app(environ, start_response):
+        environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload")])
+        start_response("200 OK", [])
+        return [b"x"]
+
+    with serving(WSGI(app, early_hints=True)) as server, Client(server) as client:
+        client.send(get())
+        assert client.interim() == 103
+        assert client.answer().body == b"x"
+        assert client.ask(get(version="1.0")).interim == []
+
+
+def test_early_hints_are_there_only_when_asked_for_and_before_the_answer(caplog):
+    def app(environ, start_response):
+        start_response("200 OK", [])(b"x")
+        environ["wsgi.early_hints"]([("Link", "x")])
+
+    assert "KeyError: 'wsgi.early_hints'" in refused(app, False, caplog)
+    assert "answered already" in refused(app, True, caplog)
+
+
+def refused(app, early_hints, caplog):
+    caplog.clear()
+    with serving(WSGI(app, early_hints=early_hints)) as server, Client(server) as client:
+        client.send(get())
+        with suppress(ConnectionError):
+            client.rest()
+    return caplog.text

@@ -334,3 +334,28 @@ def test_an_environment_holds_native_strings():
         if re.fullmatch("[A-Z_]+", key):
             assert type(value) is str
             value.encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("engine", "threads", "processes"),
+    [
+        ("inline", False, False),
+        ("threads", True, False),
+        ("events", True, False),
+        ("forks", False, True),
+        ("workers:1/threads", True, True),
+        ("workers:1/inline", False, True),
+    ],
+)
+def test_what_runs_side_by_side_is_told_as_it_is(engine, threads, processes):
+    with serving(WSGI(told_side_by_side), engine=engine) as server, Client(server) as client:
+        assert client.ask(get()).body == f"{threads} {processes} False".encode()
+
+
+def told_side_by_side(environ, start_response):
+    start_response("200 OK", [])
+    return [
+        " ".join(
+            str(environ[f"wsgi.{name}"]) for name in ("multithread", "multiprocess", "run_once")
+        ).encode()
+    ]

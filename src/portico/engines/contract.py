@@ -311,6 +311,8 @@ class Engine(ABC):
     processes = False
     """Whether the handler runs in processes of the engine's own. Such an engine calls ``Serving.prepare``
     there; else the server does, before ``start``."""
+    threaded = True
+    """Whether two requests may be answered at once in one process."""
     slots = 1
     """How many sets of listeners it wants, see ``Serving.slots``."""
     accepted = 0

@@ -32,6 +32,8 @@ class Inline(Engine):
 
     _serving: Serving
 
+    threaded = False
+
     def __init__(self) -> None:
         self._task: door.Task[None] | None = None
         self._household = Household()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol, cast
 
 from portico.address import Address
 from portico.engines.contract import Load
@@ -224,6 +224,12 @@ class Exchange:
     def tls(self) -> Any:
         """The facts of the secure channel, or ``None``."""
         return self.connection.transport.tls
+
+    @property
+    def side_by_side(self) -> tuple[bool, bool]:
+        """Whether other requests may be answered meanwhile: in this process, in others of this server."""
+        side_by_side: tuple[bool, bool] = cast(Any, self.connection).service.side_by_side
+        return side_by_side
 
     @property
     def client_ended(self) -> bool:

@@ -60,8 +60,10 @@ class Service:
     """What the connections of one server share.
 
     ``route`` finds the mount; ``access(exchange, seconds)`` is called after each answer when set;
-    ``refusals`` counts what is refused.
+    ``refusals`` counts what is refused. ``side_by_side``: see ``Server``.
     """
+
+    side_by_side = (True, False)
 
     def __init__(
         self, route: Route, limits: Limits, access: Access | None = None, refusals: Refusals | None = None

@@ -100,7 +100,9 @@ def _http_wire(handler: Any, server: Server) -> Connector:
         route = server.forwarded.route(route)
     told = [hook for hook in (server.access, server.metrics) if hook is not None]
     access = told_to(*told) if told else None
-    return Service(route, server.limits, access, server.refused_requests).connect
+    service = Service(route, server.limits, access, server.refused_requests)
+    service.side_by_side = server.side_by_side
+    return service.connect
 
 
 register_wire("http", _http_wire, claims=is_gateway)

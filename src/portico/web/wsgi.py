@@ -43,6 +43,7 @@ class WSGI:
     """Serves ``app(environ, start_response)``.
 
     ``stream``: call it before the body has arrived. ``environ``: more entries for the environment.
+    ``early_hints``: there is ``wsgi.early_hints(headers)``, as gunicorn has it, which sends a 103 at once.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class WSGI:
         name: str = "",
         stream: bool = False,
         environ: Mapping[str, Any] | None = None,
+        early_hints: bool = False,
     ) -> None:
-        self.app = app
+        self.app = _with_hints(app) if early_hints else app
         self.name = f"wsgi:{name or getattr(app, '__name__', type(app).__name__)}"
         self._stream = stream
         self._extra = dict(environ or {})
@@ -143,8 +145,19 @@ class WSGI:
         if last is not None and last[0] is where and last[1] is secure:
             return last[2]
         environ = _base_environ(where, secure)
+        environ["wsgi.multithread"], environ["wsgi.multiprocess"] = exchange.side_by_side
         self._last_base = where, secure, environ
         return environ
+
+
+def _with_hints(app: Application) -> Application:
+    """``app`` with a way to send early hints; one that has none costs nothing."""
+
+    def hinting(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        environ["wsgi.early_hints"] = start_response.__self__.hint
+        return app(environ, start_response)
+
+    return hinting
 
 
 class _Kept:
@@ -213,8 +226,8 @@ def _base_environ(where: Address | None, secure: bool) -> Environ:
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "https" if secure else "http",
         "wsgi.errors": None,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
+        "wsgi.multithread": None,
+        "wsgi.multiprocess": None,
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
@@ -320,6 +333,11 @@ class _Answer:
             self._gateway.checked = given, passed
         self._headers = passed
         return self.write
+
+    def hint(self, headers: list[tuple[str, str]]) -> None:
+        """``wsgi.early_hints``: a 103 (RFC 8297), to clients that know it. Raises ``LocalProtocolError``
+        once the answer has begun."""
+        self._exchange.inform(103, list(map(_checked, headers)))
 
     def write(self, data: bytes) -> None:
         """PEP 3333's imperative way to send."""

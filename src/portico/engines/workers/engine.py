@@ -74,7 +74,9 @@ class Workers(Engine):
 
     def _prepare(self) -> None:
         self.slots = self._plan.workers
-        self.awaits = self._plan.forks is None and inner_engine(self._plan.inner).awaits
+        inner = None if self._plan.forks is not None else inner_engine(self._plan.inner)
+        self.awaits = inner is not None and inner.awaits
+        self.threaded = inner is not None and inner.threaded
         self._supervisor = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
