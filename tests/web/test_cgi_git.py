@@ -99,7 +99,8 @@ def test_a_push_of_known_length_is_streamed(git, url, repository, tmp_path):
 def cgit(repository, tmp_path):
     """A function that fetches a page of cgit's."""
     (tmp_path / "cgitrc").write_text(
-        "virtual-root=/code/\nenable-http-clone=1\nrepo.url=a+b\n" + f"repo.path={repository}\n"
+        "virtual-root=/code/\nenable-http-clone=1\nsnapshots=tar.gz\nrepo.url=a+b\n"
+        + f"repo.path={repository}\n"
     )
     (tmp_path / "cache").mkdir()
     program = CGI(need("cgit.cgi"), environ={"CGIT_CONFIG": str(tmp_path / "cgitrc"), "HOME": str(tmp_path)})
@@ -119,9 +120,9 @@ def test_cgit_shows_a_repository(cgit):
     assert b"'/code/a+b/'>a+b</a>" in listing
     assert b"first" in cgit("/a+b/log/?h=main&showmsg=1")[1]
     assert cgit("/a+b/plain/readme?h=main") == ("text/plain; charset=UTF-8", b"hello\n")
-    kind, archive = cgit("/a+b/snapshot/main.tar.gz")
-    assert (kind, archive[:2]) == ("application/x-gzip", b"\x1f\x8b")
-    with pytest.raises(HTTPError, match="400"):
+    kind, archive = cgit("/a+b/snapshot/a+b-main.tar.gz")
+    assert (kind.split(";")[0], archive[:2]) == ("application/x-gzip", b"\x1f\x8b")
+    with pytest.raises(HTTPError, match="404"):
         cgit("/a+b/plain/nothing")
 
 
