@@ -99,8 +99,7 @@ def test_a_push_of_known_length_is_streamed(git, url, repository, tmp_path):
 def cgit(repository, tmp_path):
     """A function that fetches a page of cgit's."""
     (tmp_path / "cgitrc").write_text(
-        "virtual-root=/code/\nenable-http-clone=1\nsnapshots=tar.gz\nrepo.url=a+b\n"
-        + f"repo.path={repository}\n"
+        f"virtual-root=/code/\nenable-http-clone=1\nsnapshots=tar.gz\nrepo.url=a+b\nrepo.path={repository}\n"
     )
     (tmp_path / "cache").mkdir()
     program = CGI(need("cgit.cgi"), environ={"CGIT_CONFIG": str(tmp_path / "cgitrc"), "HOME": str(tmp_path)})
