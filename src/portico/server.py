@@ -36,7 +36,7 @@ from portico.sockets.service_manager import ServiceManager
 from portico.sockets.stream import Stream
 from portico.sockets.tls import ServerTLS
 from portico.sockets.transport import READ, Transport, Waitable, Waiter
-from portico.wires import Connector, Wire, claimed_wire, register_wire, wires
+from portico.wires import Connector, Wire, adapted, claimed_wire, register_wire, wires
 
 __all__ = ["Fresh", "Handler", "Late", "Server", "Wire", "register_wire", "serve"]
 
@@ -145,6 +145,7 @@ class Server:
         self._asked = [Address.parse(address) for address in addresses] or inherited()
         self._given_wire = wire is not None
         self._wire = wire or claimed_wire(handler)
+        self._foreign = adapted(handler) is not None
         self._accepted = 0
         self._failure = ""
         self._connectors: dict[str, Connector] = {}
@@ -408,6 +409,7 @@ class Server:
                 self._take(made)
             else:
                 self.handler = made
+            self._foreign = adapted(self.handler) is not None
             self._check_handler()
         if tally is not None:
             self.access = _counted(self.access, tally.answered)
@@ -542,6 +544,8 @@ class Server:
 
     def _wire_name(self, scheme: str) -> str:
         wire = SCHEMES[scheme].wire
+        if wire == "http" and self._foreign:
+            return "stream"  # it speaks HTTP by itself
         return self._wire if wire == "stream" else wire
 
 

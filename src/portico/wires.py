@@ -19,7 +19,17 @@ from portico.errors import ConfigError, ConnectError, ConnectionLost, TLSError
 from portico.limits import Limits
 from portico.sockets.transport import Transport
 
-__all__ = ["Connector", "Served", "Wire", "claimed_wire", "register_wire", "report", "wires"]
+__all__ = [
+    "Connector",
+    "Served",
+    "Wire",
+    "adapted",
+    "claimed_wire",
+    "register_adapter",
+    "register_wire",
+    "report",
+    "wires",
+]
 
 log = logging.getLogger("portico.server")
 
@@ -39,6 +49,7 @@ Wire = Callable[[Any, Any], Connector]
 
 _WIRES: dict[str, Wire] = {}
 _CLAIMS: list[tuple[Callable[[Any], bool], str]] = []
+_ADAPTERS: list[Callable[[Any], Any]] = []
 
 
 def register_wire(name: str, wire: Wire, claims: Callable[[Any], bool] = lambda handler: False) -> None:
@@ -64,7 +75,29 @@ def claimed_wire(handler: Any) -> str:
     return "stream"
 
 
+def register_adapter(adapt: Callable[[Any], Any]) -> None:
+    """``adapt(handler)`` gives a handler of ours for one of another make, and ``None`` for every other."""
+    _ADAPTERS.append(adapt)
+
+
+def adapted(handler: Any) -> Any:
+    """A handler of another make as one of ours, of streams and datagrams; ``None`` for every other.
+
+    It offers ``served_by(server)``, which gives what is called with each of them.
+    """
+    if not isinstance(handler, type) and hasattr(handler, "served_by"):
+        return handler
+    wires()
+    return next((made for adapt in _ADAPTERS if (made := adapt(handler)) is not None), None)
+
+
+def _ours(handler: Any, server: Served) -> Any:
+    foreign = adapted(handler)
+    return handler if foreign is None else foreign.served_by(server)
+
+
 def _stream_wire(handler: Any, server: Served) -> Connector:
+    handler = _ours(handler, server)
     converse = _by_class(handler, server, "stream") if isinstance(handler, type) else handler
     conversation = AwaitedConversation if _awaited(converse, handler, server) else Conversation
     return lambda transport: conversation(transport, converse, server.limits, report)
@@ -79,6 +112,7 @@ def report(doing: str, peer: object, error: BaseException) -> None:
 
 
 def _datagram_wire(handler: Any, server: Served) -> Connector:
+    handler = _ours(handler, server)
     handle = _by_class(handler, server, "datagram") if isinstance(handler, type) else handler
     awaited = _awaited(handle, handler, server)
 

@@ -236,7 +236,7 @@ def test_what_a_program_is_is_found_out(text: str, wire: str, kind: str) -> None
         ("shop_t:nothing()", "shop_t:nothing() is None, not callable"),
         ("shop_t:number()", "leave out the brackets"),
         ("shop_t:nothing", "shop_t:nothing() serves what it makes"),
-        ("shop_t:four", "wsgi:shop_t:four or handler:shop_t:four"),
+        ("shop_t:four", "wsgi:shop_t:four, app:shop_t:four or handler:shop_t:four"),
         ("shop_t:Plain", "cannot tell what shop_t:Plain is"),
         ("shop_t:broken()", "shop_t:broken() failed: RuntimeError: no\nway (shop_t.py, line 12)"),
         ("shop_t:leaves()", "failed: SystemExit: 3"),

@@ -90,7 +90,7 @@ class Answers:
         (functools.partial(asgi), "asgi"),
         (handler, "handler"),
         (Handler, "handler"),
-        (functools.partial(wsgi, {}), "handler"),
+        (functools.partial(wsgi, {}), "function"),
         (logging.getLogger, ""),
         (Handler(), ""),
         (lambda: None, ""),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from portico.http.answering import Answering
     from portico.sockets.stream import Stream
 
-__all__ = ["CutAnswer", "Exchange", "Gateway", "Mount", "Route"]
+__all__ = ["CutAnswer", "Exchange", "Gateway", "Mount", "Route", "raw_below"]
 
 Headers = list[tuple[str, str]]
 Edit = Callable[[Sequence[tuple[str, str]]], Headers]
@@ -76,7 +76,9 @@ class Mount:
         limits: Limits | None = None,
         load: Load | None = None,
     ) -> None:
-        self.gateway = gateway
+        # Whoever has to know its place before there is an exchange, for ``streams()``, offers ``below``.
+        below = getattr(gateway, "below", None)
+        self.gateway: Gateway = gateway if below is None else below(prefix)
         self.prefix = prefix
         self.edit = edit
         self.limits = limits
@@ -87,6 +89,17 @@ class Mount:
 
     def __repr__(self) -> str:
         return f"<Mount {self.prefix or '/'} {self.gateway.name}>"
+
+
+def raw_below(raw: str, mount: str) -> str:
+    """What follows a mount, given decoded, in an undecoded path."""
+    if "%" not in raw:
+        return raw[len(mount) :]
+    # What the mount is made of may have been escaped: count it off in decoded characters.
+    index = 0
+    for _ in mount:
+        index += 3 if _ESCAPE.match(raw, index) else 1
+    return raw[index:]
 
 
 class Route(Protocol):
@@ -174,14 +187,7 @@ class Exchange:
     @property
     def raw_path_info(self) -> str:
         """The undecoded path below the mount."""
-        mount, raw = self.mount, self.raw_path
-        if "%" not in raw:
-            return raw[len(mount) :]
-        # What the mount is made of may have been escaped: count it off in decoded characters.
-        index = 0
-        for _ in mount:
-            index += 3 if _ESCAPE.match(raw, index) else 1
-        return raw[index:]
+        return raw_below(self.raw_path, self.mount)
 
     @property
     def trailers(self) -> Fields:

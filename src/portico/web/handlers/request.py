@@ -1,0 +1,222 @@
+"""A request as a handler sees it: everything is read from the exchange when it is first asked for."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from functools import cached_property
+from io import BufferedIOBase
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+from portico.address import Address
+from portico.errors import ConfigError
+from portico.limits import Limits
+from portico.web.handlers.cookies import read_cookies
+from portico.web.handlers.fields import Fields, Headers
+from portico.web.handlers.refusal import Refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portico.http.exchange import Exchange
+    from portico.web.handlers.sessions import Session, Sessions
+
+__all__ = ["Request"]
+
+_PIECE = 65536
+
+
+class Request:
+    """One request. Whatever of it breaks a rule raises ``Refuse`` when it is asked for.
+
+    ``params``: the parameters of its route; ``exchange``: what it is made of.
+    """
+
+    def __init__(self, exchange: Exchange, sessions: Sessions | None = None, most: int | None = None) -> None:
+        self.exchange = exchange
+        self.params: dict[str, Any] = {}
+        self._sessions = sessions
+        self._most = most
+        self._session: Session | None = None
+        self._data: bytes | None = None
+        self._reverse: Callable[..., str] | None = None
+
+    # -- what is asked for
+
+    @property
+    def method(self) -> str:
+        """``GET`` and the like; ``HEAD`` stays ``HEAD`` also where ``get`` answers it."""
+        return self.exchange.method
+
+    @property
+    def target(self) -> str:
+        """As it stood in the request line."""
+        return self.exchange.target
+
+    @property
+    def path(self) -> str:
+        """The whole path, decoded as UTF-8. An encoded slash has become one: routes do not look here."""
+        return unquote(self.exchange.raw_path, errors="replace")
+
+    @property
+    def mount(self) -> str:
+        """The part of the path that led to this handler's routes, without trailing slash."""
+        return self.exchange.mount.encode("latin-1").decode("utf-8", "replace")
+
+    @property
+    def path_info(self) -> str:
+        """The part of the path below the mount."""
+        return unquote(self.exchange.raw_path_info, errors="replace")
+
+    @cached_property
+    def query(self) -> Fields:
+        """The names and values of the query, decoded as UTF-8."""
+        return Fields(parse_qsl(self.exchange.query, keep_blank_values=True, errors="replace"))
+
+    @property
+    def query_string(self) -> str:
+        """The query as it was sent."""
+        return self.exchange.query
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return self.exchange.scheme
+
+    @property
+    def host(self) -> str:
+        """Host, and port where it is not the default, as the client named them: a claim, not a fact."""
+        return self.exchange.host
+
+    @property
+    def url(self) -> str:
+        """The absolute URL that was asked for."""
+        query = f"?{self.exchange.query}" if self.exchange.query else ""
+        return f"{self.scheme}://{self.host}{self.exchange.raw_path}{query}"
+
+    def url_for(self, name: str, **params: Any) -> str:
+        """The path of a named route: see ``Routes.path_for``. Raises ``ConfigError`` outside of routes."""
+        if self._reverse is None:
+            raise ConfigError(f"url_for({name!r}): this handler was not reached by Routes")
+        return self._reverse(name, **params)
+
+    # -- who asks, and with what
+
+    @cached_property
+    def headers(self) -> Headers:
+        """The header fields, values as latin-1 text."""
+        return Headers(self.exchange.headers)
+
+    @cached_property
+    def cookies(self) -> dict[str, str]:
+        """The cookies by name."""
+        return read_cookies("; ".join(value for name, value in self.exchange.headers if name == "cookie"))
+
+    @property
+    def peer(self) -> Address | None:
+        """Who is connected."""
+        return self.exchange.peer
+
+    @cached_property
+    def id(self) -> str:
+        """A name of this request for logs, which no client chose."""
+        return secrets.token_hex(8)
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds in force."""
+        return self.exchange.limits
+
+    @property
+    def session(self) -> Session:
+        """What is remembered about this client. Raises ``ConfigError`` where no sessions are kept."""
+        if self._session is None:
+            if self._sessions is None:
+                raise ConfigError(
+                    "no sessions are kept here: give the App or the Routes sessions=Sessions(key)"
+                )
+            self._session = self._sessions.load(self.cookies.get(self._sessions.cookie))
+        return self._session
+
+    # -- the body
+
+    @property
+    def media_type(self) -> str:
+        """Of the body, in lower case and without parameters; empty where none is said."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def body(self) -> BufferedIOBase:
+        """The body as a binary file. It is complete before the handler runs, in memory or on disk, unless the
+        handler asked for it as it arrives (``streaming``)."""
+        body: BufferedIOBase = self.exchange.body
+        return body
+
+    def read(self) -> bytes:
+        """All of the body, up to the route's own limit if it has one; the same when asked again."""
+        if self._data is None:
+            self._data = self._read(self._most)
+        return self._data
+
+    def _read(self, most: int | None) -> bytes:
+        pieces, size = [], 0
+        while data := self.body.read(_PIECE):
+            size += len(data)
+            if most is not None and size > most:
+                raise Refuse(413, f"At most {most} bytes are taken here.")
+            pieces.append(data)
+        return b"".join(pieces)
+
+    @property
+    def text(self) -> str:
+        """The body as text, by its charset or as UTF-8. Raises ``Refuse`` (400, 415)."""
+        charset = _charset(self.headers.get("content-type", ""))
+        try:
+            return self.read().decode(charset)
+        except UnicodeError:
+            raise Refuse(400, f"The body is not text in {charset}.") from None
+        except LookupError:
+            raise Refuse(415, "The charset of the body is not known here.") from None
+
+    def json(self, type: Any = None, *, any_media_type: bool = False) -> Any:  # noqa: A002
+        """The body read as JSON (RFC 8259), and with ``type`` checked and converted by msgspec.
+
+        Raises ``Refuse``: 415 when ``Content-Type`` does not say JSON, since a form of another site may
+        send text that looks like it; 400 for what is not JSON; 422 for what does not fit the type.
+        """
+        media = self.media_type
+        if not any_media_type and media != "application/json" and not media.endswith("+json"):
+            raise Refuse(415, "The body must be JSON, and Content-Type must say application/json.")
+        data = self.read()
+        try:
+            value = json.loads(data, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise Refuse(400, f"The body is not JSON: {error}.") from None
+        return value if type is None else _converted(value, type)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.target[:200]} from {self.peer}>"
+
+
+def _charset(content_type: str) -> str:
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"') or "utf-8"
+    return "utf-8"
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    try:
+        import msgspec
+    except ImportError:
+        raise ConfigError("request.json(type) needs msgspec: pip install msgspec") from None
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise Refuse(422, f"{error}.") from None
