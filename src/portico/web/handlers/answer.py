@@ -28,14 +28,18 @@ _BODILESS = (204, 304)
 
 
 def answer(request: Request, handle: Callable[[], Any]) -> None:
-    """Call a handler, and send what it returns or the refusal that it raises.
+    """Call a handler, and send what it returns or the refusal that it raises; unless it has answered by
+    ``request.exchange`` itself.
 
     Other errors are raised, for the server to log and to answer with 500.
     """
     exchange = request.exchange
     response: Response | None = None
     try:
-        response = as_response(handle())
+        value = handle()
+        if exchange.started:
+            return  # by the handler itself, or refused
+        response = as_response(value)
         _save_session(request, response)
         _send(exchange, response)
     except Refuse as refusal:
@@ -45,7 +49,11 @@ def answer(request: Request, handle: Callable[[], Any]) -> None:
             )
             raise CutAnswer(str(refusal)) from refusal
         exchange.respond_error(refusal.status, refusal.detail, refusal.headers)
+    except Exception as error:
+        error.add_note(f"while answering request {request.id}")  # shown below the traceback in the log
+        raise
     finally:
+        request.close()
         if response is not None:
             _close(response.body)
 

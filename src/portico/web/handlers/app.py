@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from portico.errors import ConfigError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from portico.http.exchange import Exchange
     from portico.http.messages import RequestHead
 
-__all__ = ["App", "Bounds", "streaming"]
+__all__ = ["App", "Bounds", "other_method", "streaming"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,11 +107,12 @@ class _ByMethod:
         function = self._methods.get(method) or (self._methods.get("GET") if method == "HEAD" else None)
         if function is not None:
             return function(request)
-        return other_method(method, allowed(self._methods))
+        return other_method(request, allowed(self._methods))
 
 
-def other_method(method: str, allow: str) -> Response:
-    """The answer to a method that nobody answers: 405, or to OPTIONS what there is."""
-    if method == "OPTIONS":
-        return Response.no_content([("Allow", allow)])
-    return Response.error(405, "This cannot be done here.", [("Allow", allow)])
+def other_method(request: Request, methods: Sequence[str]) -> Response | None:
+    """Answer a method that nobody answers: with 405 (501), or OPTIONS with what there is."""
+    if request.method == "OPTIONS":
+        return Response.no_content([("Allow", ", ".join(methods))])
+    request.exchange.refuse_method(methods, "This cannot be done here.")
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from portico.errors import ConfigError
@@ -65,13 +65,9 @@ def _name(function: Any) -> str:
     return getattr(function, "__qualname__", None) or type(function).__name__
 
 
-def allowed(methods: Mapping[str, Any] | set[str]) -> str:
-    """The value of ``Allow``: HEAD where there is GET, and OPTIONS always."""
-    known = set(methods) | {"OPTIONS"}
+def allowed(methods: Iterable[str]) -> list[str]:
+    """What ``Allow`` says: HEAD where there is GET, and OPTIONS always."""
+    known = {*methods, "OPTIONS"}
     if "GET" in known:
         known.add("HEAD")
-    return ", ".join(
-        sorted(
-            known, key=lambda name: (name not in METHODS, METHODS.index(name) if name in METHODS else name)
-        )
-    )
+    return [name for name in METHODS if name in known] + sorted(known.difference(METHODS))

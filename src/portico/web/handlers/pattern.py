@@ -21,6 +21,7 @@ __all__ = ["Pattern", "Segment", "fits", "split_raw"]
 
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SAFE = "-._~!$&'()*+,;=:@"
 
 
@@ -109,8 +110,8 @@ class Segment:
 
 
 def fits(segments: Sequence[str]) -> bool:
-    """Whether these may be segments that parameters stand for: none of them empty, dots, or with NUL."""
-    return not any(part in ("", ".", "..") or "\0" in part for part in segments)
+    """Whether these may be segments that parameters stand for: no empty one, no dots, only what UTF-8 can say, and no NUL."""
+    return not any(part in ("", ".", "..") or "\0" in part or _SURROGATE.search(part) for part in segments)
 
 
 class Pattern:

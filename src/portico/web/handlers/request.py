@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 from portico.address import Address
 from portico.errors import ConfigError
 from portico.limits import Limits
+from portico.web.forms import Form, read_form
 from portico.web.handlers.cookies import read_cookies
 from portico.web.handlers.fields import Fields, Headers
 from portico.web.handlers.refusal import Refuse
@@ -40,6 +41,7 @@ class Request:
         self._most = most
         self._session: Session | None = None
         self._data: bytes | None = None
+        self._form: Form | None = None
         self._reverse: Callable[..., str] | None = None
 
     # -- what is asked for
@@ -194,6 +196,18 @@ class Request:
         except (ValueError, RecursionError) as error:
             raise Refuse(400, f"The body is not JSON: {error}.") from None
         return value if type is None else _converted(value, type)
+
+    def form(self, **options: Any) -> Form:
+        """The fields of the form that was sent: see ``portico.web.forms.read_form``. Read once, then kept;
+        files are closed with the request. What is wrong with it is answered by its status, when let pass."""
+        if self._form is None:
+            self._form = read_form(self.exchange, **options)
+        return self._form
+
+    def close(self) -> None:
+        """Let go of the files of a form; called when the request has been answered."""
+        if self._form is not None:
+            self._form.close()
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target[:200]} from {self.peer}>"

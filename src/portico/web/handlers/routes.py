@@ -239,17 +239,17 @@ class Routes:
         answers = found.answers
         return bool(answers.bounds.streams(head) if isinstance(answers, Endpoint) else answers.streams(head))
 
-    def _nothing(self, request: Request, seen: set[str]) -> Response:
+    def _nothing(self, request: Request, seen: set[str]) -> Response | None:
         """What nobody answers: by another method, with another slash, or not at all."""
         exchange = request.exchange
         if exchange.target == "*":
-            return other_method(exchange.method, ", ".join(METHODS))
+            return other_method(request, METHODS)
         if seen:
-            return other_method(exchange.method, allowed(seen))
+            return other_method(request, allowed(seen))
         raw = exchange.raw_path
         other = raw[:-1] if raw.endswith("/") else raw + "/"
         below = raw_below(other, exchange.mount) if other.startswith("/") else ""
-        if self._redirect_slashes and below:
+        if self._redirect_slashes and below and not raw.endswith("//"):
             known: set[str] = set()
             if self._look_up(below, exchange.host, exchange.method, known) is not None or known:
                 query = f"?{exchange.query}" if exchange.query else ""
