@@ -138,7 +138,8 @@ def test_in_memory_over_tls_and_on_a_unix_socket(tmp_path):
         ("https://127.0.0.1:0", {"tls": tls}),
     ):
         with Server(annotated, address, grace=2, **options) as server:
-            with connect(server.addresses[0], tls=client_tls if options else None) as stream:
+            trust = client_tls if options else None
+            with connect(server.addresses[0], tls=trust) as stream:
                 stream.write(get("/", "Connection: close"))
                 answer = stream.read_all()
         assert answer.endswith(b"\r\n\r\n" + (b"https GET" if options else b"http GET"))
@@ -160,9 +161,9 @@ def test_below_a_mount():
     def where(request):
         return f"{request.mount}|{request.path_info}|{request.path}"
 
-    with Server(Mounts([("/a b".replace(" ", "%20"), App(where))]), "http://127.0.0.1:0", grace=2) as server:
-        with Client(server) as client:
-            assert client.ask(get("/a%20b/%C3%A4")).body == "/a b|/ä|/a b/ä".encode()
+    mounts = Mounts([("/a%20b", App(where))])
+    with Server(mounts, "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+        assert client.ask(get("/a%20b/%C3%A4")).body == "/a b|/ä|/a b/ä".encode()
 
 
 # -- what a handler may return
@@ -191,9 +192,14 @@ def test_what_a_handler_returns_is_an_answer(handler, expected):
         assert client.ask(get()).status == expected[0]
 
 
-@pytest.mark.parametrize("value", [5, True, object(), (1, 2, 3), ("200", "x"), {1, 2}, (True, "x"), (99, "x"), float("nan")])
+@pytest.mark.parametrize(
+    "value", [5, True, object(), (1, 2, 3), ("200", "x"), {1, 2}, (True, "x"), (99, "x"), float("nan")]
+)
 def test_anything_else_is_a_fault_of_the_handler(value, caplog):
-    with Server(App(lambda request: value), "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+    with (
+        Server(App(lambda request: value), "http://127.0.0.1:0", grace=2) as server,
+        Client(server) as client,
+    ):
         assert client.ask(get()).status == 500
     assert "LocalProtocolError" in caplog.text
 
@@ -234,7 +240,10 @@ def test_what_fails_before_its_first_piece_is_answered_properly():
         raise Refuse(410)
         yield b""
 
-    with Server(App(lambda request: pieces()), "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+    with (
+        Server(App(lambda request: pieces()), "http://127.0.0.1:0", grace=2) as server,
+        Client(server) as client,
+    ):
         assert client.ask(get()).status == 410
 
 
@@ -249,7 +258,10 @@ def test_what_fails_in_the_middle_cuts_the_answer(error, caplog):
         finally:
             closed.append(True)
 
-    with Server(App(lambda request: pieces()), "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+    with (
+        Server(App(lambda request: pieces()), "http://127.0.0.1:0", grace=2) as server,
+        Client(server) as client,
+    ):
         client.send(get())
         with pytest.raises((EOFError, ConnectionResetError)):
             client.answer()
@@ -258,9 +270,9 @@ def test_what_fails_in_the_middle_cuts_the_answer(error, caplog):
 
 
 def test_pieces_that_are_not_bytes_are_a_fault(caplog):
-    with Server(App(lambda request: iter(["text"])), "http://127.0.0.1:0", grace=2) as server:
-        with Client(server) as client:
-            assert client.ask(get()).status == 500
+    app = App(lambda request: iter(["text"]))
+    with Server(app, "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+        assert client.ask(get()).status == 500
     assert "bytes, not str" in caplog.text
 
 
@@ -288,7 +300,10 @@ def test_head_of_a_stream_does_not_run_it():
         ran.append(True)
         yield b"x"
 
-    with Server(App(lambda request: pieces()), "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+    with (
+        Server(App(lambda request: pieces()), "http://127.0.0.1:0", grace=2) as server,
+        Client(server) as client,
+    ):
         assert client.ask(get(method="HEAD"), "HEAD").status == 200
         assert client.ask(get(method="HEAD"), "HEAD").status == 200
     assert ran == []
@@ -345,11 +360,10 @@ def test_an_interrupted_upload_reaches_the_handler_as_an_error():
         finally:
             over.set()
 
-    with Server(upload, "http://127.0.0.1:0", grace=2) as server:
-        with Client(server) as client:
-            client.send(get("/", "Content-Length: 100", method="POST"), b"half")
-            client.sock.shutdown(socket.SHUT_WR)
-            assert over.wait(20)
+    with Server(upload, "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+        client.send(get("/", "Content-Length: 100", method="POST"), b"half")
+        client.sock.shutdown(socket.SHUT_WR)
+        assert over.wait(20)
     assert seen
 
 
@@ -386,17 +400,17 @@ def test_a_session_is_kept_by_the_client_alone():
 
 
 def test_who_does_not_look_at_the_session_pays_nothing_for_it():
-    with Server(App(hello, sessions=Sessions("k" * 32)), "http://127.0.0.1:0", grace=2) as server:
-        with Client(server) as client:
-            answer = client.ask(get("/", "Cookie: session=nonsense"))
+    app = App(hello, sessions=Sessions("k" * 32))
+    with Server(app, "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+        answer = client.ask(get("/", "Cookie: session=nonsense"))
     assert answer["vary"] is None
     assert answer["set-cookie"] is None
 
 
 def test_without_sessions_asking_for_one_says_what_to_do(caplog):
-    with Server(App(lambda request: str(request.session)), "http://127.0.0.1:0", grace=2) as server:
-        with Client(server) as client:
-            assert client.ask(get()).status == 500
+    app = App(lambda request: str(request.session))
+    with Server(app, "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+        assert client.ask(get()).status == 500
     assert "sessions=Sessions(key)" in caplog.text
 
 

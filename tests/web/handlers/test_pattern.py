@@ -112,7 +112,10 @@ def test_a_pattern_that_cannot_work_is_refused(text):
 
 def test_a_path_is_made_with_its_values_encoded():
     pattern = Pattern("/größe/{a}/{n:int}.json/{p:path}")
-    assert pattern.path({"a": "a/b c?ü%", "n": 5, "p": "x y/z/"}) == "/gr%C3%B6%C3%9Fe/a%2Fb%20c%3F%C3%BC%25/5.json/x%20y/z/"
+    assert (
+        pattern.path({"a": "a/b c?ü%", "n": 5, "p": "x y/z/"})
+        == "/gr%C3%B6%C3%9Fe/a%2Fb%20c%3F%C3%BC%25/5.json/x%20y/z/"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,4 +161,6 @@ def test_a_hostile_segment_costs_no_time():
 
 
 def test_quoting_leaves_what_a_path_may_hold():
-    assert Pattern("/{a}").path({"a": "a:b@c!$&'()*+,;=~"}) == "/" + quote("a:b@c!$&'()*+,;=~", safe=":@!$&'()*+,;=~")
+    assert Pattern("/{a}").path({"a": "a:b@c!$&'()*+,;=~"}) == "/" + quote(
+        "a:b@c!$&'()*+,;=~", safe=":@!$&'()*+,;=~"
+    )

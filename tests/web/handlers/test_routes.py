@@ -105,7 +105,10 @@ def ask(server, target, method="GET", *headers):
         ("/users/012", "user GET {'name': '012'} at '' '/users/012'"),
         ("/users/me%2F", "user GET {'name': 'me/'} at '' '/users/me/'"),  # text, not the end of a segment
         ("/users/a%2Fb", "user GET {'name': 'a/b'} at '' '/users/a/b'"),
-        ("/users/5/files/a/b.txt", "user file GET {'id': 5, 'path': 'a/b.txt'} at '' '/users/5/files/a/b.txt'"),
+        (
+            "/users/5/files/a/b.txt",
+            "user file GET {'id': 5, 'path': 'a/b.txt'} at '' '/users/5/files/a/b.txt'",
+        ),
         ("/users/5/files/a/", "user file GET {'id': 5, 'path': 'a/'} at '' '/users/5/files/a/'"),
         ("/folder/", "folder GET {} at '' '/folder/'"),
         ("/gr%C3%B6%C3%9Fe/%E2%82%AC", "size GET {'n': '€'} at '' '/größe/€'"),
@@ -243,11 +246,16 @@ def test_a_body_reaches_a_handler_whole_or_as_it_comes(server):
 
 def test_a_route_below_a_mount_streams_as_well():
     routes = make_routes()
-    with Server(Mounts([("/app", routes)]), "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
+    with (
+        Server(Mounts([("/app", routes)]), "http://127.0.0.1:0", grace=2) as server,
+        Client(server) as client,
+    ):
         assert client.ask(post(b"x" * 10, "/app/stream")).body == b"StreamedBody 10"
         assert client.ask(post(b"x" * 10, "/%61pp/inner/up")).body == b"StreamedBody 10"
         assert client.ask(post(b"x" * 10, "/app/plain")).body == b"BytesIO 10"
-        assert client.ask(get("/app/inner/items/y")).body == b"item GET {'item': 'y'} at '/app/inner' '/items/y'"
+        assert (
+            client.ask(get("/app/inner/items/y")).body == b"item GET {'item': 'y'} at '/app/inner' '/items/y'"
+        )
         assert client.ask(get("/app/both/"))["location"] == "/app/both"
         assert client.ask(get("/app/inner/back/1")).body == b"/app/number/2"
 
@@ -322,7 +330,10 @@ async def awaited(request):
         (lambda routes: routes.add("/c", awaited), "async def"),
         (lambda routes: routes.add("/c", 5), "cannot be called"),
         (lambda routes: routes.add("/c", lambda: None), "takes no request"),
-        (lambda routes: routes.add("/c", lambda request, id: None), "needs id, which the path does not have"),
+        (
+            lambda routes: routes.add("/c", lambda request, key: None),
+            "needs key, which the path does not have",
+        ),
         (lambda routes: routes.add("/c", Files), "needs path"),
         (lambda routes: routes.add("/c", say("x"), "get"), "in capitals"),
         (lambda routes: routes.add("/c", say("x"), ""), "in capitals"),
@@ -398,5 +409,8 @@ def test_inner_routes_use_the_outer_sessions_unless_they_have_their_own():
 
 def test_limits_of_the_server_hold_as_well():
     routes = Routes([("POST", "/", plain)])
-    with Server(routes, "http://127.0.0.1:0", grace=2, limits=Limits(body=100)) as server, Client(server) as client:
+    with (
+        Server(routes, "http://127.0.0.1:0", grace=2, limits=Limits(body=100)) as server,
+        Client(server) as client,
+    ):
         assert client.ask(post(b"x" * 101)).status == 413

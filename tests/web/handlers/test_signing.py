@@ -42,7 +42,9 @@ def test_no_changed_token_is_good(data):
             signer.read(changed)
 
 
-@pytest.mark.parametrize("token", ["", ".", "..", "a", "a.b", "a.1.b", "a.1.", ".1.c", "....", "ä.1.b", "a.x.b"])
+@pytest.mark.parametrize(
+    "token", ["", ".", "..", "a", "a.b", "a.1.b", "a.1.", ".1.c", "....", "ä.1.b", "a.x.b"]
+)
 def test_nonsense_is_no_token(token):
     with pytest.raises(AuthenticationError):
         Signer(KEY, "test").read(token)
@@ -52,7 +54,9 @@ def test_the_last_letter_of_a_signature_has_one_spelling():
     signer = Signer(KEY, "test")
     token = signer.sign(b"x", seconds=60)
     # The bits beyond the last byte: base64 decoders ignore them.
-    others = [token[:-1] + letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"]
+    others = [
+        token[:-1] + letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    ]
     good = []
     for other in others:
         try:

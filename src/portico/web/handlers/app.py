@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,9 +55,39 @@ class Bounds:
 
     def check(self, exchange: Exchange) -> None:
         """Raises ``Refuse`` (413) for a body that says it is too long; what does not say is counted."""
-        length = exchange.body_length
-        if self.most is not None and length is not None and length > self.most:
-            raise Refuse(413, f"At most {self.most} bytes are taken here.")
+        length, most = exchange.body_length, self.most
+        if most is None:
+            return
+        if length is None:
+            exchange.body = io.BufferedReader(_Bounded(exchange.body, most))
+        elif length > most:
+            raise _too_long(most)
+
+
+class _Bounded(io.RawIOBase):
+    """A body of which nobody has said how long it is."""
+
+    def __init__(self, body: io.BufferedIOBase, most: int) -> None:
+        self._body = body
+        self._most = self._left = most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        size = self._body.readinto1(buffer)
+        self._left -= size
+        if self._left < 0:
+            raise _too_long(self._most)
+        return size
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
+
+
+def _too_long(most: int) -> Refuse:
+    return Refuse(413, f"At most {most} bytes are taken here.")
 
 
 class App:
@@ -85,7 +116,7 @@ class App:
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        request = Request(exchange, self._sessions, self._bounds.most)
+        request = Request(exchange, self._sessions)
         answer(request, lambda: self._handle(request))
 
     def _handle(self, request: Request) -> Any:

@@ -110,7 +110,7 @@ class Segment:
 
 
 def fits(segments: Sequence[str]) -> bool:
-    """Whether these may be segments that parameters stand for: no empty one, no dots, only what UTF-8 can say, and no NUL."""
+    """Whether parameters may stand for these: not for nothing, dots, NUL, and what UTF-8 cannot say."""
     return not any(part in ("", ".", "..") or "\0" in part or _SURROGATE.search(part) for part in segments)
 
 

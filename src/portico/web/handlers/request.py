@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Request"]
 
-_PIECE = 65536
-
 
 class Request:
     """One request. Whatever of it breaks a rule raises ``Refuse`` when it is asked for.
@@ -34,11 +32,10 @@ class Request:
     ``params``: the parameters of its route; ``exchange``: what it is made of.
     """
 
-    def __init__(self, exchange: Exchange, sessions: Sessions | None = None, most: int | None = None) -> None:
+    def __init__(self, exchange: Exchange, sessions: Sessions | None = None) -> None:
         self.exchange = exchange
         self.params: dict[str, Any] = {}
         self._sessions = sessions
-        self._most = most
         self._session: Session | None = None
         self._data: bytes | None = None
         self._form: Form | None = None
@@ -156,19 +153,10 @@ class Request:
         return body
 
     def read(self) -> bytes:
-        """All of the body, up to the route's own limit if it has one; the same when asked again."""
+        """All of the body; the same when asked again."""
         if self._data is None:
-            self._data = self._read(self._most)
+            self._data = self.body.read()
         return self._data
-
-    def _read(self, most: int | None) -> bytes:
-        pieces, size = [], 0
-        while data := self.body.read(_PIECE):
-            size += len(data)
-            if most is not None and size > most:
-                raise Refuse(413, f"At most {most} bytes are taken here.")
-            pieces.append(data)
-        return b"".join(pieces)
 
     @property
     def text(self) -> str:

@@ -208,8 +208,7 @@ class Routes:
             found.answers(exchange)
             return
         sessions = next((routes.sessions for _, routes in reversed(trail) if routes.sessions), None)
-        endpoint = None if found is None else found.answers
-        request = Request(exchange, sessions, None if endpoint is None else endpoint.bounds.most)
+        request = Request(exchange, sessions)
         request._reverse = _Reverse(trail)
         if found is None:
             answer(request, lambda: self._nothing(request, seen))
