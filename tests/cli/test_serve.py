@@ -22,6 +22,7 @@ from tests.cli.serving import ENOUGH, PORTICO, Serving, curl, mistake, serving
 
 APP = """
 import pathlib, time
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
 def app(environ, start_response):
@@ -40,6 +41,19 @@ def make(word):
 def echo(stream):
     for line in stream:
         stream.write(line.upper())
+
+def page(request):
+    return f"page {request.path} {request.scheme}"
+
+class Things:
+    def get(self, request):
+        return "things"
+
+class Old(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"old " + self.path.encode())
 
 class Greeter:
     def handle(self):
@@ -151,6 +165,27 @@ def test_the_installed_command_finds_modules_of_the_current_folder(folder: Path)
     command = [str(Path(sys.executable).with_name("portico")), "serve"]
     with serving(folder, "shop:app", command=command) as server:
         assert curl(f"{server.url}/x") == "|/x|http"
+
+
+# -- request handlers
+
+
+def test_request_handlers_stand_beside_others(folder: Path) -> None:
+    with serving(folder, "site", "/page=shop:page", "/things=app:shop:Things") as server:
+        assert curl(f"{server.url}/page/x%20y") == "page /page/x y http"
+        assert curl(f"{server.url}/things") == "things"
+        assert curl(f"{server.url}/") == "<h1>the page</h1>"
+
+
+def test_a_request_handler_in_a_worker(folder: Path) -> None:
+    with serving(folder, "shop:page", "--workers", "1") as server:
+        assert curl(f"{server.url}/x") == "page /x http"
+
+
+@pytest.mark.parametrize("more", [[], ["--workers", "1"]])
+def test_a_handler_class_of_http_server_is_served_as_it_is(folder: Path, more: list[str]) -> None:
+    with serving(folder, "shop:Old", *more) as server:
+        assert curl(f"{server.url}/x") == "old /x"
 
 
 # -- handlers of streams
