@@ -44,10 +44,12 @@ remove = ["X-Powered-By"]
 
 [[mount]]
 static = "site"
+cache = { "*.html" = "no-cache" }
 
 [[mount]]
 path = "/app"
 wsgi = "shop:app"
+compress = ["gzip"]
 threads = 4
 limits.body = 10
 auth.users.ada = "HASH"
@@ -102,6 +104,11 @@ def test_all_that_a_file_says_is_served(folder: Path, engine: list[str]) -> None
         assert field(running, "/app/", "--user", "ada:secret", name="X-Powered-By") == ""
         assert field(running, "/app/") == "one"
         assert field(running, "/health", name="Cache-Control") == "no-store"
+        assert field(running, "/", name="Cache-Control") == "no-cache"
+        long = f"{base}/app/{'x' * 5000}"
+        assert curl("--user", "ada:secret", "--compressed", long) == f"/app|/{'x' * 5000}|ada"
+        packed = curl("--user", "ada:secret", "--compressed", "--write-out", "%{size_download}", long)
+        assert int(packed.partition("|ada")[2]) < 1000
         asked = curl("--head", "--header", "Host: a.example.org:80", f"{base}/x?y")
         assert asked.startswith("HTTP/1.1 308 ")
         assert "Location: https://a.example.org/x?y\n" in asked

@@ -14,15 +14,22 @@ from portico.http.exchange import Gateway, Mount
 from portico.limits import Limits
 from portico.web.bounded import Bounded
 from portico.web.cgi import CGI
+from portico.web.compress import Compress
 from portico.web.config import Settings, Source
-from portico.web.config.mounts import Auth, Headers, MountSettings
+from portico.web.config.mounts import Auth, Headers, MountSettings, StaticMount
 from portico.web.gateways import is_gateway
 from portico.web.mounts import Mounts, Place, read_prefix
 
 __all__ = ["Served", "bounds", "make_served"]
 
 
-_BARE: dict[str, Any] = {"headers": Headers(), "limits": {}, "threads": None, "queue": None}
+_BARE: dict[str, Any] = {
+    "headers": Headers(),
+    "limits": {},
+    "compress": False,
+    "threads": None,
+    "queue": None,
+}
 """What a mount has where nothing is asked for around it."""
 
 
@@ -104,6 +111,8 @@ def _placed(settings: Settings, each: MountSettings, value: Any) -> list[tuple[P
 def _mount(settings: Settings, each: MountSettings, gateway: Gateway, prefix: str) -> Mount:
     """A gateway behind what was asked for around it."""
     load = None
+    if each.compress and not isinstance(each, StaticMount):  # which does it better by itself
+        gateway = Compress(gateway, codings=None if each.compress is True else each.compress)
     if each.threads is not None:
         gateway, load = Bounded(gateway, each.threads, each.queue), Blocking()
     elif each.queue is not None:

@@ -35,6 +35,10 @@ add = { Link = ["</a>"] }
 [[mount]]
 static = "site"
 types = { ".foo" = "text/x-foo" }
+cache = { "*.html" = "no-cache", "assets/*" = "max-age=60" }
+pages = { 404 = "404.html" }
+memory = 0
+compress = ["gzip"]
 auth = false
 [mount.headers.set]
 Cache-Control = "no-store"

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from portico.http.exchange import Gateway
 from portico.web.basic_auth import BasicAuth, read_users
+from portico.web.caching import CacheRules
 from portico.web.cgi import CGI
 from portico.web.cgi_environ import PASSED
+from portico.web.codings import check_codings
 from portico.web.config.kinds import (
     body,
     existing,
@@ -72,6 +74,28 @@ def _status(value: Any, place: Place) -> int:
     if value not in STATUSES:
         raise Wrong(f"{spelt(value)} is no status of a redirect; there are: {', '.join(map(str, STATUSES))}")
     return int(value)
+
+
+def _compress(value: Any, place: Place) -> bool | tuple[str, ...]:
+    return value if isinstance(value, bool) else check_codings(listed(text)(value, place))
+
+
+def _cache(value: Any, place: Place) -> str | dict[str, str]:
+    rules: str | dict[str, str] = (named(text) if isinstance(value, Mapping) else text)(value, place)
+    CacheRules(rules)
+    return rules
+
+
+def _memory(value: Any, place: Place) -> int:
+    return 0 if value == 0 and not isinstance(value, bool) else int(size(value, place))
+
+
+def _pages(value: Any, place: Place) -> dict[int, str]:
+    found = named(text)(value, place)
+    for name in found:
+        if not (name.isascii() and name.isdigit() and 400 <= int(name) <= 599):
+            place.below(name).wrong("is not the status of an error, such as 404")
+    return {int(name): page for name, page in found.items() if name.isascii() and name.isdigit()}
 
 
 OWN_LIMITS = frozenset((
@@ -153,6 +177,9 @@ class MountSettings:
     headers: Headers = setting(table(Headers), Headers, "Changes to its answers, after those of [headers].")
     auth: Auth | bool | None = setting(_auth, None, "Who is let in, instead of [auth]; false: everybody.")
     limits: Mapping[str, Any] = setting(_limits, dict, "Limits of its own, such as body and request.")
+    compress: bool | Sequence[str] = setting(
+        _compress, False, "Compress texts for clients that take it: true, or codings of zstd, br and gzip."
+    )
     threads: int | None = setting(whole(1), None, "So many of its requests run at once.")
     queue: int | None = setting(whole(0), None, "So many more wait, by default as many; beyond them 503.")
 
@@ -181,7 +208,17 @@ class StaticMount(MountSettings):
     types: Mapping[str, str] = setting(
         named(text), dict, 'Media types by ending, as in { ".foo" = "text/x-foo" }.'
     )
-    cache: str = setting(text, "", "Cache-Control of files.")
+    cache: str | Mapping[str, str] = setting(
+        _cache, "", 'Cache-Control of files: one for all, or { "*.html" = "no-cache" } by pattern.'
+    )
+    immutable: bool = setting(flag, False, "Names that carry a hash are kept for ever.")
+    hide: Sequence[str] = setting(listed(text), tuple, "Patterns of names that are not there, as *.bak.")
+    links: bool = setting(flag, True, "Follow symbolic links that stay inside.")
+    precompressed: bool = setting(flag, True, "Send page.html.br, .zst or .gz that lies beside page.html.")
+    memory: int = setting(_memory, 8 << 20, "Bytes of small files that are kept in memory; 0: none.")
+    pages: Mapping[int, str] = setting(
+        _pages, dict, 'Pages of the folder by status, as in { 404 = "404.html" }.'
+    )
     not_found: str | None = setting(text, None, "A page of the folder, sent with 404.")
     fallback: str | None = setting(
         text, None, "A page that stands in for what is not there: single-page applications."
@@ -189,8 +226,10 @@ class StaticMount(MountSettings):
 
     def make(self, load: Load) -> Gateway:
         return Static(
-            self.static, index=self.index, listing=self.listing, hidden=self.hidden, types=self.types,
-            cache=self.cache, not_found=self.not_found, fallback=self.fallback,
+            self.static, index=self.index, listing=self.listing, hidden=self.hidden, hide=self.hide,
+            links=self.links, types=self.types, cache=self.cache, immutable=self.immutable,
+            precompressed=self.precompressed, compress=self.compress, memory=self.memory, pages=self.pages,
+            not_found=self.not_found, fallback=self.fallback,
         )  # fmt: skip
 
 
