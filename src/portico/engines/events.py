@@ -3,7 +3,8 @@
 One thread, the hub's, polls and advances parked connections; a conversation (a raw stream handler) is
 a strand of the hub: plain blocking code, that gives way to others wherever it waits. Requests
 (WSGI, files, programs) hold no strand either: they run in a pool of threads, because what they call
-(databases, disks) would hold up the hub, and thread-locals would be shared.
+(databases, disks) would hold up the hub, and thread-locals would be shared. Those of a gateway that only
+waits at Portico's door (the reverse proxy) are strands for as long as they run.
 
 A handler that holds the hub for longer than ``HELD`` is named in the log, with its stack.
 """
@@ -178,6 +179,12 @@ class Events(Lot):
             self._after_run(connection)
         finally:
             self._talking.pop(connection, None)
+
+    def _park(self, connection: Connection, step: int) -> None:
+        hub = self._hub
+        if hub is not None and threading.get_ident() == hub.thread:
+            hub.release(connection.transport)
+        super()._park(connection, step)
 
     def _call_off(self, connection: Connection) -> None:
         strand = self._talking.get(connection)

@@ -593,7 +593,9 @@ class Hub(Door):
 
     def _watch(self, transport: Waitable, descriptor: int) -> _Watch:
         before = self._table.get(descriptor)
-        known = _READY if before is not None and not before.transport.closed else 0
+        # Whoever closes a transport says so first, unless nobody else knew it (an attempt to connect).
+        same = before is not None and before.transport.fileno() == descriptor and not before.transport.closed
+        known = _READY if same else 0
         watch = _Watch(self, transport, descriptor)
         if self._edge:
             try:
@@ -644,6 +646,13 @@ class Hub(Door):
             self.poller.watch(watch.descriptor, 0 if watch.transport.closed else watch.wanted(), 0)
         except PermissionError:  # as in _watch
             watch.ready = _READY
+
+    def release(self, transport: Waitable) -> None:
+        """Strands are through with a transport that lives on: its events are for whoever watches it next."""
+        watch = self._table.get(transport.fileno())
+        if watch is not None and watch.transport is transport:
+            transport.waiters.discard(watch)
+            self._forget(watch)
 
     def _forget(self, watch: _Watch) -> None:
         if self._table.get(watch.descriptor) is watch:

@@ -346,7 +346,8 @@ class Answering(Connection):
             outbox.send(self.transport)
             while outbox.memory > (SMALL if self.room.full else self.limits.response_memory):
                 outbox.hold(self.room)
-                self._block(WRITE, self._stall(), "waiting for the reader to take the answer:")
+                if outbox.blocked:
+                    self._block(WRITE, self._stall(), "waiting for the reader to take the answer:")
                 outbox.send(self.transport)
         except _CLIENTS as error:
             self._fault = error

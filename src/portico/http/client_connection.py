@@ -107,9 +107,12 @@ class ClientConnection:
 
     def flush(self) -> bool:
         """Send what the server takes now, and never wait. Whether all has left."""
-        if self._unsent:
-            self._unsent.send(self.transport)
-        return not self._unsent and self.transport.flush()
+        unsent = self._unsent
+        while unsent:
+            unsent.send(self.transport)
+            if unsent.blocked:
+                return False
+        return self.transport.flush()
 
     @property
     def unsent(self) -> int:

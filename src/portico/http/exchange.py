@@ -59,13 +59,15 @@ class CutAnswer(Exception):
 class Mount:
     """A gateway at its place: ``prefix`` without trailing slash (``""`` is the root).
 
-    A gateway whose ``blocks`` is true always waits for others: its requests are never run inline.
+    A gateway whose ``blocks`` is true, or that of one around which it is put (``gateway``), always waits for
+    others: its requests are never run inline. One whose ``strand`` is true waits at Portico's door only: on a
+    hub its requests are strands, as conversations are, and hold no thread.
 
     ``edit`` changes the header fields of its answers. ``limits``: its own, instead of the server's, from the
     moment when its request's head has come; its ``body`` counts only where it is lower than the server's.
     """
 
-    __slots__ = ("edit", "gateway", "limits", "load", "plain", "prefix")
+    __slots__ = ("edit", "gateway", "limits", "load", "plain", "prefix", "strand")
 
     def __init__(
         self,
@@ -84,7 +86,8 @@ class Mount:
         self.limits = limits
         self.load = load or Load()
         self.plain = edit is None and limits is None
-        if getattr(gateway, "blocks", False):
+        self.strand: bool = getattr(gateway, "strand", False)
+        if _blocks(gateway):
             self.load.until = inf
 
     def __repr__(self) -> str:
@@ -100,6 +103,15 @@ def raw_below(raw: str, mount: str) -> str:
     for _ in mount:
         index += 3 if _ESCAPE.match(raw, index) else 1
     return raw[index:]
+
+
+def _blocks(gateway: Any) -> bool:
+    """Whether a gateway, or what it is put around, says that it always waits."""
+    while gateway is not None:
+        if getattr(gateway, "blocks", False):
+            return True
+        gateway = getattr(gateway, "gateway", None)
+    return False
 
 
 class Route(Protocol):

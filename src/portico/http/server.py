@@ -277,6 +277,7 @@ class HTTPConnection(Ending):
             return None
         exchange.mount = mount.prefix
         self.load = mount.load
+        self.strand = mount.strand
         length = head.facts.body_length
         if not (mount.plain and self._plain) and not self._agree(mount, exchange, length):
             return None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -485,3 +486,42 @@ def test_other_gateways_are_served_while_the_proxy_waits() -> None:
                     answers.append(client.ask(get("/")))
             assert {answer.body for answer in answers} == {b"quick"}
             waiting.sock.close()
+
+
+def test_on_a_hub_requests_that_wait_hold_no_thread() -> None:
+    """A hundred event streams and a hundred silent requests, where one thread is all there is for requests."""
+    many = 100
+
+    def talk(up: Upside) -> None:
+        request = up.request()
+        if b"/events" in request:
+            up.say(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+            up.sock.recv(1)
+        elif b"/later" in request:
+            while not release.wait(20):
+                pass
+            up.say(whole(b"late"))
+            keeping(whole(b"again"))(up)
+        else:
+            up.say(whole(b"quick"))
+
+    release = threading.Event()
+    with Scripted(talk) as up, proxied(up, engine="events:1") as server, ExitStack() as stack:
+        streams = [stack.enter_context(Client(server)) for _ in range(many)]
+        waiting = [stack.enter_context(Client(server)) for _ in range(many)]
+        for client in streams:
+            client.send(get("/events"))
+        for client in waiting:
+            client.send(get("/later"))
+        for client in streams:
+            assert client._head().status == 200
+            assert client._until(b"\n\n").endswith(b"data: 1")
+        with Client(server) as client:
+            assert client.ask(get("/quick")).body == b"quick"
+        release.set()
+        for client in waiting:
+            assert client.answer().body == b"late"
+        for client in waiting:  # parked in between, and on
+            client.send(get("/later"), get("/later"))
+        for client in waiting:
+            assert {client.answer().body for _ in range(2)} <= {b"again", b"late"}

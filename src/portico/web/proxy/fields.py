@@ -97,8 +97,8 @@ class Introduction:
         peer = exchange.connection.transport.peer
         host = peer.host.partition("%")[0] if peer is not None else ""
         said = [("X-Forwarded-For", ", ".join([*before("x-forwarded-for"), *([host] if host else [])]))]
-        said.append(("X-Forwarded-Proto", exchange.scheme))
-        said.append(("X-Forwarded-Host", exchange.host))
+        said.append(("X-Forwarded-Proto", ", ".join(before("x-forwarded-proto")) or exchange.scheme))
+        said.append(("X-Forwarded-Host", ", ".join(before("x-forwarded-host")) or exchange.host))
         said.append(("X-Forwarded-Prefix", "".join([*before("x-forwarded-prefix"), prefix])))
         return [(name, value) for name, value in said if value]
 

@@ -67,6 +67,8 @@ class Proxy:
 
     blocks = True
     """It waits for others: it is never run where that would hold up anybody."""
+    strand = True
+    """It waits at Portico's door only: on ``events``, ten thousand requests that wait hold no thread."""
 
     def __init__(
         self,

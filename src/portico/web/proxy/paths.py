@@ -41,7 +41,7 @@ class Paths:
         """A ``Location`` as the client can use it."""
         if not self.rewrite:
             return value
-        path = _path_on(value, upstream)
+        path = _path_on(value, upstream, exchange.host)
         if path is None:
             return value
         base = upstream.base.rstrip("/")
@@ -65,13 +65,19 @@ class Paths:
 _LEADING = ("location", "content-location")
 
 
-def _path_on(value: str, upstream: Upstream) -> str | None:
-    """The path of a URL that leads to the upstream; ``None``: it leads elsewhere."""
+def _path_on(value: str, upstream: Upstream, asked: str) -> str | None:
+    """The path of a URL that leads to the upstream; ``None``: it leads elsewhere. Some servers (nginx) make
+    one of the host that was ``asked`` for and their own port."""
     if value.startswith("/"):
         return None if value.startswith("//") else value
     scheme, mark, rest = value.partition("://")
     own = "https" if upstream.secure else "http"
     authority = rest.split("/", 1)[0].split("?", 1)[0]
-    if not mark or scheme.lower() != own or authority.lower() != upstream.authority.lower():
+    odd = f"{asked.rpartition(':')[0] or asked}:{upstream.address.port}"
+    if (
+        not mark
+        or scheme.lower() != own
+        or authority.lower() not in (upstream.authority.lower(), odd.lower())
+    ):
         return None
     return rest[len(authority) :] or "/"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
+from portico.engines import door
 from portico.errors import (
     EndOfStream,
     LimitExceeded,
@@ -26,7 +27,7 @@ from portico.http.messages import End, ResponseHead
 from portico.sockets.transport import READ, WRITE
 from portico.web.proxy.deadlines import Deadlines, UpstreamError
 from portico.web.proxy.fields import passed_trailers, response_fields
-from portico.web.proxy.upload import Upload
+from portico.web.proxy.upload import MORE, Upload
 
 __all__ = ["Question", "Relay"]
 
@@ -136,6 +137,9 @@ class Relay:
         return max(since, self.upload.moved) + (self._deadlines.between or inf)
 
     def _await(self, until: float, wanted: int) -> None:
+        if wanted == MORE:
+            door.breathe()  # to wait would be wrong: what can be written now is not told a second time
+            return
         interest = READ | WRITE if wanted == WRITE else READ
         upstream = [(self._connection.transport, interest)]
         try:

@@ -9,6 +9,8 @@ from portico.sockets.stream import Stream, wait_any
 __all__ = ["join"]
 
 _CHUNK = 65536
+_TURNS = 16
+"""Moves of one direction before the other has its turn."""
 
 
 class _Way:
@@ -24,7 +26,9 @@ class _Way:
     def move(self) -> bool:
         """Pass on what can be. Whether anything was."""
         moved = False
-        while not self.over:
+        for _ in range(_TURNS):
+            if self.over:
+                break
             if self.held:
                 sent = self.target.try_write(self.held)
                 if not sent:

@@ -10,7 +10,10 @@ from portico.http.exchange import Exchange
 from portico.sockets.transport import READ, WRITE
 from portico.web.proxy.fields import passed_trailers
 
-__all__ = ["Upload"]
+__all__ = ["MORE", "Upload"]
+
+MORE = -1
+"""Nobody is being waited for: there is more to do at once, when others have had their turn."""
 
 _PIECES = 16
 """So many pieces in a row, before the answer is looked at again."""
@@ -39,8 +42,9 @@ class Upload:
         return self._ended and not self._stopped and self._connection.request_sent
 
     def advance(self) -> int:
-        """Go on as far as possible. ``READ``: the client is being waited for, ``WRITE``: the upstream, 0:
-        nobody. What the client does wrong is raised; an upstream that takes no more may still answer."""
+        """Go on as far as possible, and say who is being waited for: the client (``READ``), the upstream
+        (``WRITE``), nobody (0, ``MORE``). What the client does wrong is raised; an upstream that takes no
+        more may still answer."""
         for _ in range(_PIECES):
             if self._stopped:
                 return 0
@@ -56,7 +60,7 @@ class Upload:
             if piece is None:
                 return READ
             self._put(piece)
-        return WRITE
+        return MORE
 
     def stop(self) -> None:
         """No more of it is wanted."""
