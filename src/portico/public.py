@@ -17,11 +17,13 @@ from portico.sockets.stream import Stream, wait_any
 from portico.sockets.tls import ClientTLS, ServerTLS
 from portico.sync import TaskGroup
 from portico.web.gateways import as_gateway
+from portico.web.handlers import App, Refuse, Request, Response, Routes, Sessions
 from portico.web.mounts import Mounts
 
 __all__ = [
     "Address",
     "Admission",
+    "App",
     "ClientTLS",
     "Datagram",
     "Datagrams",
@@ -30,8 +32,13 @@ __all__ = [
     "Listener",
     "Mounts",
     "PorticoError",
+    "Refuse",
+    "Request",
+    "Response",
+    "Routes",
     "Server",
     "ServerTLS",
+    "Sessions",
     "Stream",
     "TaskGroup",
     "Timeout",

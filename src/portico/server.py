@@ -544,8 +544,8 @@ class Server:
 
     def _wire_name(self, scheme: str) -> str:
         wire = SCHEMES[scheme].wire
-        if wire == "http" and self._foreign:
-            return "stream"  # it speaks HTTP by itself
+        if self._foreign and wire in ("stream", "http"):
+            return "stream"  # where it speaks HTTP, it does so by itself
         return self._wire if wire == "stream" else wire
 
 

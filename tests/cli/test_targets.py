@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from portico.cli.programs import is_program, load
+from portico.cli.serve_options import told_by
 from portico.cli.serve_site import Served, make_served
 from portico.cli.targets import Folders, Target, make_settings, read_target
 from portico.errors import ConfigError
@@ -17,6 +18,10 @@ from portico.web.mounts import Mounts
 
 PROGRAM = '''
 import functools
+from http.server import BaseHTTPRequestHandler
+from socketserver import BaseRequestHandler
+
+from portico.web.handlers import Request, Routes
 
 def app(environ, start_response):
     start_response("200 OK", [])
@@ -33,6 +38,22 @@ def leaves():
 
 def hello(stream):
     stream.write(b"hello")
+
+def answer(request):
+    return "answer"
+
+def told(it: "Request"):
+    return "told"
+
+def unclear(x):
+    pass
+
+async def later(request):
+    pass
+
+class Things:
+    def get(self, request):
+        return "things"
 
 async def asgi(scope, receive, send):
     pass
@@ -83,11 +104,18 @@ class Proxy:
 number = 7
 proxy = Proxy()
 site = Site()
+routes = Routes([("/", answer)])
+
+class OldWeb(BaseHTTPRequestHandler):
+    pass
+
+class OldTalk(BaseRequestHandler):
+    pass
 '''
 
 
-def served_by(*texts: str) -> Served:
-    return make_served(Settings(mount=make_settings(texts, Folders())))
+def served_by(*texts: str, at: tuple[str, ...] = ()) -> Served:
+    return make_served(Settings(mount=make_settings(texts, Folders()), listen=at))
 
 
 @pytest.fixture(autouse=True)
@@ -209,6 +237,17 @@ def test_a_program_is_told_by_its_form(text: str, expected: bool) -> None:
         ("shop_t:hello", "stream", "function"),
         ("shop_t:Chat", "stream", "type"),
         ("handler:shop_t:hello", "stream", "function"),
+        ("shop_t:answer", "http", "App"),
+        ("shop_t:told", "http", "App"),
+        ("shop_t:Things", "http", "App"),
+        ("shop_t:routes", "http", "Routes"),
+        ("app:shop_t:unclear", "http", "App"),
+        ("app:shop_t:routes", "http", "Routes"),
+        ("app:shop_t:Things", "http", "App"),
+        ("handler:shop_t:unclear", "stream", "function"),
+        ("/x=shop_t:unclear", "http", "App"),  # streams have no paths
+        ("shop_t:OldWeb", "http", "type"),
+        ("shop_t:OldTalk", "stream", "type"),
     ],
 )
 def test_what_a_program_is_is_found_out(text: str, wire: str, kind: str) -> None:
@@ -219,6 +258,41 @@ def test_what_a_program_is_is_found_out(text: str, wire: str, kind: str) -> None
         (mount,) = value
         value = mount.gateway
     assert type(value).__name__ == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "wire"),
+    [
+        ("shop_t:unclear", "http://:80", "http"),
+        ("shop_t:unclear", "tcp://:80", "stream"),
+        ("shop_t:answer", "tcp://:80", "stream"),  # a name is less than an address
+        ("shop_t:answer", "unix:x", "http"),
+        ("shop_t:told", "tcp://:80", "http"),  # an annotation is more
+        ("shop_t:Things", "tcp://:80", "http"),
+        ("shop_t:hello", "http://:80", "stream"),
+        ("app:shop_t:unclear", "tcp://:80", "http"),
+    ],
+)
+def test_the_address_decides_what_a_function_of_one_argument_is(text: str, at: str, wire: str) -> None:
+    assert served_by(text, at=(at,)).wire == wire
+
+
+@pytest.mark.parametrize(
+    ("at", "wire"),
+    [
+        ([], ""),
+        (["127.0.0.1:80"], ""),
+        (["unix:x"], ""),
+        (["fd://3", "fd://name"], ""),
+        (["http://:80", "https://:443"], "http"),
+        (["https://:443", "unix:x"], "http"),
+        (["tcp://:80"], "stream"),
+        (["tls://:80", "127.0.0.1:1"], "stream"),
+        (["tcp://:80", "http://:80"], ""),
+    ],
+)
+def test_what_addresses_tell(at: list[str], wire: str) -> None:
+    assert told_by(at) == wire
 
 
 @pytest.mark.parametrize(
@@ -237,8 +311,17 @@ def test_what_a_program_is_is_found_out(text: str, wire: str, kind: str) -> None
         ("shop_t:number()", "leave out the brackets"),
         ("shop_t:nothing", "shop_t:nothing() serves what it makes"),
         ("shop_t:four", "wsgi:shop_t:four, app:shop_t:four or handler:shop_t:four"),
+        (
+            "shop_t:unclear",
+            "a function of a request or of a stream: app:shop_t:unclear or handler:shop_t:unclear",
+        ),
+        ("shop_t:later", "async def"),
+        ("app:shop_t:later", "async def"),
+        ("app:shop_t:number", "cannot be called"),
+        ("/x=shop_t:OldWeb", "served alone"),
+        ("/x=shop_t:OldTalk", "served alone"),
         ("shop_t:Plain", "cannot tell what shop_t:Plain is"),
-        ("shop_t:broken()", "shop_t:broken() failed: RuntimeError: no\nway (shop_t.py, line 12)"),
+        ("shop_t:broken()", "shop_t:broken() failed: RuntimeError: no\nway (shop_t.py, line 16)"),
         ("shop_t:leaves()", "failed: SystemExit: 3"),
         ("shop_t:make(app)", "a call with plain values"),
         ("shop_t:make(**{})", "a call with plain values"),

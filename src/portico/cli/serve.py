@@ -130,9 +130,12 @@ def serve(ctx: click.Context, /, target: Sequence[str], config: str | None, **op
     \b
     A TARGET is
       a folder                  static files
-      module:name               a WSGI application, or a function of a stream;
-                                also module:make() for one that a function makes
-      static:DIR  cgi:DIR|FILE  wsgi:module:name  handler:module:name
+      module:name               a WSGI application, or a function of a request
+                                or a stream; also module:make() for one that a
+                                function makes
+      static:DIR  cgi:DIR|FILE  wsgi:module:name
+      app:module:name           a function of a request, a class with get, post …
+      handler:module:name       a function of a stream
       redirect:[STATUS:]URL     as in redirect:308:https://example.org{uri}
       respond:STATUS[:TEXT]
 

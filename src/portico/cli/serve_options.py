@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from portico.address import Address
+from portico.address.schemes import SCHEMES
 from portico.engines import Engine, make_engine
 from portico.engines.workers import Forks, Workers
 from portico.errors import ConfigError
@@ -13,7 +14,7 @@ from portico.sockets.listen import inherited, named_inherited
 from portico.sockets.tls import ServerTLS
 from portico.web.config.settings import TLS, Settings
 
-__all__ = ["DEFAULT_ADDRESS", "read_addresses", "read_engine", "read_tls"]
+__all__ = ["DEFAULT_ADDRESS", "read_addresses", "read_engine", "read_tls", "told_by"]
 
 log = logging.getLogger("portico.serve")
 
@@ -38,6 +39,21 @@ def read_addresses(at: Sequence[str], wire: str, *, pretend: bool = False) -> li
 
 def _read(text: str, scheme: str, pretend: bool) -> list[Address]:
     return [Address.parse(each, scheme=scheme) for each in named_inherited(text, pretend=pretend) or [text]]
+
+
+def told_by(at: Sequence[str]) -> str:
+    """The wire that addresses tell by themselves: ``http``, ``stream``, or nothing. Raises ``AddressError``."""
+    # What is read in two ways without a scheme, and what carries both, tells nothing.
+    read = [
+        {Address.parse(text, scheme=plain).scheme for plain in ("http", "tcp")}
+        for text in at
+        if not text.startswith("fd:")
+    ]
+    wires = {SCHEMES[scheme].wire for schemes in read if len(schemes) == 1 for scheme in schemes - _CARRIERS}
+    return wires.pop() if len(wires) == 1 else ""
+
+
+_CARRIERS = {"unix", "memory"}
 
 
 def _check(address: Address, wire: str) -> None:

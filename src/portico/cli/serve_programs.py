@@ -1,27 +1,32 @@
-"""From ``module:name`` to what can be served: a gateway, a WSGI application, a handler of streams."""
+"""From ``module:name`` to what can be served: a gateway, an application, a handler of requests or streams."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from portico.cli.programs import load, told
 from portico.errors import ConfigError
-from portico.web.gateways import as_gateway, is_gateway, kind_of
+from portico.web.gateways import as_gateway, is_gateway, kind_of, speaks_http
+from portico.web.handlers.app import App
 
-__all__ = ["make_program"]
+__all__ = ["is_http_class", "make_program"]
 
 
-def make_program(kind: str, where: str) -> Any:
-    """What ``where`` stands for, as a ``kind`` (``wsgi handler``), or as what it is found to be
-    (``program``): a gateway, or a handler. Imports its module. Raises ``ConfigError``."""
+def make_program(kind: str, where: str, wire: str = "") -> Any:
+    """What ``where`` stands for, as a ``kind`` (``wsgi app handler``), or as what it is found to be
+    (``program``): a gateway, or a handler. ``wire``: the one that is spoken, where that is known already.
+    Imports its module. Raises ``ConfigError``."""
     value = load(where)
     if kind == "program":
         try:
-            return _found_out(where, value)
+            return _found_out(where, value, wire)
         except ConfigError:
             raise
         except Exception as error:  # an object that does not let itself be looked at: a proxy of nothing
             raise ConfigError(f"cannot tell what {where} is: {told(error)}") from error
+    if kind == "app":
+        return value if is_gateway(value) else App(value, name=where)
     if not callable(value):
         raise ConfigError(_not_callable(where, value))
     if kind == "handler":
@@ -38,17 +43,22 @@ def _check_handler(where: str, value: Any) -> None:
         raise ConfigError(f"{where} is written with async def; a handler of streams is a plain function")
 
 
-def _found_out(where: str, value: Any) -> Any:
+def _found_out(where: str, value: Any, wire: str) -> Any:
     if is_gateway(value):
         return value
     kind = kind_of(value)
-    if kind == "handler":
+    if kind == "handler" or (wire == "stream" and kind in ("app", "function") and not speaks_http(value)):
         return value
+    if kind == "function" and not wire:
+        raise ConfigError(
+            f"cannot tell whether {where} is a function of a request or of a stream: "
+            f"app:{where} or handler:{where} says what it is"
+        )
     if kind:
         return as_gateway(value, where)
     if not callable(value):
         raise ConfigError(_not_callable(where, value))
-    advice = f"wsgi:{where} or handler:{where} says what it is"
+    advice = f"wsgi:{where}, app:{where} or handler:{where} says what it is"
     if not where.endswith(")"):
         advice += f", {where}() serves what it makes"
     raise ConfigError(f"cannot tell what {where} is by its parameters: {advice}")
@@ -56,4 +66,10 @@ def _found_out(where: str, value: Any) -> Any:
 
 def _not_callable(where: str, value: Any) -> str:
     kind = "None" if value is None else f"of type {type(value).__name__}"
-    return f"{where} is {kind}, not callable: name a WSGI application or a function of a stream"
+    return f"{where} is {kind}, not callable: name a WSGI application, or a function of a request or a stream"
+
+
+def is_http_class(value: Any) -> bool:
+    """Whether it is a handler class of ``http.server``, which is not imported to find that out."""
+    module = sys.modules.get("http.server")
+    return module is not None and isinstance(value, type) and issubclass(value, module.BaseHTTPRequestHandler)

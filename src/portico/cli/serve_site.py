@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from portico.cli.serve_programs import make_program
+from portico.cli.serve_options import told_by
+from portico.cli.serve_programs import is_http_class, make_program
 from portico.engines.contract import Blocking
 from portico.errors import ConfigError
 from portico.http.exchange import Gateway, Mount
@@ -74,7 +76,7 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
     if source is not None:
         source.check()
     if handler is not None:
-        return Served(handler, "stream")
+        return Served(handler, "http" if is_http_class(handler) else "stream")
     mounts = Mounts(places)
     _connect(mounts)
     return Served(mounts, "http")
@@ -82,8 +84,9 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
 
 def _made(each: MountSettings, settings: Settings) -> Any:
     """The gateway of a mount; where it stands alone, also mounts made in Python, or a handler of streams."""
-    value = each.make(make_program)
     alone = len(settings.mount) == 1 and each.path == "/" and not each.host
+    wire = told_by(settings.listen) if alone else "http"
+    value = each.make(partial(make_program, wire=wire))
     if not alone and isinstance(value, Mounts):
         raise ConfigError(f"{each.what} has mounts of its own: serve it alone, without a path")
     if is_gateway(value):

@@ -27,6 +27,7 @@ from portico.cli.programs import is_program
 from portico.errors import ConfigError
 from portico.web.config.mounts import (
     AnyProgram,
+    AppMount,
     CGIMount,
     Handler,
     MountSettings,
@@ -39,8 +40,8 @@ from portico.web.mounts import read_host, read_prefix
 
 __all__ = ["KINDS", "Folders", "Target", "make_settings", "read_target"]
 
-KINDS = ("static", "cgi", "wsgi", "asgi", "handler", "redirect", "respond")
-"""What may stand before a target, with a colon."""
+KINDS = ("static", "cgi", "wsgi", "asgi", "app", "handler", "redirect", "respond")
+"""What may stand before a target, with a colon. ``app``: of requests; ``handler``: of streams."""
 
 
 _NO_ASGI = "{} cannot be served as ASGI by this version; wrap it for WSGI (for example with a2wsgi)"
@@ -106,6 +107,8 @@ def _settings(target: Target, folders: Folders) -> MountSettings:
             return CGIMount(cgi=os.path.abspath(where), **place)
         case "wsgi":
             return WSGIMount(wsgi=where, **place)
+        case "app":
+            return AppMount(app=where, **place)
         case "handler":
             return Handler(handler=where)
         case "redirect":

@@ -38,11 +38,11 @@ from portico.web.respond import Respond
 from portico.web.static import Static
 from portico.web.wsgi import WSGI
 
-__all__ = ["HIDDEN", "KINDS", "AnyProgram", "Auth", "CGIMount", "Handler", "Headers", "Load", "MountSettings",
-           "RedirectMount", "RespondMount", "StaticMount", "WSGIMount", "mount"]  # fmt: skip
+__all__ = ["HIDDEN", "KINDS", "AnyProgram", "AppMount", "Auth", "CGIMount", "Handler", "Headers", "Load",
+           "MountSettings", "RedirectMount", "RespondMount", "StaticMount", "WSGIMount", "mount"]  # fmt: skip
 
 Load = Callable[[str, str], Any]
-"""From a kind (``wsgi program handler``) and ``module:name`` to what can be served as such."""
+"""From a kind (``wsgi app program handler``) and ``module:name`` to what can be served as such."""
 
 
 def _prefix(value: Any, place: Place) -> str:
@@ -278,6 +278,20 @@ class WSGIMount(MountSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AppMount(MountSettings):
+    """A request handler."""
+
+    mark: ClassVar[str] = "app"
+
+    app: str = setting(
+        text, about="A function of a request, a class with get, post …, or Routes, as module:name."
+    )
+
+    def make(self, load: Load) -> Any:
+        return load(self.mark, self.app)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnyProgram(MountSettings):
     """``module:name``, whose kind is found out."""
 
@@ -340,7 +354,7 @@ class RespondMount(MountSettings):
 
 KINDS: dict[str, type[MountSettings]] = {
     each.mark: each
-    for each in (StaticMount, CGIMount, WSGIMount, AnyProgram, Handler, RedirectMount, RespondMount)
+    for each in (StaticMount, CGIMount, WSGIMount, AppMount, AnyProgram, Handler, RedirectMount, RespondMount)
 }
 """Kinds of mounts, by the key that marks them."""
 
