@@ -42,7 +42,7 @@ def _read(text: str, scheme: str, pretend: bool) -> list[Address]:
 
 
 def told_by(at: Sequence[str]) -> str:
-    """The wire that addresses tell by themselves: ``http``, ``stream``, or nothing. Raises ``AddressError``."""
+    """The wire that addresses tell: ``http``, ``stream``, or ``""`` for none. Raises ``AddressError``."""
     # What is read in two ways without a scheme, and what carries both, tells nothing.
     read = [
         {Address.parse(text, scheme=plain).scheme for plain in ("http", "tcp")}
