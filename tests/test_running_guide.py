@@ -13,7 +13,8 @@ from portico.cli.serve_start import _FIXED, _FIXED_LIMITS
 from portico.cli.targets import KINDS as TARGETS
 from portico.web.basic_auth import WAITING
 from portico.web.config import Problems, read_file
-from portico.web.config.mounts import KINDS, OWN_LIMITS, MountSettings
+from portico.web.config.mount import OWN_LIMITS, MountSettings
+from portico.web.config.mounts import KINDS
 from portico.web.config.reading import keys_of
 from portico.web.passwords import hash_password
 from portico.web.redirect import _HOLES
@@ -55,7 +56,17 @@ def test_what_needs_a_restart_is_all_named() -> None:
     row = next(line for line in GUIDE.splitlines() if line.startswith("| addresses, engine"))
     for name in ("grace", "backlog", "connections", "queue"):
         assert f"`{name}`" in row
-    known = {"listen", "engine", "workers", "max_requests", "max_memory", "max_age", "grace", "log.level"}
+    known = {
+        "listen",
+        "engine",
+        "workers",
+        "max_requests",
+        "max_memory",
+        "max_age",
+        "grace",
+        "log.level",
+        "metrics",
+    }
     assert set(_FIXED) == known
     assert {each.partition(".")[2] for each in _FIXED_LIMITS} == {"backlog", "connections", "queue"}
 

@@ -82,6 +82,9 @@ class Fresh:
     tls: ServerTLS | None = None
     admission: Admission | None = None
     access: Callable[..., None] | None = None
+    forwarded: Any = None
+    request_ids: Any = None
+    proxy_protocol: ProxyProtocol | None = None
 
 
 class Late:
@@ -300,7 +303,8 @@ class Server:
     def _take(self, fresh: Fresh) -> None:
         """Serve something else from now on; connections that are open go on with what they have of limits."""
         self.handler, self.limits, self.tls = fresh.handler, fresh.limits, fresh.tls
-        self.access = fresh.access
+        self.access, self.forwarded = fresh.access, fresh.forwarded
+        self.request_ids, self.proxy_protocol = fresh.request_ids, fresh.proxy_protocol
         gate = None if fresh.admission is None else Gate(fresh.admission, self.limits)
         if gate is not None and self.gate is not None:
             gate.succeed(self.gate)

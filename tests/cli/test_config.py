@@ -212,6 +212,78 @@ def test_no_file_is_read_that_is_not_named(folder: Path) -> None:
         assert curl(f"{running.url}/") == "<h1>the page</h1>"
 
 
+# -- behind and in front of others
+
+
+FRONT = """
+request_ids = true
+[forwarded]
+trusted = ["127.0.0.1"]
+[log]
+access = true
+file = "access.log"
+format = "json"
+[metrics]
+listen = "http://127.0.0.1:0"
+[[mount]]
+path = "/api"
+proxy = "URL"
+strip = true
+upstream_headers = { X-Extra = "yes" }
+[[mount]]
+respond = 200
+"""
+
+BEHIND = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    names = ("PATH_INFO", "HTTP_X_FORWARDED_FOR", "HTTP_X_EXTRA")
+    return [" ".join(str(environ.get(name)) for name in names).encode()]
+"""
+
+
+@pytest.mark.parametrize("engine", [[], ["--workers", "1"]])
+def test_a_proxy_with_its_log_and_its_figures(folder: Path, engine: list[str]) -> None:
+    (folder / "behind.py").write_text(BEHIND)
+    with serving(folder, "behind:app") as behind:
+        (folder / "portico.toml").write_text(FRONT.replace("URL", behind.url))
+        with serving(folder, *CONFIG, *engine, addresses=2) as front:
+            said = curl("--header", "X-Forwarded-For: 192.0.2.7", f"{front.url}/api/x")
+            assert said == "/x 192.0.2.7, 127.0.0.1 yes"
+            name = field(front, "/", name="X-Request-ID")
+            figures = re.search(r"serving (http://127\.0\.0\.1:\d+/metrics)\n", front.lines[1])
+            assert figures is not None
+            assert 'portico_requests_total{mount="/api"' in curl(figures[1])
+            assert front.stop() == 0
+    first, second = map(json.loads, (folder / "access.log").read_text().splitlines())
+    assert (first["status"], second["status"]) == (200, 200)
+    assert first["engine"] == second["engine"] == "threads"
+    assert name in second.values()
+    assert "192.0.2.7" in first.values()
+
+
+def test_the_same_by_options(folder: Path) -> None:
+    args = ["--trust", "127.0.0.1", "--metrics", "http://127.0.0.1:0", "--request-ids", "--log-file", "a.log"]
+    args += ["--log-format", "combined", "--json"]
+    with serving(folder, "site", *args) as running:
+        facts = json.loads(running.lines[0])
+        curl("--header", "X-Forwarded-For: 192.0.2.7", f"{facts['addresses'][0]}/")
+        assert "portico_requests_total" in curl(facts["metrics"])
+        assert running.stop() == 0
+    assert (folder / "a.log").read_text().startswith("192.0.2.7 - - [")
+
+
+def test_who_speaks_the_proxy_protocol_says_who_is_there(folder: Path) -> None:
+    with (
+        serving(folder, "site", "--proxy-protocol", "127.0.0.1", "--access-log") as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=ENOUGH) as client,
+    ):
+        client.sendall(b"PROXY TCP4 192.0.2.9 192.0.2.1 5 80\r\nGET / HTTP/1.0\r\n\r\n")
+        assert client.makefile("rb").read().startswith(b"HTTP/1.1 200 ")
+        assert running.stop() == 0
+        assert running.words[0].startswith("192.0.2.9 - - [")
+
+
 # -- what is in force
 
 

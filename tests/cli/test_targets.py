@@ -145,6 +145,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("static:site", Target(None, "static", "site")),
         ("/x=static:missing", Target("/x", "static", "missing")),
         ("cgi:scripts", Target(None, "cgi", "scripts")),
+        ("/api=proxy:http://127.0.0.1:9000", Target("/api", "proxy", "http://127.0.0.1:9000")),
+        ("//a.example=respond:200:x", Target("//a.example", "respond", "200:x")),
         ("/app=wsgi:shop:app", Target("/app", "wsgi", "shop:app")),
         ("handler:shop:hello", Target(None, "handler", "shop:hello")),
         ("asgi:shop:app", Target(None, "asgi", "shop:app")),

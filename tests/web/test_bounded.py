@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from portico import Mounts, timeout
-from portico.engines.contract import Blocking
 from portico.errors import ConfigError, Timeout
 from portico.http.exchange import Mount
 from portico.web.bounded import Bounded
@@ -44,7 +43,7 @@ def test_no_more_run_than_may_and_others_are_not_held_up():
     slow = Slow()
     mounts = Mounts(
         [
-            ("/slow", Mount(Bounded(slow, 2, queue=1), "/slow", load=Blocking())),
+            ("/slow", Mount(Bounded(slow, 2, queue=1), "/slow")),
             ("/", Gate(lambda exchange: exchange.respond(200, [], b"quick"))),
         ]
     )

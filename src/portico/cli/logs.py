@@ -1,4 +1,4 @@
-"""What a command that runs for long writes on stderr: the library's log, and a line for each request."""
+"""What a command that runs for long writes on stderr: the library's log."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from portico.cli.manners import one_line
-from portico.http.exchange import Exchange
-from portico.web.log_lines import common
 from portico.web.request_ids import request_id
 
-__all__ = ["log_access", "logging_to_stderr"]
+__all__ = ["logging_to_stderr"]
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
-
-access = logging.getLogger("portico.access")
 
 
 class _Lines(logging.Formatter):
@@ -42,23 +38,15 @@ def logging_to_stderr(verbosity: int) -> Iterator[None]:
     Only these, and only inside: a program that is served sets up its own logging as it always does.
     """
     library = logging.getLogger("portico")
-    lines, plain = logging.StreamHandler(), logging.StreamHandler()
+    lines = logging.StreamHandler()
     lines.setFormatter(_Lines())
     library.addHandler(lines)
-    access.addHandler(plain)
-    library.propagate = access.propagate = False
+    library.propagate = False
     library.setLevel(_LEVELS[min(verbosity, 2)])
-    access.setLevel(logging.INFO)
     # How the end goes is what somebody waits for who has asked for it.
     logging.getLogger("portico.drain").setLevel(min(logging.INFO, library.level))
     try:
         yield
     finally:
         library.removeHandler(lines)
-        access.removeHandler(plain)
-        library.propagate = access.propagate = True
-
-
-def log_access(exchange: Exchange, seconds: float) -> None:
-    """A server's ``access`` hook: a line to the logger ``portico.access``."""
-    access.info("%s", common(exchange, seconds))
+        library.propagate = True

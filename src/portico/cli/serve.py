@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from json import dumps
 from typing import Any
@@ -120,7 +121,33 @@ def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
 @click.option(
     "--print-config", is_flag=True, help="Show all that would be in force, as such a file, and end."
 )
-@click.option("--access-log", is_flag=True, help="A line on stderr for each request (Common Log Format).")
+@click.option(
+    "--trust",
+    multiple=True,
+    metavar="NETWORK",
+    help="Proxies whose X-Forwarded-* are believed: 10.0.0.0/8, ::1, or unix; more than once if wanted.",
+)
+@click.option(
+    "--proxy-protocol",
+    multiple=True,
+    metavar="NETWORK",
+    help="Proxies that speak the PROXY protocol, v1 or v2.",
+)
+@click.option(
+    "--request-ids", is_flag=True, help="A name for each request: in X-Request-ID, and in the logs."
+)
+@click.option("--metrics", metavar="ADDRESS", help="Figures for Prometheus, at an address of their own.")
+@click.option("--access-log", is_flag=True, help="A line on stderr for each request.")
+@click.option(
+    "--log-file", metavar="FILE", help="These lines to a file, which may be moved away at any time."
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["common", "combined", "json"]),
+    default="common",
+    show_default=True,
+    help="How they look.",
+)
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv everything.")
 @json_option()
 @click.pass_context
@@ -137,6 +164,7 @@ def serve(ctx: click.Context, /, target: Sequence[str], config: str | None, **op
       app:module:name           a function of a request, a class with get, post …
       handler:module:name       a function of a stream
       redirect:[STATUS:]URL     as in redirect:308:https://example.org{uri}
+      proxy:URL                 an HTTP server behind this one
       respond:STATUS[:TEXT]
 
     MOUNT is the path it answers at, such as /app, or //example.org/app for one host; / without one. The mount
@@ -164,14 +192,16 @@ def serve(ctx: click.Context, /, target: Sequence[str], config: str | None, **op
         site = Site(asked, settings, source, watched=options["reload"])
         server = site.server()
 
-        def ready(server: Server) -> None:
-            _announce(server, site.served, options["json"])
-            site.watch(server)
+        with ExitStack() as beside:
 
-        try:
-            server.run(ready)
-        except ResolveError as error:
-            raise BindError(f"cannot listen: {error}") from error
+            def ready(server: Server) -> None:
+                page = beside.enter_context(site.beside(server))
+                _announce(server, site.served, options["json"], page)
+
+            try:
+                server.run(ready)
+            except ResolveError as error:
+                raise BindError(f"cannot listen: {error}") from error
 
 
 def _is_given(ctx: click.Context, name: str) -> bool:
@@ -194,10 +224,11 @@ def _check_folder() -> None:
 # -- what a start says
 
 
-def _announce(server: Server, served: Served, json: bool) -> None:
+def _announce(server: Server, served: Served, json: bool, page: Server | None) -> None:
     """One line for each address with its real port, or one JSON object, out at once."""
+    figures = None if page is None else f"{_shown(page.addresses[0], 'http')}/metrics"
     if json:
-        click.echo(dumps(_facts(server, served)))
+        click.echo(dumps({**_facts(server, served), "metrics": figures}))
         return
     proof = "" if server.tls is None else server.tls.fingerprint
     for address in server.addresses:
@@ -205,6 +236,8 @@ def _announce(server: Server, served: Served, json: bool) -> None:
         notes += [f"certificate SHA-256 {proof}"] if address.secure else []
         more = f" ({', '.join(notes)})" if notes else ""
         click.echo(f"portico serving {_shown(address, served.wire)}{more}")
+    if figures is not None:
+        click.echo(f"portico serving {figures}")
 
 
 def _facts(server: Server, served: Served) -> dict[str, object]:

@@ -10,8 +10,8 @@ from typing import Any
 from portico.cli.targets import Folders, make_settings
 from portico.errors import ConfigError
 from portico.web.config import Settings, Source, read_file
-from portico.web.config.kinds import network, rate, read_limit, size
-from portico.web.config.mounts import Auth, MountSettings
+from portico.web.config.kinds import address, network, rate, read_limit, size
+from portico.web.config.mount import Auth, MountSettings
 from portico.web.config.reading import Kind, Place, Wrong
 from portico.web.headers import checked_fields
 
@@ -149,6 +149,24 @@ def _users(settings: Settings, file: str) -> Settings:
     return replace(settings, auth=replace(settings.auth or Auth(), users_file=os.path.abspath(file)))
 
 
+def _networks(table: str) -> Change:
+    def change(settings: Settings, value: Sequence[str]) -> Settings:
+        option = "--trust" if table == "forwarded" else "--proxy-protocol"
+        trusted = tuple(_read(network, option, each) for each in value)
+        return replace(settings, **{table: replace(getattr(settings, table), trusted=trusted)})
+
+    return change
+
+
+def _metrics(settings: Settings, value: str) -> Settings:
+    where = _read(address, "--metrics", value)
+    return replace(settings, metrics=replace(settings.metrics, listen=where))
+
+
+def _log_file(settings: Settings, file: str) -> Settings:
+    return replace(settings, log=replace(settings.log, access=True, file=os.path.abspath(file)))
+
+
 def _level(settings: Settings, times: int) -> Settings:
     return replace(settings, log=replace(settings.log, level=_LEVELS[min(times, 2)]))
 
@@ -172,6 +190,12 @@ _CHANGES: dict[str, Change] = {
     "limit": _limits,
     "header": _headers,
     "users": _users,
+    "trust": _networks("forwarded"),
+    "proxy_protocol": _networks("proxy_protocol"),
+    "request_ids": _plain("request_ids"),
+    "metrics": _metrics,
+    "log_file": _log_file,
+    "log_format": lambda settings, value: replace(settings, log=replace(settings.log, format=value)),
     "access_log": lambda settings, value: replace(settings, log=replace(settings.log, access=value)),
     "verbose": _level,
 }

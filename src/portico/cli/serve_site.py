@@ -10,7 +10,6 @@ from typing import Any
 
 from portico.cli.serve_options import told_by
 from portico.cli.serve_programs import is_http_class, make_program
-from portico.engines.contract import Blocking
 from portico.errors import ConfigError
 from portico.http.exchange import Gateway, Mount
 from portico.limits import Limits
@@ -18,7 +17,8 @@ from portico.web.bounded import Bounded
 from portico.web.cgi import CGI
 from portico.web.compress import Compress
 from portico.web.config import Settings, Source
-from portico.web.config.mounts import Auth, Headers, MountSettings, StaticMount
+from portico.web.config.mount import Auth, Headers, MountSettings
+from portico.web.config.mount_kinds import ProxyMount, StaticMount
 from portico.web.gateways import is_gateway
 from portico.web.mounts import Mounts, Place, read_prefix
 
@@ -84,6 +84,8 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
 
 def _made(each: MountSettings, settings: Settings) -> Any:
     """The gateway of a mount; where it stands alone, also mounts made in Python, or a handler of streams."""
+    if isinstance(each, ProxyMount) and each.trusted is None:
+        each = replace(each, trusted=settings.forwarded.trusted)
     alone = len(settings.mount) == 1 and each.path == "/" and not each.host
     wire = told_by(settings.listen) if alone else "http"
     value = each.make(partial(make_program, wire=wire))
@@ -113,18 +115,17 @@ def _placed(settings: Settings, each: MountSettings, value: Any) -> list[tuple[P
 
 def _mount(settings: Settings, each: MountSettings, gateway: Gateway, prefix: str) -> Mount:
     """A gateway behind what was asked for around it."""
-    load = None
     if each.compress and not isinstance(each, StaticMount):  # which does it better by itself
         gateway = Compress(gateway, codings=None if each.compress is True else each.compress)
     if each.threads is not None:
-        gateway, load = Bounded(gateway, each.threads, each.queue), Blocking()
+        gateway = Bounded(gateway, each.threads, each.queue)
     elif each.queue is not None:
         raise ConfigError("queue belongs to threads: say how many run at once")
     auth = settings.auth if each.auth is None else each.auth
     if isinstance(auth, Auth):
         gateway = auth.guard(gateway)
     edit = each.headers.edit().after(settings.headers.edit())
-    return Mount(gateway, prefix, edit=edit or None, limits=_own_limits(settings, each), load=load)
+    return Mount(gateway, prefix, edit=edit or None, limits=_own_limits(settings, each))
 
 
 def bounds(settings: Settings) -> Limits:

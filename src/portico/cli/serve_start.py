@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import invalidate_caches
 from typing import Any
 
-from portico.cli.logs import log_access
 from portico.cli.serve_options import read_addresses, read_engine, read_tls
 from portico.cli.serve_settings import Asked
 from portico.cli.serve_site import Served, bounds, make_served
@@ -19,14 +19,19 @@ from portico.engines.workers.children import ask
 from portico.errors import ConfigError
 from portico.server import Fresh, Late, Server
 from portico.web.config import Settings, Source
-from portico.web.config.mounts import AnyProgram, Handler, WSGIMount
+from portico.web.config.mount_kinds import AnyProgram, Handler, WSGIMount
+from portico.web.config.settings import LogSettings
+from portico.web.logs import AccessLog
 from portico.web.mounts import Mounts
+from portico.web.request_ids import RequestIds
 
 __all__ = ["Site"]
 
 log = logging.getLogger("portico.serve")
 
-_FIXED = ("listen", "engine", "workers", "max_requests", "max_memory", "max_age", "grace", "log.level")
+_FIXED = (
+    "listen", "engine", "workers", "max_requests", "max_memory", "max_age", "grace", "log.level", "metrics",
+)  # fmt: skip
 _FIXED_LIMITS = ("limits.backlog", "limits.connections", "limits.queue")
 """What belongs to the processes and sockets that a reload keeps."""
 _QUIET = 0.2
@@ -43,6 +48,7 @@ class Site:
         self._watched = watched
         self._mounts: Mounts | None = None
         self._files: Watched | None = None
+        self._logged: tuple[LogSettings, AccessLog] | None = None
         if watched:
             needs_library()
             sys.dont_write_bytecode = True  # a cache by the second would hide the second change in one
@@ -66,14 +72,23 @@ class Site:
             wire=self.served.wire,
             admission=fresh.admission,
         )
-        server.access = fresh.access
+        server.access, server.forwarded = fresh.access, fresh.forwarded
+        server.request_ids, server.proxy_protocol = fresh.request_ids, fresh.proxy_protocol
+        server.metrics = self._metrics = settings.metrics.metrics()
         server.renew = partial(self._check, server) if engine.processes else self._renew
         return server
 
-    def watch(self, server: Server) -> None:
-        """With ``--reload``: begin to look for changes."""
+    @contextmanager
+    def beside(self, server: Server) -> Iterator[Server | None]:
+        """What runs beside the server, once it serves: the page of its figures, and the look for changes."""
         if self._files is not None:
             watch(server, self._files)
+        if self._metrics is None:
+            yield None
+            return
+        assert self._settings.metrics.listen is not None
+        with self._metrics.serve(self._settings.metrics.listen) as page:
+            yield page
 
     def _make(self, settings: Settings, source: Source | None) -> Served:
         served = make_served(settings, source)
@@ -91,8 +106,22 @@ class Site:
             limits=bounds(settings),
             tls=read_tls(self._addresses, settings.tls),
             admission=settings.admission.admission(),
-            access=log_access if settings.log.access else None,
+            access=self._access_log(settings),
+            forwarded=settings.forwarded.forwarded(),
+            request_ids=RequestIds(settings.forwarded.trusted) if settings.request_ids else None,
+            proxy_protocol=settings.proxy_protocol.proxy_protocol(),
         )
+
+    def _access_log(self, settings: Settings) -> AccessLog | None:
+        """The one that there is, for as long as nothing of it changes."""
+        log = settings.log
+        if not log.access:
+            return None
+        if self._logged is None or self._logged[0] != log:
+            more = {"engine": settings.engine}
+            made = AccessLog(log.file or "-", format=log.format, sample=log.sample, more=more)
+            self._logged = log, made
+        return self._logged[1]
 
     # -- with processes
 

@@ -25,12 +25,13 @@ from typing import Any
 
 from portico.cli.programs import is_program
 from portico.errors import ConfigError
-from portico.web.config.mounts import (
+from portico.web.config.mount import MountSettings
+from portico.web.config.mount_kinds import (
     AnyProgram,
     AppMount,
     CGIMount,
     Handler,
-    MountSettings,
+    ProxyMount,
     RedirectMount,
     RespondMount,
     StaticMount,
@@ -40,7 +41,7 @@ from portico.web.mounts import read_host, read_prefix
 
 __all__ = ["KINDS", "Folders", "Target", "make_settings", "read_target"]
 
-KINDS = ("static", "cgi", "wsgi", "asgi", "app", "handler", "redirect", "respond")
+KINDS = ("static", "cgi", "wsgi", "asgi", "app", "handler", "redirect", "respond", "proxy")
 """What may stand before a target, with a colon. ``app``: of requests; ``handler``: of streams."""
 
 
@@ -117,6 +118,8 @@ def _settings(target: Target, folders: Folders) -> MountSettings:
             return RedirectMount(
                 redirect=rest if known else where, status=int(status) if known else 307, **place
             )
+        case "proxy":
+            return ProxyMount(proxy=(where,), **place)
         case "respond":
             status, colon, rest = where.partition(":")
             if not (status.isascii() and status.isdigit() and len(status) == 3):
@@ -159,7 +162,13 @@ def _split_mount(text: str) -> tuple[str | None, str]:
 
 
 def _example(kind: str) -> str:
-    places = {"static": "site", "cgi": "cgi-bin", "redirect": "/new{path}", "respond": "200:OK"}
+    places = {
+        "static": "site",
+        "cgi": "cgi-bin",
+        "redirect": "/new{path}",
+        "respond": "200:OK",
+        "proxy": "http://127.0.0.1:9000",
+    }
     place = places.get(kind, "shop:app")
     return f"write what to serve, as in {kind}:{place}"
 

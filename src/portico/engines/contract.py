@@ -33,7 +33,6 @@ __all__ = [
     "WAIT_READ",
     "WAIT_WRITE",
     "Awaited",
-    "Blocking",
     "Connection",
     "Engine",
     "Listening",
@@ -76,22 +75,6 @@ class Load:
         if waiting:
             self.until = max(self.until, now + self.MEMORY)
         self.slow(now)
-
-
-class Blocking(Load):
-    """That of work which is known to block: it never runs where others would have to wait."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.until = inf
-
-    def slow(self, now: float) -> None:
-        pass
-
-    def rescued(self, now: float, waiting: bool) -> None:
-        pass
 
 
 class Question(Protocol):

@@ -58,6 +58,7 @@ class BasicAuth:
             raise ConfigError(f"the realm {realm!r} is not printable ASCII")
         self.name = gateway.name
         self.gateway = gateway
+        self.blocks = getattr(gateway, "blocks", False)
         self._hashes = {_normal(user): _read(user, text) for user, text in users.items()}
         self._dummy: Hash = next(iter(self._hashes.values()))
         quoted = realm.replace("\\", "\\\\").replace('"', '\\"')

@@ -15,6 +15,9 @@ class Bounded:
     order, each in a thread of the engine; beyond them 503. So a mount that hangs holds ``threads + queue``
     threads and leaves the rest to others. Raises ``ConfigError``."""
 
+    blocks = True
+    """Who stands in line must not hold up the one who serves all."""
+
     def __init__(self, gateway: Gateway, threads: int, queue: int | None = None) -> None:
         if threads < 1 or (queue is not None and queue < 0):
             raise ConfigError("a mount needs one thread at least, and a queue of none or more")

@@ -8,7 +8,8 @@ import pytest
 
 from portico.errors import ConfigError
 from portico.web.config import Problems, read_file
-from portico.web.config.mounts import KINDS, CGIMount, RedirectMount, StaticMount, WSGIMount
+from portico.web.config.mount_kinds import CGIMount, RedirectMount, StaticMount, WSGIMount
+from portico.web.config.mounts import KINDS
 from portico.web.config.reading import keys_of
 from portico.web.config.settings import Settings
 from portico.web.passwords import hash_password
@@ -136,8 +137,15 @@ def test_what_a_file_says(folder: Path) -> None:
         ("[[mount]]\nstatic='site'\ncompress='gzip'", "3: mount[1].compress: expected a list"),
         ("[[mount]]\nstatic='site'\ncompress=['lzma']", "3: mount[1].compress: no content coding is called"),
         ("[[mount]]\nstatic='site'\npages={ 200 = 'x' }", "3: mount[1].pages.200: is not the status of an"),
-        ("[[mount]]\nstatic='site'\ncache={ '*' = 3 }", "3: mount[1].cache.\"*\": expected a text"),
+        ("[[mount]]\nstatic='site'\ncache={ '*' = 3 }", '3: mount[1].cache."*": expected a text'),
         ("[[mount]]\nstatic='site'\nmemory=-1", "3: mount[1].memory: expected a size"),
+        ("[[mount]]\nproxy='ftp://x'", "2: mount[1].proxy: "),
+        ("[[mount]]\nproxy='http://x'\ndeadlines.conect=3", "3: mount[1].deadlines.conect: unknown key; did"),
+        ("[[mount]]\nproxy='http://x'\ndeadlines.whole=0", "3: mount[1].deadlines.whole: expected a number"),
+        ("[[mount]]\nproxy='http://x'\nbalance='fair'", "3: mount[1].balance: 'fair' cannot stand here"),
+        ("[metrics]\nbuckets=[2, 1]", "2: metrics.buckets: "),
+        ("[forwarded]\ntrusted=['everybody']", "2: forwarded.trusted[1]: "),
+        ("[log]\nsample=2", "2: log.sample: expected a number from"),
         ("[[mount]]\nredirect='//x'", "2: mount[1].redirect: redirect '//x': expected a path"),
         ("[[mount]]\nredirect='/x'\nstatus=200", "3: mount[1].status: 200 is no status of a redirect"),
         ("[[mount]]\nrespond=99", "2: mount[1].respond: expected a whole number from 200 to 599"),

@@ -56,6 +56,10 @@ interpreters = { ".py" = "python3" }
 path = "/old"
 redirect = "/new{path}"
 [[mount]]
+path = "/api"
+proxy = ["http://127.0.0.1:9001", "unix:/app.sock"]
+deadlines = { connect = 1, first_byte = "none" }
+[[mount]]
 path = "/health"
 respond = 200
 body = "one\\ntwo\\t\\u0007"

@@ -11,11 +11,13 @@ from typing import Any
 
 from portico.admission import Admission
 from portico.limits import Limits
+from portico.sockets.proxy_protocol import ProxyProtocol
 from portico.web.config.kinds import (
     address,
     choice,
     engine,
     existing,
+    file,
     flag,
     limits,
     listed,
@@ -28,10 +30,17 @@ from portico.web.config.kinds import (
     table,
     whole,
 )
-from portico.web.config.mounts import Auth, Headers, MountSettings, mount
-from portico.web.config.reading import setting
+from portico.web.config.mount import Auth, Headers, MountSettings
+from portico.web.config.mounts import mount
+from portico.web.config.reading import Place, setting
+from portico.web.forwarded import Forwarded
+from portico.web.log_lines import FORMATS
+from portico.web.metrics import BUCKETS, Metrics
 
-__all__ = ["TLS", "AdmissionSettings", "Certificate", "LogSettings", "Settings"]
+__all__ = [
+    "TLS", "AdmissionSettings", "Certificate", "ForwardedSettings", "LogSettings", "MetricsSettings",
+    "ProxyProtocolSettings", "Settings",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +93,67 @@ class AdmissionSettings:
         )
 
 
+def _buckets(value: Any, place: Place) -> tuple[float, ...]:
+    found: tuple[float, ...] = listed(number(0.000001))(value, place)
+    Metrics(found)
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class LogSettings:
     """``[log]``: what is written to stderr."""
 
     level: str = setting(choice("warning", "info", "debug"), "warning", "From which level on.")
     access: bool = setting(flag, False, "A line for each request.")
+    file: str | None = setting(file, None, "Where these lines go; without it to stderr.")
+    format: str = setting(choice(*FORMATS), "common", "How they look: common, combined or json.")
+    sample: float = setting(
+        number(0.000001, 1), 1.0, "The share of requests that get one; failures always do."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardedSettings:
+    """``[forwarded]``: proxies in front, whose word is taken for who really asks."""
+
+    trusted: Sequence[str] = setting(
+        listed(network), tuple, "Their networks; nobody's word is taken without."
+    )
+    fields: str = setting(
+        choice("x", "rfc", "both"), "x", "X-Forwarded-*, Forwarded, or both, which must agree."
+    )
+
+    def forwarded(self) -> Forwarded | None:
+        """The same, as a server takes it; ``None`` where nobody is trusted."""
+        return Forwarded(self.trusted, fields=self.fields) if self.trusted else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyProtocolSettings:
+    """``[proxy_protocol]``: proxies that say who is there before the first byte of a connection."""
+
+    trusted: Sequence[str] = setting(listed(network), tuple, "Their networks; it is off without.")
+    on: Sequence[str] = setting(listed(address), tuple, "The addresses where it is on; all without.")
+
+    def proxy_protocol(self) -> ProxyProtocol | None:
+        """The same, as a server takes it; ``None`` where it is off."""
+        return ProxyProtocol(self.trusted, on=self.on) if self.trusted else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricsSettings:
+    """``[metrics]``: figures for Prometheus, over all processes, at an address of their own."""
+
+    listen: str | None = setting(
+        address, None, "Where, as in http://127.0.0.1:9100; nothing is counted without."
+    )
+    buckets: Sequence[float] = setting(
+        _buckets, lambda: BUCKETS, "Bounds of the histogram of times, in seconds."
+    )
+
+    def metrics(self) -> Metrics | None:
+        """What counts; ``None`` where nothing is to be counted."""
+        return None if self.listen is None else Metrics(self.buckets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +175,14 @@ class Settings:
     tls: TLS = setting(table(TLS), TLS, "Certificates.")
     admission: AdmissionSettings = setting(table(AdmissionSettings), AdmissionSettings, "Who may connect.")
     limits: Mapping[str, Any] = setting(limits, dict, "Bounds that differ from the defaults.")
+    forwarded: ForwardedSettings = setting(
+        table(ForwardedSettings), ForwardedSettings, "Proxies in front that are believed."
+    )
+    proxy_protocol: ProxyProtocolSettings = setting(
+        table(ProxyProtocolSettings), ProxyProtocolSettings, "Connections that say first who is there."
+    )
+    request_ids: bool = setting(flag, False, "A name for each request: in X-Request-ID, and in the logs.")
+    metrics: MetricsSettings = setting(table(MetricsSettings), MetricsSettings, "Figures for Prometheus.")
     log: LogSettings = setting(table(LogSettings), LogSettings, "What is logged.")
     headers: Headers = setting(table(Headers), Headers, "Changes to the fields of all answers.")
     auth: Auth | None = setting(table(Auth), None, "Who is let in, wherever a mount says nothing else.")

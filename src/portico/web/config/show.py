@@ -9,7 +9,7 @@ from typing import Any
 
 from portico.limits import Limits
 from portico.web.config.file import Filled
-from portico.web.config.mounts import HIDDEN, Auth, MountSettings
+from portico.web.config.mount import HIDDEN, Auth, MountSettings
 from portico.web.config.reading import keys_of
 from portico.web.config.settings import Settings
 
