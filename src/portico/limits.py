@@ -106,7 +106,7 @@ class Limits:
 
     # Programs
     cgi_seconds: float = 60.0
-    """A CGI program that runs longer is killed."""
+    """A CGI program that runs longer is killed: a minute is too short for the clone of a large repository."""
     cgi_queue: int = 16
     """Requests that wait because too many CGI programs run already; each of them holds a thread."""
     cgi_wait: float = 10.0

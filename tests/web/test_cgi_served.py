@@ -19,6 +19,7 @@ from portico.sockets.dial import connect
 from portico.sockets.tls import ClientTLS, ServerTLS
 from portico.web import cgi_pump
 from portico.web.cgi import CGI
+from portico.web.mounts import Mounts
 from tests.peers import need
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -33,6 +34,10 @@ PROGRAMS = {
     "stream": "echo $$ > pid; printf 'Content-Type: text/plain\\n\\n'; while echo line; do sleep 0.02; done",
     "hang": "echo $$ > pid; sleep 600",
     "later": "sleep 1.2; printf 'Content-Type: text/plain\\n\\nlater'",
+    "asked": (
+        "printf 'Content-Type: text/plain\\n\\n'; "
+        'printf %s "$REQUEST_METHOD $SCRIPT_NAME $QUERY_STRING $CONTENT_LENGTH"'
+    ),
     "half": "printf 'Content-Type: text/plain\\n\\nhalf'; sleep 600",
     "short": "printf 'Content-Type: text/plain\\nContent-Length: 10\\n\\nhalf'",
 }
@@ -84,6 +89,22 @@ def test_one_connection_serves_many_programs(client):
         assert fetch(client, "/hello", "HEAD") == (200, b"")
         assert fetch(client, "/count", "POST", body=b"12345") == (200, b"5\n5\n")
         assert fetch(client, "/none") == (404, fetch(client, "/none")[1])
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+def test_a_local_redirect_is_answered_by_whoever_answers_that_path(folder, mounted):
+    gateway = Mounts([("/cgi", CGI(folder))]) if mounted else CGI(folder)
+    base = "/cgi" if mounted else ""
+    (folder / "local").write_text(f"#!/bin/sh\nprintf 'Location: {base}/asked?x=1\\n\\n'\n")
+    (folder / "local").chmod(0o755)
+    with Server(gateway, "http://127.0.0.1:0") as server:
+        client = http.client.HTTPConnection("127.0.0.1", server.addresses[0].port, timeout=20)
+        for _ in range(2):
+            answer = fetch(client, f"{base}/local", "POST", body=b"body")
+            assert answer == (200, f"GET {base}/asked x=1 ".encode())
+        assert fetch(client, f"{base}/local", "HEAD") == (200, b"")
+        assert fetch(client, f"{base}/local")[0] == 200
+        client.close()
 
 
 @pytest.mark.parametrize("size", [10, 65_536, 1_000_000])

@@ -100,7 +100,7 @@ def test_error_pages_have_them(client):
 
 def test_what_is_answered_in_anothers_place_has_that_ones_fields():
     mounts = []
-    outer = Gate(lambda exchange: mounts[0].redispatch(exchange, "/in"))
+    outer = Gate(lambda exchange: exchange.redispatch("/in"))
     inner = Mount(Gate(lambda exchange: exchange.respond(200, [])), "/in", edit=Edit(set={"X-In": "1"}))
     mounts.append(Mounts([("/out", Mount(outer, "/out", edit=Edit(set={"X-Out": "1"}))), ("/in", inner)]))
     with serving(mounts[0], plain=True) as server, Client(server) as client:

@@ -162,7 +162,7 @@ def test_a_request_may_be_answered_as_another_would_be():
     mounts = []
     gateways = [
         ("/in", Gate(inner)),
-        ("/out", Gate(lambda exchange: mounts[0].redispatch(exchange, exchange.query))),
+        ("/out", Gate(lambda exchange: exchange.redispatch(exchange.query))),
     ]
     mounts.append(Mounts(gateways))
     with serving(mounts[0], plain=True) as server, Client(server) as client:

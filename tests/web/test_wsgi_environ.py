@@ -209,7 +209,7 @@ def redirecting(mounts):
     """Answers in place of another mount, as a CGI program's local redirect does."""
 
     def answer(exchange):
-        mounts[0].redispatch(exchange, "/a/inner?x=1")
+        exchange.redispatch("/a/inner?x=1")
 
     return Gate(answer)
 

@@ -14,7 +14,6 @@ from portico.errors import ConfigError
 from portico.http.exchange import Gateway, Mount
 from portico.limits import Limits
 from portico.web.bounded import Bounded
-from portico.web.cgi import CGI
 from portico.web.compress import Compress
 from portico.web.config import Settings, Source
 from portico.web.config.mount import Auth, Headers, MountSettings
@@ -78,7 +77,6 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
     if handler is not None:
         return Served(handler, "http" if is_http_class(handler) else "stream")
     mounts = Mounts(places)
-    _connect(mounts)
     return Served(mounts, "http")
 
 
@@ -139,13 +137,3 @@ def _own_limits(settings: Settings, each: MountSettings) -> Limits | None:
     """``None``: those of the server, as they are."""
     own = settings.bounds.but(**each.limits)
     return None if own == bounds(settings) else own
-
-
-def _connect(mounts: Mounts) -> None:
-    """CGI programs may answer by the path of something else that is mounted (RFC 3875, 6.2.2)."""
-    for mount in mounts:
-        gateway: Any = mount.gateway
-        while not isinstance(gateway, CGI) and hasattr(gateway, "gateway"):
-            gateway = gateway.gateway
-        if isinstance(gateway, CGI):
-            gateway.redispatch = mounts.redispatch

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from os import PathLike
@@ -53,14 +53,9 @@ class CGI:
     ``documents``: the folder onto which ``PATH_TRANSLATED`` maps (default: the programs'). ``credentials``:
     let programs see ``Authorization``.
 
-    Set ``redispatch`` to answer local redirects (RFC 3875, 6.2.2) inside the server: it is called with
-    the exchange, whose answer has not begun, and a path with perhaps a query, to be answered as a GET
-    without a body. Without it the client gets a 302.
-
     Raises ``ConfigError`` for a target that is missing or cannot be run, and for impossible settings.
     """
 
-    redispatch: Callable[[Exchange, str], None] | None = None
     stream_above = Limits().body_memory
     """A body with a Content-Length above this many bytes reaches the program while it arrives."""
 
@@ -180,7 +175,6 @@ class CGI:
             HeadReader(limits.cgi_header_bytes, nph=script.nph),
             seconds=self._seconds or limits.cgi_seconds,
             output=self._output or limits.cgi_output,
-            redispatch=self.redispatch is not None,
         )
         try:
             return relay.run()
@@ -195,13 +189,13 @@ class CGI:
 
     def _redirect(self, exchange: Exchange, script: Script, path: str) -> None:
         depth = _depth.get()
-        if self.redispatch is None or depth >= _REDIRECTS:
+        if depth >= _REDIRECTS:
             log.error("%s: more than %d local redirects, the last to %s", script.file, _REDIRECTS, path)
             exchange.respond_error(500)
             return
         token = _depth.set(depth + 1)
         try:
-            self.redispatch(exchange, path)
+            exchange.redispatch(path)
         finally:
             _depth.reset(token)
 

@@ -113,9 +113,9 @@ class Relay:
     """One program's answer on its way to the client.
 
     ``seconds``: how long the program may be waited for; time in which a slow client is waited for does
-    not count, the server has limits for it. ``output``: how many bytes it may write. ``run`` returns
-    the path of a local redirect, where the program asks for one and ``redispatch`` allows it, else
-    ``None`` after a finished answer. Raises ``ProgramError``; whatever the client does wrong goes through.
+    not count, the server has limits for it. ``output``: how many bytes it may write. ``run`` returns the
+    path of a local redirect where the program asks for one, else ``None`` after a finished answer. Raises
+    ``ProgramError``; whatever the client does wrong goes through.
     """
 
     def __init__(
@@ -128,7 +128,6 @@ class Relay:
         *,
         seconds: float,
         output: int,
-        redispatch: bool,
     ) -> None:
         self._exchange = exchange
         self._process = process
@@ -137,7 +136,6 @@ class Relay:
         self._reader = reader
         self._seconds = self._seconds_left = seconds
         self._output = self._output_left = output
-        self._redispatch = redispatch
         self._head: Head | None = None
         self._body_left: int | None = None
         self._dropping = False
@@ -255,7 +253,7 @@ class Relay:
         self._send(data)
 
     def _start(self, head: Head) -> None:
-        redirected = self._redispatch and head.redispatch is not None
+        redirected = head.redispatch is not None
         if not redirected:
             self._exchange.start(head.status, head.headers, head.reason)
         self._dropping = redirected or self._exchange.method == "HEAD" or head.status in _BODILESS
@@ -284,7 +282,7 @@ class Relay:
             raise ProgramError(f"its answer was cut short{_how(status)}")
         if over:
             self._feeder.stop()
-        if self._redispatch and self._head.redispatch is not None:
+        if self._head.redispatch is not None:
             return self._head.redispatch
         self._exchange.finish()
         self.answered = True

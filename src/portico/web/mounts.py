@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from io import BytesIO
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from portico.address import canonical_host
 from portico.errors import AddressError, ConfigError
 from portico.http.exchange import Exchange, Gateway, Mount
-from portico.http.messages import RequestHead
 
 __all__ = ["Mounts", "Place", "read_host", "read_prefix"]
 
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
-_OF_BODY = frozenset(
-    {"content-length", "content-type", "content-encoding", "transfer-encoding", "trailer", "expect"}
-)
 _REMEMBERED = 512
 """Hosts whose mounts are remembered: whoever asks chooses them."""
 
@@ -111,26 +106,6 @@ class Mounts:
             if not prefix or path == prefix or path.startswith(prefix + "/"):
                 return mount
         return None
-
-    def redispatch(self, exchange: Exchange, target: str) -> None:
-        """Answer a request, not answered so far, as a GET of ``target`` would be: a path, perhaps a query.
-
-        The body goes, and what describes it; conditions and ranges stay (RFC 3875, 6.2.2).
-        """
-        asked = exchange.request
-        fields = [(name, value) for name, value in asked.headers if name not in _OF_BODY]
-        inner = Exchange(exchange.connection, RequestHead.of("GET", target, fields, http11=asked.line.http11))
-        inner.body = BytesIO()
-        mount = self.find(inner)
-        try:
-            if mount is None:
-                inner.respond_error(404, "Nothing is mounted here.")
-            else:
-                inner.mount = mount.prefix
-                inner.edit = mount.edit
-                mount.gateway(inner)
-        finally:
-            exchange.started, exchange.status, exchange.sent = inner.started, inner.status, inner.sent
 
     def __repr__(self) -> str:
         places = sorted(self._table.mounts, key=lambda place: (-len(place.path), place.host))

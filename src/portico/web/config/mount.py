@@ -55,8 +55,9 @@ def _compress(value: Any, place: Place) -> bool | tuple[str, ...]:
 
 
 OWN_LIMITS = frozenset((
-    "body", "body_grace", "body_memory", "body_rate", "cgi_header_bytes", "cgi_output", "cgi_seconds",
-    "request", "response_memory", "write_stall",
+    "body", "body_grace", "body_memory", "body_rate", "cgi_header_bytes", "cgi_output", "cgi_queue",
+    "cgi_seconds", "cgi_wait", "form_fields", "form_files", "form_header_bytes", "form_memory", "request",
+    "response_memory", "write_stall",
 ))  # fmt: skip
 """Limits that a mount may have of its own: those that count once a request's head has come."""
 

@@ -145,7 +145,9 @@ class CGIMount(MountSettings):
         number(0.001), None, "A run is killed after so long; by default limits.cgi_seconds."
     )
     output: int | None = setting(size, None, "What a run may write; by default limits.cgi_output.")
-    concurrent: int = setting(whole(1), 32, "Programs that run at once; beyond them 503.")
+    concurrent: int = setting(
+        whole(1), 32, "Programs that run at once; limits.cgi_queue requests wait, then 503."
+    )
     interpreters: Mapping[str, str] = setting(
         named(text), dict, "Commands by ending, for files that are not executable."
     )
