@@ -119,8 +119,9 @@ class Terminal:
         self._behind: subprocess.Popen[str] | None = None
         commands = folder / "bin"
         commands.mkdir()
-        (commands / "portico").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m portico "$@"\n')
-        (commands / "portico").chmod(0o700)
+        for name, arguments in {"portico": "-m portico", "python3": ""}.items():
+            (commands / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments} "$@"\n')
+            (commands / name).chmod(0o700)
         for file in folder.glob("*.toml"):
             file.write_text(_PORT.sub(self._free_port, file.read_text(encoding="utf-8")), encoding="utf-8")
         self._environ = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
