@@ -7,6 +7,7 @@ import pytest
 from portico import Mounts
 from portico.errors import ConfigError
 from portico.http.exchange import Mount
+from portico.http.redispatch import redispatch
 from portico.web.headers import Edit
 from portico.web.wsgi import WSGI
 from tests.http.served import Client, Gate, chunked, get, serving
@@ -100,7 +101,7 @@ def test_error_pages_have_them(client):
 
 def test_what_is_answered_in_anothers_place_has_that_ones_fields():
     mounts = []
-    outer = Gate(lambda exchange: exchange.redispatch("/in"))
+    outer = Gate(lambda exchange: redispatch(exchange, "/in"))
     inner = Mount(Gate(lambda exchange: exchange.respond(200, [])), "/in", edit=Edit(set={"X-In": "1"}))
     mounts.append(Mounts([("/out", Mount(outer, "/out", edit=Edit(set={"X-Out": "1"}))), ("/in", inner)]))
     with serving(mounts[0], plain=True) as server, Client(server) as client:

@@ -10,6 +10,7 @@ from portico import Limits, timeout
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange, Mount
 from portico.http.messages import RequestHead
+from portico.http.redispatch import redispatch
 from portico.sync import Event
 from portico.web.mounts import Mounts, Place, read_host, read_prefix
 from tests.http.served import Client, Gate, chunked, get, post, serving
@@ -162,7 +163,7 @@ def test_a_request_may_be_answered_as_another_would_be():
     mounts = []
     gateways = [
         ("/in", Gate(inner)),
-        ("/out", Gate(lambda exchange: exchange.redispatch(exchange.query))),
+        ("/out", Gate(lambda exchange: redispatch(exchange, exchange.query))),
     ]
     mounts.append(Mounts(gateways))
     with serving(mounts[0], plain=True) as server, Client(server) as client:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.engines.contract import RUN, WAIT_READ
+from portico.http.redispatch import redispatch
 from portico.http.server import HTTPConnection, Service
 from portico.limits import Limits
 from portico.server import Server
@@ -209,7 +210,7 @@ def redirecting(mounts):
     """Answers in place of another mount, as a CGI program's local redirect does."""
 
     def answer(exchange):
-        exchange.redispatch("/a/inner?x=1")
+        redispatch(exchange, "/a/inner?x=1")
 
     return Gate(answer)
 

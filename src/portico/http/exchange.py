@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from math import inf
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol, cast
 
@@ -35,9 +34,6 @@ Edit = Callable[[Sequence[tuple[str, str]]], Headers]
 
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _BODILESS = (204, 304)
-_OF_BODY = frozenset(
-    ("content-length", "content-type", "content-encoding", "transfer-encoding", "trailer", "expect")
-)
 _SOME = 65536
 
 
@@ -382,25 +378,6 @@ class Exchange:
             raise LocalProtocolError(f"the client did not offer to upgrade to {protocol[:80]!r}")
         self.connection.answer_switch([("Upgrade", protocol), *headers], talk)
         self.started, self.status = True, 101
-
-    def redispatch(self, target: str) -> None:
-        """Answer this request, not answered so far, as a GET of ``target`` would be: a path of this server,
-        perhaps with a query. The body goes, and what describes it; conditions and ranges stay."""
-        asked = self.request
-        fields = [(name, value) for name, value in asked.headers if name not in _OF_BODY]
-        inner = Exchange(self.connection, RequestHead.of("GET", target, fields, http11=asked.line.http11))
-        inner.body = BytesIO()
-        route: Route = cast(Any, self.connection).service.route
-        mount = route(inner)
-        try:
-            if mount is None:
-                inner.respond_error(404, "Nothing is mounted here.")
-            else:
-                inner.mount = mount.prefix
-                inner.edit = mount.edit
-                mount.gateway(inner)
-        finally:
-            self.started, self.status, self.sent = inner.started, inner.status, inner.sent
 
     def give_up(self, why: str) -> NoReturn:
         """End what nobody waits for: raises ``ConnectionLost``, which the gateway lets pass.

@@ -24,6 +24,7 @@ from typing import BinaryIO, cast
 from portico.errors import ConfigError, ProtocolError
 from portico.http.exchange import CutAnswer, Exchange
 from portico.http.messages import RequestHead
+from portico.http.redispatch import redispatch
 from portico.limits import Limits
 from portico.web.cgi_environ import PASSED, base_environ, content_length, request_environ
 from portico.web.cgi_lookup import NotServed, Script, find_script, is_runnable
@@ -195,7 +196,7 @@ class CGI:
             return
         token = _depth.set(depth + 1)
         try:
-            exchange.redispatch(path)
+            redispatch(exchange, path)
         finally:
             _depth.reset(token)
 

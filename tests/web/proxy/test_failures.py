@@ -151,9 +151,9 @@ def test_the_whole_has_its_bound_although_each_piece_is_quick() -> None:
         Scripted(talk) as up,
         proxied(up, deadlines=Deadlines(whole=0.3)) as server,
         Client(server) as client,
-        pytest.raises((ConnectionError, EOFError)),
     ):
-        client.ask(get())
+        with pytest.raises((ConnectionError, EOFError)):
+            client.ask(get())
 
 
 def test_a_slow_client_is_not_the_upstreams_fault() -> None:
