@@ -1,5 +1,6 @@
 """Small files from memory: never another content than that on disk."""
 
+import errno
 import gzip
 import os
 import threading
@@ -9,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from portico.web import kept
+from portico.web import kept, representation
 from portico.web.static import Static
 from tests.web.recording import RecordingExchange
 
@@ -81,6 +82,59 @@ def test_conditions_ranges_and_head_are_answered_from_memory(site, opened):
     head = get(gateway, method="HEAD")
     assert (head.sent, head.sent_headers) == (b"", first.sent_headers)
     assert opened == []
+
+
+@pytest.fixture
+def large(site):
+    (site / "large.bin").write_bytes(b"0123456789" * 10_000)
+    settle(site)
+    return site / "large.bin"
+
+
+def test_a_large_file_is_opened_once_a_request_and_only_where_it_is_sent(site, large, opened):
+    gateway = Static(site)
+    first = get(gateway, "/large.bin")
+    opened.clear()
+    again = get(gateway, "/large.bin")
+    assert (again.sent, again.sent_headers) == (first.sent, first.sent_headers)
+    assert opened == [b"large.bin"]
+    part = get(gateway, "/large.bin", ("Range", "bytes=5-8"))
+    assert (part.status, part.sent) == (206, b"5678")
+    parts = get(gateway, "/large.bin", ("Range", "bytes=0-1,5-70000"))
+    assert large.read_bytes()[5:70001] in parts.sent
+    opened.clear()
+    head = get(gateway, "/large.bin", method="HEAD")
+    assert head.sent_headers == first.sent_headers
+    assert get(gateway, "/large.bin", ("If-None-Match", "*")).status == 304
+    assert get(gateway, "/large.bin", ("Range", "bytes=100000-")).status == 416
+    assert opened == []
+
+
+@pytest.mark.parametrize("becomes", ["another", "nothing", "a link", "itself"])
+def test_a_large_file_that_changes_in_the_very_moment_is_looked_for_anew(site, large, becomes, monkeypatch):
+    gateway = Static(site)
+    get(gateway, "/large.bin")
+    real = representation.open_plainly
+
+    def meanwhile(path):
+        if becomes == "itself":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        large.unlink()
+        if becomes == "another":
+            large.write_bytes(b"new" * 50_000)
+        elif becomes == "a link":
+            large.symlink_to("a.txt")
+        return real(path)
+
+    monkeypatch.setattr(representation, "open_plainly", meanwhile)
+    answer = get(gateway, "/large.bin")
+    expected = {
+        "another": (200, b"new" * 50_000),
+        "nothing": (404, answer.sent),
+        "a link": (200, b"this is a.txt"),
+        "itself": (200, b"0123456789" * 10_000),
+    }
+    assert (answer.status, answer.sent) == expected[becomes]
 
 
 def replace(path):
@@ -248,12 +302,13 @@ def test_a_single_file_at_the_root_is_not_at_another_path(site):
     assert RecordingExchange("GET", "/m/", mount="/m").run(gateway).status == 404
 
 
-def test_while_a_file_is_replaced_nobody_gets_an_older_content_than_that_of_its_request(site):
+@pytest.mark.parametrize("lines", [200, 20_000])
+def test_while_a_file_is_replaced_nobody_gets_an_older_content_than_that_of_its_request(site, lines):
     """Each version has the same length and time; the next may get the inode of the last but one."""
     page, new = site / "page.txt", site / "new"
 
     def content(version):
-        return b"%06d\n" % version * 200
+        return b"%06d\n" % version * lines
 
     def replace_by(version):
         new.write_bytes(content(version))

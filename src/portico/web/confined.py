@@ -19,7 +19,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-__all__ = ["open_confined", "split_path"]
+__all__ = ["open_confined", "open_plainly", "split_path"]
 
 # O_NONBLOCK: a FIFO without a writer must not hold us; O_NOCTTY: nor a terminal become ours.
 _ROOT = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -44,6 +44,11 @@ def open_confined(root: bytes, parts: Sequence[bytes], *, links: bool = True) ->
         if not links or error.errno not in _LINK_MET:
             raise
     return _walk(root, _through_links(root, parts))
+
+
+def open_plainly(path: bytes) -> int:
+    """A read-only descriptor of a file that is known, not through a link at the end. Raises ``OSError``."""
+    return os.open(path, _LEAF)
 
 
 def split_path(raw: str, *, hidden: bool = False) -> tuple[list[bytes], bool] | None:

@@ -98,19 +98,19 @@ def send_span(exchange: Exchange, status: int, headers: Headers, form: Represent
         whole = span.length == form.size
         data = form.data if whole else form.data[span.offset : span.end]
     elif exchange.method == "HEAD" or span.length > SMALL:
-        _send_large(exchange, status, headers, form.fd, span)
+        _send_large(exchange, status, headers, form, span)
         return
     else:
-        data = read_span(form.fd, span.offset, span.length)
+        data = _read(form, span)
     if len(data) == span.length:
         exchange.respond(status, headers, data, hold=True)
     else:
         exchange.respond_error(503, "The file is being changed.", [("Retry-After", "1")])
 
 
-def _send_large(exchange: Exchange, status: int, headers: Headers, fd: int, span: Span) -> None:
-    # Taken first: where there is no descriptor left, there can still be another answer.
-    file = _own(fd) if exchange.method != "HEAD" else None
+def _send_large(exchange: Exchange, status: int, headers: Headers, form: Representation, span: Span) -> None:
+    # Opened first: where that fails, there can still be another answer.
+    file = io.FileIO(form.open()) if exchange.method != "HEAD" else None
     try:
         exchange.start(status, [*headers, ("Content-Length", str(span.length))])
     except BaseException:
@@ -148,20 +148,25 @@ def _send_multipart(exchange: Exchange, form: Representation, spans: list[Span])
             exchange.write(head + form.data[span.offset : span.end])
         elif span.length > SMALL:
             exchange.write(head)
-            exchange.send_file(_own(form.fd), span.offset, span.length)
+            exchange.send_file(io.FileIO(form.open()), span.offset, span.length)
         else:
-            exchange.write(head + _read_exactly(form.fd, span))
+            exchange.write(head + _read_exactly(form, span))
     exchange.write(parts.tail)
     exchange.finish()
 
 
-def _own(fd: int) -> io.FileIO:
-    """A descriptor for ``send_file``, which closes what it gets."""
-    return io.FileIO(os.dup(fd))
+def _read(form: Representation, span: Span) -> bytes:
+    if form.fd >= 0:
+        return read_span(form.fd, span.offset, span.length)
+    fd = form.open()
+    try:
+        return read_span(fd, span.offset, span.length)
+    finally:
+        os.close(fd)
 
 
-def _read_exactly(fd: int, span: Span) -> bytes:
-    data = read_span(fd, span.offset, span.length)
+def _read_exactly(form: Representation, span: Span) -> bytes:
+    data = _read(form, span)
     if len(data) < span.length:
         missing = span.length - len(data)
         raise EndOfStream(f"the file ended {missing} bytes early while it was sent", data)

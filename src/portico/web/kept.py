@@ -1,4 +1,4 @@
-"""Small files kept in memory, as long as they are the same on disk.
+"""What is known of files, and small files whole, kept in memory as long as they are the same on disk.
 
 Before each use the file's name is looked up (``lstat``) and held against what was read: one call instead
 of open, ``fstat``, read and close. Whatever changes a file or puts another in its place changes its mark.
@@ -101,15 +101,20 @@ class Kept:
     ) -> None:
         """Keep a form that was made of files that look as they did at first, unless it is too large.
 
-        ``offered`` are the codings of all forms, where there are several.
+        ``offered`` are the codings of all forms, where there are several. The last of ``checks`` is the
+        file that is sent: without ``data``, it is opened by its name each time, and looked at again.
         """
-        cost = len(form.data) if form.data is not None else _FILE + form.size // _DISK
+        cost = len(form.data) if form.data is not None else 0
+        if form.keeper is not None:
+            cost = _FILE + form.size // _DISK
         if cost > self.most:
             return
         marks = _marks(checks)
         newest = time() * 1e9 - _SETTLED
         if any(facts.st_ctime_ns > newest for _, facts in checks) or not _unchanged(marks):
             return
+        if form.data is None and form.keeper is None:
+            form = form.by_name(checks[-1][0])
         path = exchange.raw_path_info
         with self._adding:
             self._put(

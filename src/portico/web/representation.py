@@ -6,11 +6,14 @@ while serving is weak, as another version of the library may make others.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+from copy import copy
 from typing import TypeAlias
 
 from portico.web.conditions import format_date
+from portico.web.confined import open_plainly
 
 __all__ = ["Descriptor", "Headers", "Mark", "Representation", "entity_tag", "mark_of", "read_span"]
 
@@ -34,12 +37,25 @@ class Descriptor:
 class Representation:
     """One form of a file, and all that is said about it.
 
-    ``data`` is all of it, or ``None``: then ``fd`` is open, and closed by its ``keeper``, or without one
-    by whoever opened it. ``size`` is in bytes. ``about`` goes with 200, 206 and 304; ``typed`` with 200
-    and 206; ``whole`` with 200.
+    ``data`` is all of it, or ``None``: then ``open`` gives a descriptor of it. ``fd`` is one that is open
+    already, closed by its ``keeper``, or without one by whoever opened it; or -1. ``size`` is in bytes.
+    ``about`` goes with 200, 206 and 304; ``typed`` with 200 and 206; ``whole`` with 200.
     """
 
-    __slots__ = ("about", "data", "etag", "fd", "keeper", "kind", "modified", "size", "typed", "whole")
+    __slots__ = (
+        "about",
+        "data",
+        "etag",
+        "fd",
+        "keeper",
+        "kind",
+        "mark",
+        "modified",
+        "path",
+        "size",
+        "typed",
+        "whole",
+    )
 
     def __init__(
         self,
@@ -58,6 +74,7 @@ class Representation:
         self.fd = fd if keeper is None else keeper.fd
         self.data = data
         self.keeper = keeper
+        self.path, self.mark = b"", mark_of(facts)
         self.size = facts.st_size if size is None else size
         self.kind = kind
         # A date in the future must not be sent (RFC 9110, 8.8.2.1).
@@ -71,6 +88,31 @@ class Representation:
         self.whole = [*self.typed, *self.about]
         if not packed:
             self.whole.append(("Accept-Ranges", "bytes"))
+
+    def by_name(self, path: bytes) -> Representation:
+        """The same, not open, to be opened by its name."""
+        other = copy(self)
+        other.fd, other.path = -1, path
+        return other
+
+    def by_descriptor(self, fd: int) -> Representation:
+        """The same, open, where it was to be opened by its name."""
+        if not self.path:
+            return self
+        other = copy(self)
+        other.fd, other.path = fd, b""
+        return other
+
+    def open(self) -> int:
+        """A descriptor of one's own. Raises ``OSError``, also where another file has the name by now."""
+        if self.fd >= 0:
+            return os.dup(self.fd)
+        fd = open_plainly(self.path)
+        # Whatever the path has led through: this is the file that was found in the folder.
+        if mark_of(os.fstat(fd)) != self.mark:
+            os.close(fd)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return fd
 
     @property
     def ranges(self) -> bool:

@@ -20,7 +20,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from portico.errors import ConfigError
+from portico.errors import ConfigError, PorticoError
 from portico.web.caching import CacheRules
 from portico.web.codings import LEAST, check_codings, choose, installed
 from portico.web.compressing import Compressing
@@ -138,8 +138,12 @@ class Static:
         fields = conditional_fields(exchange)
         form = self._variants.kept.find(exchange)
         if form is not None and (form.ranges or "range" not in fields):
-            answer_representation(exchange, form, fields, self._refuse)
-            return
+            try:
+                answer_representation(exchange, form, fields, self._refuse)
+                return
+            except OSError as error:
+                if exchange.started or isinstance(error, PorticoError):
+                    raise  # not about the file, which may have changed in this moment: see what is there now
         wanted = self._folder.split(exchange.raw_path_info)
         if wanted is None:
             self._nothing(exchange)

@@ -126,10 +126,11 @@ class Variants:
         """A form as it was kept, or made anew, and perhaps kept."""
         checks = [(self._folder.path(each.parts), each.facts) for each in made.sources]
         form = self.kept.again(exchange, made.offered, made.coding, checks) if made.keep else None
-        if form is None:
-            form = self._pack(made) if made.packed else self._read(made)
-            if made.keep and (form.data is not None or form.keeper is not None):
-                self.kept.add(exchange, made.offered, made.coding, checks, form)
+        if form is not None:
+            return form.by_descriptor(made.found.fd)
+        form = self._pack(made) if made.packed else self._read(made)
+        if made.keep:
+            self.kept.add(exchange, made.offered, made.coding, checks, form)
         return form
 
     def _read(self, made: _Making) -> Representation:
