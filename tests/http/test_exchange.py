@@ -204,9 +204,30 @@ def test_a_file_is_closed_also_when_it_cannot_be_sent(tmp_path):
                 asked.start(200, begin)
             with pytest.raises(LocalProtocolError):
                 asked.send_file(opened[-1], 0, 5)
+        for status, headers in ((200, []), (99, [])):
+            opened.append(open(tmp_path / "file", "rb"))  # noqa: SIM115
+            with pytest.raises(LocalProtocolError):
+                asked.respond_file(status, headers, opened[-1], 0, 5)
         asked.write(b"abc")
 
     assert run(answer).endswith(b"\r\n\r\nabc")
+    assert all(file.closed for file in opened)
+
+
+def test_a_file_is_closed_when_the_head_of_its_answer_cannot_be_sent(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    opened = []
+
+    def answer(asked):
+        wrong = (200, [("X", "a\nb")]), (204, []), (99, []), (200, [("Content-Length", "4")])
+        for status, headers in wrong:
+            opened.append(open(tmp_path / "file", "rb"))  # noqa: SIM115
+            with pytest.raises(LocalProtocolError):
+                asked.respond_file(status, headers, opened[-1], 0, 5)
+        opened.append(open(tmp_path / "file", "rb"))  # noqa: SIM115
+        asked.respond_file(200, [], opened[-1], 1, 3)
+
+    assert run(answer).endswith(b"\r\n\r\n234")
     assert all(file.closed for file in opened)
 
 

@@ -255,6 +255,27 @@ def test_answers_of_known_length_leave_as_they_are(engine, tmp_path):
             assert answer.body == BIG
 
 
+def test_a_part_of_a_file_is_an_answer_in_one_piece(engine, tmp_path):
+    (tmp_path / "file").write_bytes(BIG)
+    headers = [("X-Own", "1")]
+
+    def part(exchange):
+        size = int(exchange.query)
+        exchange.respond_file(200, headers, open(tmp_path / "file", "rb"), 3, size)  # noqa: SIM115
+        assert exchange.sent == size
+
+    with serving(part, engine=engine) as server:
+        for version in ("1.1", "1.0"):
+            with Client(server) as client:
+                for size in (len(BIG) - 3, 10, 10, 0, 5):
+                    answer = client.ask(get(f"/?{size}", "Connection: keep-alive", version=version))
+                    assert (answer["content-length"], answer["x-own"]) == (str(size), "1")
+                    assert answer.body == BIG[3 : 3 + size]
+                head = client.ask(b"HEAD /?7 HTTP/1.1\r\nHost: test\r\n\r\n", "HEAD")
+                assert (head["content-length"], head.body) == ("7", b"")
+                assert client.ask(get("/?9")).body == BIG[3:12]
+
+
 def test_pieces_of_files_and_bytes_keep_their_order(engine, tmp_path):
     (tmp_path / "file").write_bytes(BIG)
 

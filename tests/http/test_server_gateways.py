@@ -92,7 +92,7 @@ def test_answering_twice_is_an_error_but_the_first_answer_stands(engine, caplog)
     assert "answered already" in caplog.text
 
 
-@pytest.mark.parametrize("way", ["write", "send_file", "finish", "start", "respond"])
+@pytest.mark.parametrize("way", ["write", "send_file", "finish", "start", "respond", "respond_file"])
 def test_what_is_sent_after_the_end_is_refused(engine, tmp_path, caplog, way):
     (tmp_path / "file").write_bytes(b"late")
 
@@ -113,6 +113,8 @@ def _call(exchange, way, path):
         exchange.write(b"late")
     elif way == "send_file":
         exchange.send_file(open(path, "rb"), 0, 4)  # noqa: SIM115
+    elif way == "respond_file":
+        exchange.respond_file(200, [], open(path, "rb"), 0, 4)  # noqa: SIM115
     elif way == "finish":
         exchange.finish()
     elif way == "start":
@@ -121,7 +123,7 @@ def _call(exchange, way, path):
         exchange.respond(200, [], b"late")
 
 
-@pytest.mark.parametrize("way", ["write", "send_file", "finish", "start", "respond"])
+@pytest.mark.parametrize("way", ["write", "send_file", "finish", "start", "respond", "respond_file"])
 def test_an_exchange_that_is_over_cannot_write_into_the_next_answer(engine, tmp_path, way):
     (tmp_path / "file").write_bytes(b"late")
     kept, refused = [], []

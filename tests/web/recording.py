@@ -126,6 +126,24 @@ class RecordingExchange:
         self.write(body)
         self.finish()
 
+    def respond_file(
+        self,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        file: BinaryIO,
+        offset: int,
+        count: int,
+        reason: str = "",
+    ) -> None:
+        """A whole answer with a piece of a file; the file is closed."""
+        try:
+            self.start(status, [*headers, ("Content-Length", str(count))], reason)
+        except BaseException:
+            file.close()
+            raise
+        self.send_file(file, offset, count)
+        self.finish()
+
     def start(self, status: int, headers: Sequence[tuple[str, str]], reason: str = "") -> None:
         """The head of the answer, once."""
         if self.started:

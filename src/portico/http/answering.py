@@ -159,6 +159,27 @@ class Answering(Connection):
         if sent < len(data):
             self._wait_for_reader(self._put(memoryview(data)[sent:]))
 
+    def answer_with_file(
+        self,
+        status: int,
+        reason: str,
+        headers: list[tuple[str, str]],
+        file: BinaryIO,
+        offset: int,
+        count: int,
+    ) -> None:
+        """Answer in one piece with a part of a file, which is closed when it has gone."""
+        self._persist()
+        head = self.codec.respond_around(status, reason, headers, count, server_fields())
+        if head is None:
+            self.answer_head(status, reason, [*headers, ("Content-Length", str(count))])
+            self.answer_file(file, offset, count)
+            self.answer_end()
+            return
+        self._ended = True
+        self._put(head).add_file(file, offset, count)
+        self._send(b"")
+
     def answer_head(self, status: int, reason: str, headers: list[tuple[str, str]]) -> None:
         """Begin an answer; the head waits for the first part of the body."""
         self._persist()

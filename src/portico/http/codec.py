@@ -154,20 +154,37 @@ class Codec(Receiving):
         ``defaults`` are fields that are sent first, unless ``headers`` have their own. Raises
         ``LocalProtocolError``.
         """
+        head = self.respond_around(status, reason, headers, len(body), defaults)
+        if head is None:
+            return self._respond_in_steps(status, reason, headers, body, defaults)
+        return head + body
+
+    def respond_around(
+        self,
+        status: int,
+        reason: str,
+        headers: Sequence[tuple[str, str]],
+        length: int,
+        defaults: Defaults = NO_DEFAULTS,
+    ) -> bytes | None:
+        """The head of a whole response whose body, so many bytes, the caller sends behind it, as files are.
+
+        ``None``: it has to be done in steps, and nothing has changed. Raises ``LocalProtocolError``.
+        """
         keep = self._keep and not self._continue_due and self._ours is _ANSWER
-        facts = (status, reason, len(body), defaults, keep, self._http11, self._method)
+        facts = (status, reason, length, defaults, keep, self._http11, self._method)
         if self._ours is _ANSWER and facts == self._last_facts and headers == self._last_headers:
             self._ours = _WHOLE
             self._keep = keep
             self._continue_due = False
-            return self._last_head + body
+            return self._last_head
         if not 200 <= status <= 999 or status in (204, 304) or self._method in ("HEAD", "CONNECT"):
-            return self._respond_in_steps(status, reason, headers, body, defaults)
+            return None
         state = after(self.role, self._ours, Move.WHOLE_RESPONSE)
         options = "" if keep and self._http11 else "keep-alive" if keep else "close"
-        head = whole_head(f"HTTP/1.1 {status} {reason}\r\n", headers, len(body), defaults, options)
+        head = whole_head(f"HTTP/1.1 {status} {reason}\r\n", headers, length, defaults, options)
         if head is None:
-            return self._respond_in_steps(status, reason, headers, body, defaults)
+            return None
         if self._memo:
             # Tuples, because a list that is changed later would still be equal to itself.
             self._last_facts, self._last_headers = facts, [tuple(field) for field in headers]
@@ -175,7 +192,7 @@ class Codec(Receiving):
         self._ours = state
         self._keep = keep
         self._continue_due = False
-        return head + body
+        return head
 
     def _respond_in_steps(
         self, status: int, reason: str, headers: Sequence[tuple[str, str]], body: bytes, defaults: Defaults

@@ -1,8 +1,8 @@
 """One request and its answer, as a gateway sees them.
 
 A gateway is what an HTTP server mounts: static files, CGI, WSGI, a handler. It is called with an
-``Exchange``, reads ``exchange.body``, and answers by ``respond`` in one piece or by ``start``, ``write``,
-``send_file`` and ``finish``. It may run in any thread and may block.
+``Exchange``, reads ``exchange.body``, and answers by ``respond`` or ``respond_file`` in one piece, or by
+``start``, ``write``, ``send_file`` and ``finish``. It may run in any thread and may block.
 """
 
 from __future__ import annotations
@@ -299,6 +299,25 @@ class Exchange:
         self.connection.answer_whole(status, reason or REASONS.get(status, ""), headers, body, hold)
         self.started = True
         self.sent = len(body)
+
+    def respond_file(
+        self, status: int, headers: Headers, file: BinaryIO, offset: int, count: int, reason: str = ""
+    ) -> None:
+        """Answer in one piece with part of an open regular file, without copying; it is closed afterwards,
+        come what may. ``Content-Length`` is added. Raises as ``respond``."""
+        try:
+            if self.started or not 200 <= status <= 999:
+                self._refuse(status)
+            self.status = status
+            if self.edit is not None:
+                headers = self.edit(headers)
+            reason = reason or REASONS.get(status, "")
+            self.connection.answer_with_file(status, reason, headers, file, offset, count)
+        except BaseException:
+            file.close()
+            raise
+        self.started = True
+        self.sent = count
 
     def start(self, status: int, headers: Headers, reason: str = "") -> None:
         """Begin an answer whose body follows; a ``Content-Length`` among the headers is kept to.

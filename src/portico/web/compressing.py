@@ -66,6 +66,18 @@ class Compressing:
         else:
             outer.respond(status, fields.packed(self._coding), pack(body, self._coding), reason, hold=hold)
 
+    def respond_file(
+        self, status: int, headers: Headers, file: BinaryIO, offset: int, count: int, reason: str = ""
+    ) -> None:
+        """As ``Exchange.respond_file``."""
+        try:
+            self.start(status, [*headers, ("Content-Length", str(count))], reason)
+        except BaseException:
+            file.close()
+            raise
+        self.send_file(file, offset, count)
+        self.finish()
+
     def start(self, status: int, headers: Headers, reason: str = "") -> None:
         """As ``Exchange.start``. What the gateway says of the length stays its promise."""
         outer = self._outer

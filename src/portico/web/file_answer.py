@@ -97,8 +97,12 @@ def send_span(exchange: Exchange, status: int, headers: Headers, form: Represent
     if form.data is not None:
         whole = span.length == form.size
         data = form.data if whole else form.data[span.offset : span.end]
-    elif exchange.method == "HEAD" or span.length > SMALL:
-        _send_large(exchange, status, headers, form, span)
+    elif exchange.method == "HEAD":
+        exchange.start(status, [*headers, ("Content-Length", str(span.length))])
+        exchange.finish()
+        return
+    elif span.length > SMALL:
+        exchange.respond_file(status, headers, io.FileIO(form.open()), span.offset, span.length)
         return
     else:
         data = _read(form, span)
@@ -106,20 +110,6 @@ def send_span(exchange: Exchange, status: int, headers: Headers, form: Represent
         exchange.respond(status, headers, data, hold=True)
     else:
         exchange.respond_error(503, "The file is being changed.", [("Retry-After", "1")])
-
-
-def _send_large(exchange: Exchange, status: int, headers: Headers, form: Representation, span: Span) -> None:
-    # Opened first: where that fails, there can still be another answer.
-    file = io.FileIO(form.open()) if exchange.method != "HEAD" else None
-    try:
-        exchange.start(status, [*headers, ("Content-Length", str(span.length))])
-    except BaseException:
-        if file is not None:
-            file.close()
-        raise
-    if file is not None:
-        exchange.send_file(file, span.offset, span.length)
-    exchange.finish()
 
 
 def _send_whole(exchange: Exchange, form: Representation) -> None:
