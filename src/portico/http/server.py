@@ -16,27 +16,19 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Final
 
 from portico.deadline import timeout
 from portico.engines.contract import AGAIN, RUN, WAIT_READ, WAIT_WRITE, Load
 from portico.engines.conversation import Conversation
-from portico.errors import (
-    ConnectionLost,
-    LimitExceeded,
-    ProtocolError,
-    StreamClosed,
-    TLSError,
-)
-from portico.http.answering import CHUNK, DISCARD
-from portico.http.body import Spool, StreamedBody
+from portico.errors import ConnectionLost, LimitExceeded, ProtocolError, StreamClosed, TLSError
 from portico.http.codec import Codec
-from portico.http.ending import Access, Ending
+from portico.http.ending import Access
 from portico.http.exchange import Exchange, Mount, Route
-from portico.http.messages import CLOSED, NEED_DATA, End, RequestHead
+from portico.http.gathering import BODY, DISCARDING, LATER, LINGER, READY, Gathering, State
+from portico.http.messages import CLOSED, RequestHead
 from portico.http.room import Room
 from portico.limits import Limits
 from portico.refusals import Refusals, reason_of
@@ -47,11 +39,8 @@ __all__ = ["HTTPConnection", "Service"]
 
 log = logging.getLogger("portico.http")
 
-_TURN = 16
-"""So many reads of a body, before other connections get their turn."""
 _HEADS = 16384
 """Bytes asked for where a head is expected: with a larger buffer, the memory costs more than the read."""
-_LATER = (("Retry-After", "1"),)
 _REST = 2.0
 """Seconds without a request after which the next is not worth holding memory for."""
 
@@ -80,17 +69,14 @@ class Service:
         return HTTPConnection(transport, self)
 
 
-class HTTPConnection(Ending):
+class HTTPConnection(Gathering):
     """One client's connection."""
 
     __slots__ = (
         "_answers",
-        "_drained",
-        "_fed",
         "_idle_until",
         "_in_head",
         "_plain",
-        "_state",
         "_talking",
         "_timed",
         "conversation",
@@ -105,10 +91,7 @@ class HTTPConnection(Ending):
         super().__init__(transport, service)
         self.service = service
         self.conversation = self.strand = False
-        # A function, not a method of this object: that would be a cycle for the collector to find.
-        self._state: _State = _HANDSHAKE if transport.handshaking else _HEAD
-        self._fed = False  # the codec may hold bytes it has not looked at
-        self._drained = False  # the last read was short: there is nothing more now
+        self._state = _HANDSHAKE if transport.handshaking else _HEAD
         self._in_head = False
         self._idle_until = 0.0  # how long a kept connection may be idle
         self._answers = 0  # requests answered since others had their turn
@@ -160,7 +143,7 @@ class HTTPConnection(Ending):
             self.deadline = self._idle_until
         elif state is _HEAD and self._in_head:
             self._turn_away(408, "The request took too long to arrive.", "head")
-        elif state is _BODY:
+        elif state is BODY:
             self._turn_away(408, "The body of the request arrives too slowly.", "body_rate")
         else:
             # An idle connection, a handshake, a reader that takes nothing: nobody listens to an answer.
@@ -176,7 +159,7 @@ class HTTPConnection(Ending):
         if self.conversation:
             self._talking.refuse()
             return
-        self._turn_away(503, "The server is busy.", "busy", _LATER)
+        self._turn_away(503, "The server is busy.", "busy", LATER)
 
     def drain(self, until: float) -> None:
         self._drain_until = until
@@ -252,7 +235,7 @@ class HTTPConnection(Ending):
         waiting = self.codec.waiting
         self._hold_head(waiting)
         if self.room.crowded_by(waiting):
-            self._refuse(503, "The server has no room for this head now.", "room", _LATER)
+            self._refuse(503, "The server has no room for this head now.", "room", LATER)
             return None
         return WAIT_READ
 
@@ -283,7 +266,7 @@ class HTTPConnection(Ending):
             return None
         if length == 0:
             exchange.body = io.BytesIO()
-            self._state = _READY
+            self._state = READY
             return RUN
         exchange.body_length = length
         return self._request_body(head, mount)
@@ -299,7 +282,7 @@ class HTTPConnection(Ending):
             self._until = monotonic() + limits.request
         if limits.body is None or length is None or length <= limits.body:
             return True
-        self._refuse(413, f"A body of {length} bytes, more than {limits.body}.")
+        self._refuse(413, f"A body of {length} bytes, more than {limits.body}.", "body")
         return False
 
     def _start_clock(self) -> None:
@@ -316,86 +299,6 @@ class HTTPConnection(Ending):
             return
         # RFC 9110, 9.3.7: it asks about the server as a whole, as a ping does.
         self._conclude(204, [("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")], b"", close)
-
-    def _request_body(self, head: RequestHead, mount: Mount) -> int | None:
-        """Let the gateway read the body as it comes, or gather it first."""
-        self._body_began, self._received = monotonic(), 0
-        asks = head.expects_continue
-        # Whoever waits for a 100 may be turned away before sending a body. Not where its length is still
-        # to come: a gateway that does not stream has to be told one.
-        if mount.gateway.streams(head) or (asks and head.body_length is not None):
-            self._streaming = True
-            self._drained = False
-            self._left_body = self._body_began
-            exchange = self.exchange
-            assert exchange is not None
-            exchange.body = io.BufferedReader(StreamedBody(self), CHUNK)
-            self._state = _READY
-            return RUN
-        self._spool = Spool(self.limits.body_memory)
-        self._fed = True
-        self._state = _BODY
-        if asks:
-            self._continue()
-        return None
-
-    def _body(self) -> int | None:
-        spool, exchange = self._spool, self.exchange
-        assert spool is not None
-        assert exchange is not None
-        reads = 0
-        while True:
-            if self._fed:
-                event = self._next_event()
-                if isinstance(event, bytes):
-                    if not self._gather(spool, event):
-                        return None
-                    continue
-                if type(event) is End:
-                    if spool.size > CHUNK and not self._settle(spool):  # it may stand in line for long
-                        return None
-                    self.trailers = event.trailers
-                    exchange.body, exchange.body_length = spool.file(), spool.size
-                    self._spool = None
-                    self._state = _READY
-                    return RUN
-                if event is not NEED_DATA:
-                    return None
-                self._fed = False
-            self.deadline = self._body_deadline()
-            reads += 1
-            if reads % _TURN == 0:
-                return self._others_first()
-            if not self._receive():
-                return WAIT_READ if self._settle(spool) else None
-
-    def _gather(self, spool: Spool, data: bytes) -> bool:
-        most = self.limits.body
-        if most is not None and spool.size + len(data) > most:  # of a mount; the server's are the codec's
-            self._refuse(413, f"A body of more than {most} bytes.")
-            return False
-        try:
-            spool.add(data)
-        except OSError as error:
-            self._no_room(error)
-            return False
-        self._received = spool.size
-        return True
-
-    def _settle(self, spool: Spool) -> bool:
-        try:
-            spool.settle(self.room)
-        except OSError as error:
-            self._no_room(error)
-            return False
-        return True
-
-    def _no_room(self, error: OSError) -> None:
-        log.error("%s: the body cannot be kept: %s", self.describe(), error)
-        self._refuse(503, "The server has no room for this body now.", "room", _LATER)
-
-    def _ready(self) -> int | None:
-        return RUN
 
     def _leave(self) -> int | None:
         """The answer leaves as fast as the reader takes it."""
@@ -438,7 +341,7 @@ class HTTPConnection(Ending):
         self._received = 0
         self._fed = True
         self.deadline = monotonic() + self.limits.linger
-        self._state = _DISCARD
+        self._state = DISCARDING
         return None
 
     def _switch(self, early: bytes) -> int:
@@ -449,7 +352,7 @@ class HTTPConnection(Ending):
         self.rest()
         self.conversation = self.strand = True
         self.deadline = inf
-        self._state = _READY
+        self._state = READY
         return AGAIN
 
     def _kept(self, codec: Codec) -> int | None:
@@ -477,92 +380,20 @@ class HTTPConnection(Ending):
         self._answers = 0
         return self._others_first()
 
-    def _others_first(self) -> int:
-        # What comes meanwhile is told now and not again: so a short read proves nothing any more.
-        self._drained = False
-        return AGAIN
-
-    def _discard(self) -> int | None:
-        """The gateway may have left some of the body unread: a little is read for it."""
-        while True:
-            if self._fed:
-                event = self._next_event(answer=False)
-                if isinstance(event, bytes):
-                    self._received += len(event)
-                    if self._received > DISCARD:
-                        return self._end(unread=True)
-                    continue
-                if event is not NEED_DATA:
-                    if event is None or not self.codec.went_on():
-                        return self._end(unread=event is None)
-                    return self._kept(self.codec)
-                self._fed = False
-            if not self._receive():
-                return WAIT_READ
-
-    def _end(self, unread: bool) -> int | None:
-        """Close; after an answer that came before its request was read, not at once, lest the reset
-        that unread bytes cause destroy the answer on its way (RFC 9112, 9.6)."""
-        if not unread:
-            return self._close()
-        self.transport.shutdown_write()
-        self.deadline = monotonic() + self.limits.linger
-        self._state = _LINGER
-        return None
-
-    def _linger(self) -> int | None:
-        for _ in range(_TURN):
-            data = self.transport.recv(CHUNK)
-            if data is None:
-                return WAIT_READ
-            if not data or self.deadline <= monotonic():
-                return self._close()
-        return self._others_first()
-
-    # -- pieces of states
-
     def _begin_leaving(self) -> None:
         self._state = _LEAVE
 
-    def _receive(self) -> bool:
-        """Feed the codec what is there. ``False``: nothing, now."""
-        if self._drained:
-            self._drained = False
-            return False
-        data = self.transport.recv(CHUNK)
-        if data is None:
-            return False
-        self._drained = self.transport.short_read_drains and 0 < len(data) < CHUNK
-        self.codec.feed(data)
-        self._fed = True
-        return True
 
-    def _next_event(self, answer: bool = True) -> Any:
-        """The codec's next event; ``None`` when it was an error, which has been answered."""
-        try:
-            return self.codec.next_event()
-        except (ProtocolError, LimitExceeded) as error:
-            if answer:
-                self._refuse(error.status, str(error), reason_of(error))
-        return None
-
-
-_State: TypeAlias = Callable[[HTTPConnection], int | None]
-
-_HANDSHAKE = HTTPConnection._handshake
-_HEAD = HTTPConnection._head
-_READY = HTTPConnection._ready
-_BODY = HTTPConnection._body
-_LEAVE = HTTPConnection._leave
-_DISCARD = HTTPConnection._discard
-_LINGER = HTTPConnection._linger
-_STATES: dict[_State, str] = {
+_HANDSHAKE: Final[State] = HTTPConnection._handshake
+_HEAD: Final[State] = HTTPConnection._head
+_LEAVE: Final[State] = HTTPConnection._leave
+_STATES: Final[dict[State, str]] = {
     _HANDSHAKE: "handshake",
     _HEAD: "idle",
-    _BODY: "reading",
-    _READY: "running",
+    BODY: "reading",
+    READY: "running",
     _LEAVE: "writing",
-    _DISCARD: "reading",
-    _LINGER: "closing",
+    DISCARDING: "reading",
+    LINGER: "closing",
 }
 """What a connection that is parked does, in a word."""
