@@ -202,4 +202,5 @@ def test_what_is_no_reason_cannot_be_counted():
 def test_every_reason_is_tried_here():
     tried = {reason for reason, _ in REFUSED}
     elsewhere = {"not_allowed", "busy", "request", "room", "write_stall", "handshake"}
+    elsewhere |= {"proxy_header"}  # tests/test_proxy_protocol_served.py
     assert tried | elsewhere == set(REASONS)

@@ -337,6 +337,7 @@ def test_a_body_is_held_to_the_limit_of_its_mount_and_of_no_other(streams):
                 assert client.ask(post(b"x" * size, path), "POST").body == str(size).encode()
                 assert client.ask(chunked([b"x" * size], path), "POST").body == str(size).encode()
             assert client.ask(post(b"x" * 1001, "/"), "POST").status == 413
+        assert server.refusals == {"body": 3}
 
 
 def test_a_request_is_held_to_the_time_of_its_mount():
