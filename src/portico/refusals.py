@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from portico import admission
+from portico.admission import REASONS as AT_THE_DOOR
 from portico.errors import EndOfStream, LimitExceeded, ProtocolError
 from portico.sync import Guard
 
@@ -42,7 +42,7 @@ REFUSALS: Final[dict[str, int]] = {
 REASONS: Final = tuple(REFUSALS)
 
 _BY_STATUS: Final = {408: "body_rate", 417: "expectation", 501: "coding", 505: "version"}
-_FIRST: Final = len(admission.REASONS)  # of our reasons among all that processes tell of
+_FIRST: Final = len(AT_THE_DOOR)  # of our reasons among all that processes tell of
 _NUMBERS: Final = {reason: number for number, reason in enumerate(REASONS, _FIRST)}
 
 
