@@ -11,7 +11,7 @@ from time import monotonic
 
 import pytest
 
-from portico.engines import children, fresh
+from portico.engines.workers import children, fresh
 from portico.engines.workers.channel import Channel
 from portico.engines.workers.children import ask, ended_how, told
 from portico.engines.workers.loop import Loop

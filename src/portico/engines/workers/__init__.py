@@ -2,9 +2,10 @@
 
 ::
 
-    the server's process   engine · fresh (or a fork) · channel
-    the supervisor         supervisor · staff · slots · plan · scoreboard · loop · children
-    a worker               worker, with any engine inside, or forking
+    the server's process   engine · link (a fork, or fresh)
+    the supervisor         supervisor · reload · staff · slots
+    a worker               worker, with any engine inside, or forking (forked)
+    all of them            plan · channel · scoreboard · loop · children
 """
 
 from portico.engines.workers.engine import Forks, Workers

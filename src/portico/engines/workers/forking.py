@@ -9,21 +9,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from time import monotonic, sleep
+from time import monotonic
 
-from portico.engines import door
 from portico.engines.contract import Connection, Listening
-from portico.engines.drive import admitted, drive
-from portico.engines.household import LAST_WORDS, Household
+from portico.engines.household import LAST_WORDS
 from portico.engines.workers.children import death_signal, fork
+from portico.engines.workers.forked import UNANSWERED, Forked
 from portico.engines.workers.loop import Loop
 from portico.engines.workers.worker import Inner, Share
-from portico.errors import Cancelled
 from portico.sockets.transport import Transport
 
 __all__ = ["Forking"]
@@ -31,12 +27,7 @@ __all__ = ["Forking"]
 ACCEPT_PAUSE = 0.1
 """Without descriptors or processes, accepting rests for so long."""
 _BATCH = 16
-_UNANSWERED = signal.SIGALRM  # ends a child whose question has had its time
-_MARGIN = 0.1  # seconds for a question that can end by itself to do so
 _PIPE = 65536
-_TOLD_TWICE = 3
-"""SIGTERMs by which a child knows that somebody insists: a service manager's goes to all, and the parent's
-comes on top of it."""
 
 
 @dataclass(slots=True)
@@ -113,7 +104,7 @@ class Forking(Inner):
         if connection is None:
             return
         try:
-            child = _Conversing(self._share, connection, self._reporting)
+            child = Forked(self._share, connection, self._reporting)
             pid = fork(lambda: self._converse(child), child.terminated)
         except OSError as error:  # no more processes: this one waited for nothing
             self._share.accept_failed(listener, error)
@@ -176,7 +167,7 @@ class Forking(Inner):
             if ended:
                 self._reported()
                 question = self._children[pid].connection.question
-                if question is not None and os.WTERMSIG(status) == _UNANSWERED:
+                if question is not None and os.WTERMSIG(status) == UNANSWERED:
                     question.give_up("it did not answer in time")
                 self._bury(pid)
         self._listen()
@@ -214,98 +205,10 @@ class Forking(Inner):
 
     # -- in the child
 
-    def _converse(self, child: _Conversing) -> None:
+    def _converse(self, child: Forked) -> None:
         os.close(self._reports)
         self._loop.close()
         for listener in self._share.listeners:
             listener.close()
         self._bury_with()
         child.serve()
-
-
-class _Conversing:
-    """One connection, in a process of its own."""
-
-    def __init__(self, share: Share, connection: Connection, report: int) -> None:
-        self._share = share
-        self._connection = connection
-        self._question = connection.question
-        self._report = report
-        self._parent = os.getpid()
-        self._waiter: door.ThreadWaiter | None = None
-        self._quiet_until: float | None = None
-        self._terminations = 0
-        self._alone = False
-        self._answered = 0
-        self._refusals: Counter[int] = Counter()
-
-    def serve(self) -> None:
-        self._waiter = door.THREADS.waiter()
-        self._share.tell = self._count
-        self._share.tell_refused = self._count_refused
-        household = Household()
-        household.enter()
-        try:
-            if self._admitted():
-                drive(self._connection, lambda: self._quiet_until)
-            household.wait()  # what the handler has left would end with this process
-        except BaseException as error:  # noqa: BLE001  (what is wrong with one connection ends here)
-            self._connection.cut()
-            self._connection.advance()
-            if not isinstance(error, Cancelled):
-                self._share.failed(self._connection, error)
-        self._say("")
-
-    def _admitted(self) -> bool:
-        """Whether the connection may begin. A child stuck in the code that says so can only be ended."""
-        if self._question is None:
-            return True
-        self._question.silent = True
-        signal.signal(_UNANSWERED, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, max(self._question.until - monotonic(), 0.0) + _MARGIN)
-        try:
-            return admitted(self._connection)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-
-    def _count(self, many: int) -> None:
-        self._answered += many
-
-    def _count_refused(self, reason: int, number: int) -> None:
-        self._refusals[reason] += 1
-
-    def terminated(self) -> None:
-        """SIGTERM: to finish what is begun; to leave it, when our parent says so, or somebody insists."""
-        self._terminations += 1
-        if self._share.row.cutting or self._terminations >= _TOLD_TWICE:
-            self._leave()
-            return
-        # Zero: told before our parent was.
-        quiet_until = self._share.row.quiet_until
-        self._quiet_until = quiet_until or monotonic() + self._share.limits.drain_quiet
-        if not self._alone and os.getppid() != self._parent:  # nobody will come to say that it is enough
-            self._alone = True
-            threading.Thread(target=self._give_up, daemon=True).start()
-        if self._waiter is not None:
-            self._waiter.wake()
-
-    def _leave(self) -> None:
-        self._say(self._connection.describe())
-        self._connection.cut()
-        if self._waiter is not None:
-            self._waiter.cancel()
-
-    def _give_up(self) -> None:
-        sleep(self._share.grace)
-        os._exit(1)
-
-    def _say(self, cut: str) -> None:
-        answered, self._answered = self._answered, 0
-        question = self._question
-        refused = [why[:300] for why in (question and question.refused) or ()]
-        refusals, self._refusals = list(self._refusals.items()), Counter()
-        line = json.dumps([os.getpid(), answered, cut[:1000], refused, refusals]).encode() + b"\n"
-        try:
-            os.write(self._report, line)  # shorter than PIPE_BUF: no other's line gets into it
-        except OSError:
-            pass  # our parent is gone, and nobody counts any more

@@ -91,10 +91,15 @@ class Hand:
     most_memory: float = field(default=inf)
 
     def __post_init__(self) -> None:
-        if self.plan.max_age is not None:
-            self.end = self.born + self.plan.max_age * _less()
         if self.plan.max_memory is not None:
             self.most_memory = self.plan.max_memory * _less()
+
+    def go(self) -> None:
+        """It is let go; its age counts from now on."""
+        self.going = True
+        self.channel.send(go=True)
+        if self.plan.max_age is not None:
+            self.end = monotonic() + self.plan.max_age * _less()
 
     @property
     def young(self) -> bool:

@@ -94,11 +94,6 @@ class Staff:
         share = Share(self._outline, hand.slot.listeners, hand.row)
         Worker(share, self._plan, hand.slot.number, channel, partial(self._make, channel)).run()
 
-    def let_go(self, hand: Hand) -> None:
-        """Let a worker that has loaded the handler accept connections."""
-        hand.going = True
-        hand.channel.send(go=True)
-
     # -- life
 
     def _heard(self, hand: Hand) -> None:

@@ -28,6 +28,7 @@ from portico.engines.workers.channel import Channel, Message
 from portico.engines.workers.children import ended_how
 from portico.engines.workers.loop import Loop
 from portico.engines.workers.plan import Plan
+from portico.engines.workers.reload import Reload
 from portico.engines.workers.scoreboard import LOSSES, Scoreboard, State
 from portico.engines.workers.slots import Hand, Outline, Slot, listeners_of
 from portico.engines.workers.staff import Staff
@@ -66,9 +67,7 @@ class Supervisor:
         self._stopping = False
         self._failure = ""
         self._cut: list[str] = []
-        self._generation = 0  # how often the code has been asked for anew
-        self._reloading = False
-        self._loading = False  # and not all of the new workers are prepared
+        self._renewal = Reload(self._slots, self._staff, self._hire, self._reloaded)
 
     def run(self) -> None:
         name_log_records("supervisor")
@@ -115,7 +114,7 @@ class Supervisor:
         if self._stopping:
             return
         try:
-            slot.coming = self._staff.hire(slot, self._generation)
+            slot.coming = self._staff.hire(slot, self._renewal.generation)
         except OSError as error:
             why = f"the system gives no process: {error.strerror}; raise the limit (ulimit -u)"
             self._did_not_start(slot, f"worker {slot.number}", why)
@@ -136,7 +135,7 @@ class Supervisor:
             self._leaves(hand)
         elif "deaf" in message:
             hand.deaf = True
-            self._see_reload()
+            self._renewal.see()
         elif "stop" in message:  # the handler called stop()
             self._stop(*message["stop"])
         else:
@@ -155,16 +154,16 @@ class Supervisor:
         hand.prepared = True
         if why := hand.weigh():
             self._is_too_large(hand, why)
-        elif not self._loading:
-            self._staff.let_go(hand)
+        elif self._renewal.loading:
+            self._renewal.prepared()
         else:
-            self._let_all_go()
+            hand.go()
 
     def _is_too_large(self, hand: Hand, why: str) -> None:
         """To replace it would not help, for the next one would be as large."""
-        if self._started and not self._loading:
+        if self._started and not self._renewal.loading:
             log.error("%s is not replaced for its size before it has grown by half: %s", hand, why)
-            self._staff.let_go(hand)
+            hand.go()
             return
         hand.failure = why
         hand.slot.coming = None
@@ -184,7 +183,7 @@ class Supervisor:
         if not self._started and all(each.current is not None for each in self._slots):
             self._started = True
             self._channel.send(ready=True)
-        self._see_reload()
+        self._renewal.see()
 
     # -- workers go
 
@@ -214,7 +213,7 @@ class Supervisor:
             if not self._stopping:
                 log.error("%s %s, with %d connections", hand, ended_how(status), hand.left)
                 self._after_death(slot, hand.young)
-        self._see_reload()
+        self._renewal.see()
         if self._stopping and not self._staff.hands:
             self._loop.stop()
 
@@ -225,10 +224,10 @@ class Supervisor:
         if not self._started:
             self._failure = why
             self._stop(0.0, 0.0)
-        elif self._loading:
+        elif self._renewal.loading:
             log.error("the old code goes on in all workers: %s cannot start: %s", who, why)
-            self._withdraw()
-            self._reloaded(why)
+            self._renewal.withdraw()
+            self._renewal.end(why)
             for each in self._slots:
                 if each.current is None:
                     self._after_death(each, young)
@@ -269,57 +268,26 @@ class Supervisor:
             hand = slot.current
             if hand is None or slot.coming is not None or slot.retry is not None:
                 continue
-            if hand.too_old:
-                self._renew(hand, hand.too_old)
-            elif hand.too_large:
-                self._renew(hand, hand.too_large, slot.pause_after(hand.young))
+            if why := hand.too_old:
+                self._renew(hand, why)
+            elif why := hand.too_large:
+                self._renew(hand, why, slot.pause_after(hand.young))
         self._loop.later(_LOOK, self._look)
 
     def _reload(self) -> None:
-        """New workers in all slots. One more meanwhile begins anew: what is being loaded may be old, or never
-        end."""
         if self._stopping or not self._started:
-            self._channel.send(reloaded="the server is not serving")
-            return
-        self._generation += 1
-        self._reloading = self._loading = True
-        self._withdraw()
-        for slot in self._slots:
-            self._hire(slot)
-
-    def _withdraw(self) -> None:
-        """Whoever was to take a place does not: it may have the old code, or one that is not to be used."""
-        for slot in self._slots:
-            if slot.coming is not None:
-                self._staff.dismiss(slot.coming)
-                slot.coming = None
-
-    def _let_all_go(self) -> None:
-        if all(slot.coming is not None and slot.coming.prepared for slot in self._slots):
-            self._loading = False
-            for slot in self._slots:
-                if slot.coming is not None:
-                    self._staff.let_go(slot.coming)
-
-    def _see_reload(self) -> None:
-        """A reload is over when nobody accepts any more that has the old code."""
-        if not self._reloading or self._loading:
-            return
-        new = all(slot.current and slot.current.generation == self._generation for slot in self._slots)
-        old = [hand for hand in self._staff.hands if hand.generation != self._generation]
-        if new and not any(hand.accepts for hand in old):
-            log.info("reloaded: %d workers", len(self._slots))
-            self._reloaded(None)
+            self._reloaded("the server is not serving")
+        else:
+            self._renewal.begin()
 
     def _reloaded(self, why: str | None) -> None:
-        self._reloading = self._loading = False
         self._channel.send(reloaded=why)
 
     def _resize(self, by: int) -> None:
         """One worker more, or one less."""
         if self._stopping or not self._started:
             return
-        if self._reloading:
+        if self._renewal.going_on:
             log.warning("the number of workers stays as it is: a reload is going on")
             return
         if by > 0:
@@ -372,7 +340,6 @@ class Supervisor:
             self._staff.tell_to_end(hand, grace, quiet)
         for listener in listeners_of(self._slots):
             listener.close()  # a worker serves whom it finds in its own copy, and then nobody listens
-        if self._reloading:
-            self._reloaded("the server is stopping")
+        self._renewal.end("the server is stopping")
         if not self._staff.hands:
             self._loop.stop()
