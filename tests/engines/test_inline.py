@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from collections import deque
 
 import pytest
 
 from portico import Server, Stream
+from portico.engines.contract import Listening
+from portico.engines.inline import Inline
 from portico.http.exchange import Exchange
+from portico.sockets.transport import Transport
 from tests.engines.serving import SECONDS, Gateway, Peer, ask, dial, get, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -107,6 +112,29 @@ def test_a_stop_accepts_who_waits_and_nobody_after_though_the_thread_is_busy() -
             assert stream.read_line() == b"served"
         stopping.join(SECONDS)
         assert server.cut == []
+
+
+def test_who_is_accepted_at_the_last_moment_is_served_though_the_thread_has_nothing_else_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take, asked = Inline._take, threading.Event()
+
+    def slowly(engine: Inline, listener: Listening, into: deque[Transport]) -> bool | None:
+        if threading.current_thread() is stopping:
+            asked.set()
+            time.sleep(0.2)
+        return take(engine, listener, into)
+
+    server = web().start()
+    stopping = threading.Thread(target=server.stop, args=(SECONDS,))
+    with Peer(server.addresses[0], get()) as peer:
+        assert peer.answer()  # it waits for another request of this one
+        monkeypatch.setattr(Inline, "_take", slowly)
+        stopping.start()
+        assert asked.wait(SECONDS)
+        peer.close()
+        assert ask(server.addresses[0]) == b"hello"
+        stopping.join(SECONDS)
 
 
 def test_what_had_not_begun_is_named_when_it_is_cut() -> None:

@@ -15,8 +15,8 @@ from portico.sockets.transport import READ
 __all__ = ["admitted", "drive"]
 
 TURN = 1.0
-"""Seconds for which a connection that has been served is waited for while others wait. Its next request may be
-on its way, and closing would lose it: so long a client that goes on asking is not silent."""
+"""Seconds for which a connection that has been served is waited for while others wait: its next request may
+be on its way, and would be lost."""
 
 
 def drive(

@@ -2,7 +2,8 @@
 
 A conversation has its turn until it ends. A kept connection, which may have more requests at any time, has
 the thread to itself only while nobody else waits: then its next answer closes it, or the want of a request
-(``drive.TURN``). So whoever waits is behind two requests, at most, of each connection that came before.
+(``drive.TURN``). So whoever waits is behind two requests, at most, of each connection that came before; of
+one that pipelines, behind as many as are answered in a row (``limits.pipelined``).
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ class Inline(Engine):
             while not self._stopping:
                 if not self._round() and not self._stopping:
                     door.wait_any([(listener, READ) for listener in listeners], "accepting")
+            self._accept_last()  # or wait until the thread that stops us has done so
             while self._last:
                 self._serve(self._last.popleft())
         finally:
