@@ -58,7 +58,9 @@ class Workers(Engine):
 
     def _prepare(self) -> None:
         self.slots = self._plan.workers
-        self.awaits = self._plan.forks is None and inner_engine(self._plan.inner).awaits
+        inner = None if self._plan.forks is not None else inner_engine(self._plan.inner)
+        self.awaits = inner is not None and inner.awaits
+        self.threaded = inner is not None and inner.threaded
         self._link = Link(self._told, self._ended)
         self._waiting: set[Waiter] = set()
         self._ready = self._over = self._stopping = False
