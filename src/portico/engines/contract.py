@@ -23,6 +23,7 @@ from math import inf
 from typing import Any, Protocol
 
 from portico.address import Address
+from portico.compiled import mypyc_attr
 from portico.limits import Limits
 from portico.sockets.transport import READ, WRITE, Transport, Waitable
 
@@ -96,6 +97,7 @@ class Question(Protocol):
     def refuse(self, reason: str, detail: str) -> None: ...
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Connection(ABC):
     """One peer's connection, as the engine sees it. Also the waiter that the transport wakes."""
 
@@ -175,6 +177,7 @@ class Connection(ABC):
         """What is going on, for the log: the peer and the request."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Awaited(Connection):
     """One whose code is a coroutine: the engine runs ``converse()`` on its asyncio loop, not ``run()``."""
 
@@ -189,6 +192,7 @@ class Awaited(Connection):
         """It has ended, by ``error`` if there was one; ``Cancelled``: it was called off."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Listening(Waitable, ABC):
     """A listener: ``accept()`` never waits. ``None``: nobody there. Raises ``OSError``."""
 
@@ -288,6 +292,7 @@ class Serving(Protocol):
         ...
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Engine(ABC):
     """Runs the connections of one server. One instance serves one server, once."""
 

@@ -17,6 +17,7 @@ from functools import partial
 from math import inf
 from time import monotonic
 
+from portico.compiled import mypyc_attr
 from portico.engines import door
 from portico.engines.accepting import Reception
 from portico.engines.asking import Asking
@@ -36,6 +37,7 @@ CONVERSATION_THREADS = 1000
 """A thread costs about 30 KiB; a thousand talking at once is what threads are for."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Lot(Engine):
     """Parked connections, the poller that watches them, their deadlines, and their end."""
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from portico.address import Address
+from portico.compiled import mypyc_attr
 from portico.errors import ConnectionLost, PorticoError
 
 __all__ = [
@@ -54,6 +55,7 @@ class Waiter(Protocol):
     def wake(self) -> None: ...
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Waitable:
     """Something whose readiness can be waited for: a transport, or a listener.
 
@@ -87,6 +89,7 @@ class Waitable:
             waiter.wake()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Transport(Waitable):
     """One end of a byte stream that never blocks. Subclasses: sockets, pipes, memory, TLS.
 
