@@ -53,12 +53,16 @@ def _compiled(root: Path, modules: list[str], folder: Path) -> Path:
     from setuptools import Distribution
 
     # Types are judged by `make lint`, with the stubs of all libraries; here they only have to be known.
-    options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
+    options = ["--config-file=", "--no-site-packages", "--ignore-missing-imports", "--follow-imports=silent"]
     before = Path.cwd()
     os.chdir(root / "src")
     try:
         made = mypycify(
-            [*options, *modules], opt_level="3", debug_level="0", target_dir=str(folder / "c"), group_name="portico"
+            [*options, *modules],
+            opt_level="3",
+            debug_level="0",
+            target_dir=str(folder / "c"),
+            group_name="portico",
         )
         command = Distribution({"ext_modules": made}).get_command_obj("build_ext")
         command.build_lib, command.build_temp = str(folder / "lib"), str(folder / "temp")

@@ -3,13 +3,16 @@ do nothing. ``allow_interpreted_subclasses``: classes that are not compiled inhe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 __all__ = ["mypyc_attr"]
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from mypy_extensions import mypyc_attr
 else:
 
-    def mypyc_attr(**_):  # noqa: ANN003, ANN202
+    def mypyc_attr(**_: object) -> Callable[[T], T]:
         return lambda each: each

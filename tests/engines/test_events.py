@@ -13,7 +13,7 @@ import pytest
 from portico import Limits, Server, Stream, timeout
 from portico.engines import events as module
 from portico.engines.events import Events
-from portico.engines.hub import Strand
+from portico.engines.strand import Strand
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange
 from portico.sync import TaskGroup, run_blocking, sleep

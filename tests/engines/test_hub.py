@@ -21,9 +21,10 @@ from portico import Stream, connect, timeout
 from portico.engines import door, poller
 from portico.engines import hub as module
 from portico.engines import run as runs
-from portico.engines.hub import Hub, Strand
+from portico.engines.hub import Hub
 from portico.engines.poller import SelectPoller
 from portico.engines.run import run
+from portico.engines.strand import Strand
 from portico.errors import Cancelled, ConfigError, LocalProtocolError, StreamBusy, StreamClosed, Timeout
 from portico.sockets import memory
 from portico.sockets.pipe import PipeTransport

@@ -18,15 +18,9 @@ from portico.sockets.memory import pair
 from tests.http.served import Gate, get
 
 
-class Connection:
-    """As much of one as an exchange needs to be made."""
-
-    cycle = 0
-    limits = Limits()
-
-
 def exchange(target="/", method="GET", headers=()):
-    return Exchange(Connection(), RequestHead.of(method, target, headers))
+    connection = HTTPConnection(pair()[0], Service(lambda asked: None, Limits()))
+    return Exchange(connection, RequestHead.of(method, target, headers))
 
 
 def run(answer, raw=None):

@@ -14,7 +14,7 @@ import sys
 import threading
 
 from portico import Limits, Server, ServerTLS, Stream
-from portico.engines.hub import Strand
+from portico.engines.strand import Strand
 from tests.engines.serving import Gateway
 
 ADDRESSES = {"http": ("http", "https"), "talk": ("tcp", "tls")}

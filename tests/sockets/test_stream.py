@@ -380,8 +380,11 @@ def test_closing_during_a_handshake_wakes_it() -> None:
     class Slow(Transport):
         """A handshake that waits for a peer who never answers."""
 
-        handshaking = True
         given_back = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.handshaking = True
 
         def ready(self, events: int) -> int:
             return 0

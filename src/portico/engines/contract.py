@@ -20,7 +20,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from portico.address import Address
 from portico.compiled import mypyc_attr
@@ -58,8 +58,10 @@ class Load:
 
     __slots__ = ("_last_slow", "until")
 
-    MEMORY = 2.0  # seconds for which a block is expected to happen again
-    HABIT = 0.25  # seconds within which two slow requests are a habit; one may be the machine's noise
+    MEMORY: ClassVar[float] = 2.0  # seconds for which a block is expected to happen again
+    HABIT: ClassVar[float] = (
+        0.25  # seconds within which two slow ones are a habit; one may be the machine's noise
+    )
 
     def __init__(self) -> None:
         self.until = 0.0
@@ -99,31 +101,36 @@ class Question(Protocol):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Connection(ABC):
-    """One peer's connection, as the engine sees it. Also the waiter that the transport wakes."""
+    """One peer's connection, as the engine sees it. Also the waiter that the transport wakes.
+
+    ``conversation``: ``run()`` lasts as long as the connection, so that it wants a thread for itself.
+    ``strand``: a hub may run it as one of its strands, because what it calls waits at Portico's door.
+    """
 
     __slots__ = (
         "__weakref__",
         "again",
         "aside",
+        "conversation",
         "deadline",
         "descriptor",
         "load",
         "notify",
         "question",
         "running",
+        "strand",
         "thread",
         "transport",
         "watched",
     )
 
-    conversation = False
-    """Whether ``run()`` lasts as long as the connection, so that it wants a thread for itself."""
-    strand = False
-    """Whether a hub may run ``run()`` as one of its strands: what it calls waits at Portico's door."""
-
-    def __init__(self, transport: Transport, load: Load) -> None:
+    def __init__(
+        self, transport: Transport, load: Load, *, conversation: bool = False, strand: bool = False
+    ) -> None:
         self.transport = transport
         self.load = load
+        self.conversation = conversation
+        self.strand = strand
         self.deadline = inf
         self.running = False  # some thread is inside: others only leave word in ``again``
         self.again = False

@@ -27,8 +27,6 @@ class Conversation(Connection):
 
     __slots__ = ("_handler", "_over", "_report", "_stream")
 
-    conversation = strand = True
-
     def __init__(
         self,
         transport: Transport,
@@ -37,7 +35,7 @@ class Conversation(Connection):
         report: Report,
         early: bytes = b"",
     ) -> None:
-        super().__init__(transport, Load())
+        super().__init__(transport, Load(), conversation=True, strand=True)
         self._handler = handler
         self._report = report
         self._stream = Stream(transport)

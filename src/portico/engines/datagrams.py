@@ -22,10 +22,8 @@ class Delivery(Connection):
 
     __slots__ = ("_arrival", "_deliveries", "_over")
 
-    strand = True
-
     def __init__(self, arrival: Arrival, deliveries: Deliveries) -> None:
-        super().__init__(arrival, deliveries.load)
+        super().__init__(arrival, deliveries.load, strand=True)
         self._arrival = arrival
         self._deliveries = deliveries
         self._over = False

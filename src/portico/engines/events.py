@@ -23,10 +23,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from portico.engines.contract import RUN, Awaited, Connection
-from portico.engines.hub import Hub, Strand
+from portico.engines.hub import Hub
 from portico.engines.lot import REQUEST_THREADS, Lot
 from portico.engines.observe import is_waiting, processor_ticks
 from portico.engines.pool import Pool
+from portico.engines.strand import Strand
 from portico.engines.watchdog import Watchdog
 from portico.errors import ConfigError
 

@@ -22,17 +22,18 @@ from math import inf
 from time import monotonic
 from typing import Any, TypeVar
 
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
 
 from portico.deadline import check, expired, expiry, in_force, settle
 from portico.engines.door import Door, Task, enter, leave, refuse_asyncio
 from portico.engines.poller import BROKEN, HANGUP, Poller, make_poller
 from portico.engines.pool import Pool
+from portico.engines.strand import Alarm, Strand
 from portico.engines.watchdog import Watchdog
 from portico.errors import Cancelled, LocalProtocolError
-from portico.sockets.transport import READ, WRITE, Transport, Waitable, Waiter
+from portico.sockets.transport import READ, WRITE, SocketTransport, Transport, Waitable, Waiter
 
-__all__ = ["Hub", "Strand"]
+__all__ = ["Hub"]
 
 log = logging.getLogger("portico.engines")
 
@@ -50,87 +51,19 @@ _READY = READ | WRITE
 _modules = sys.modules
 
 
-class Strand(greenlet):
-    """One greenlet of a hub; also what it waits with."""
-
-    __slots__ = ("_alarm", "_got", "_job", "_rung", "_thrown", "_until", "_waiting", "_woken", "hub", "name")
-
-    def __init__(self, hub: Hub, job: Callable[[Any], object], name: object) -> None:
-        super().__init__(None, hub.main)
-        self.hub = hub
-        self.name = name
-        self._job: Callable[[Any], object] | None = job
-        self._waiting = False
-        self._rung = False  # lies among the hub's woken
-        self._woken = False  # before it waited
-        self._thrown: BaseException | None = None  # what its next wait raises
-        self._got = 0  # the events that ended its wait
-        self._until = inf  # when its present wait is over
-        self._alarm: _Alarm | None = None  # the one that will ring, not later than that
-
-    def run(self) -> None:
-        job, self._job = self._job, None
-        assert job is not None
-        try:
-            job(self.name)
-        except Cancelled:
-            pass  # called off: that is what was asked for
-        finally:
-            self.hub._ended(self)
-            del job  # what it raised leads to this frame: no circle
-
-    def wake(self) -> None:
-        """End its wait early, or the next one if there is none now. From any thread."""
-        if not self._rung:
-            self._rung = True
-            self.hub._wake(self)
-
-    def cancel(self) -> None:
-        """Let its present (or next) wait raise ``Cancelled``. From any thread."""
-        self.interrupt(Cancelled("this wait was cancelled"))
-
-    def interrupt(self, error: BaseException) -> None:
-        """Let its present (or next) wait raise ``error``. From any thread."""
-        self._thrown = error
-        self.wake()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether a cancellation is still to be raised."""
-        return self._thrown is not None
-
-    @property
-    def thrown(self) -> BaseException | None:
-        """What its next wait raises."""
-        return self._thrown
-
-    def __repr__(self) -> str:
-        state = "ended" if self.dead else "waiting" if self._waiting else "ready"
-        return f"<Strand {self.name}: {state}>"
-
-
-class _Alarm:
-    """A place in the hub's heap of times. A strand that ends leaves it without a strand."""
-
-    __slots__ = ("at", "strand")
-
-    def __init__(self, at: float, strand: Strand | None) -> None:
-        self.at = at
-        self.strand = strand
-
-
 class _Watch:
     """A transport that the poller watches, and which strands wait for it; nearly always at most one.
 
     ``ready``: what has come while nobody waited for it.
     """
 
-    __slots__ = ("descriptor", "hub", "others", "ready", "strand", "transport", "wants")
+    __slots__ = ("descriptor", "hub", "others", "plain", "ready", "strand", "transport", "wants")
 
     def __init__(self, hub: Hub, transport: Waitable, descriptor: int) -> None:
         self.hub = hub
         self.transport = transport
         self.descriptor = descriptor
+        self.plain = type(transport) is SocketTransport  # its interest is what is wanted of it
         self.ready = 0
         self.strand: Strand | None = None
         self.wants = 0
@@ -186,7 +119,7 @@ class Hub(Door):
         self._table: dict[int, _Watch] = {}
         self._ready: deque[Strand] = deque()
         self._woken: deque[Strand | _Watch] = deque()
-        self._alarms: list[tuple[float, int, _Alarm]] = []
+        self._alarms: list[tuple[float, int, Alarm]] = []
         self._stale = 0  # how many of them nobody waits for any more
         self._order = count()
         self._pool: Pool | None = None
@@ -348,7 +281,7 @@ class Hub(Door):
 
     def _set_alarm(self, strand: Strand, at: float) -> None:
         self._drop_alarm(strand)
-        strand._alarm = _Alarm(at, strand)
+        strand._alarm = Alarm(at, strand)
         heappush(self._alarms, (at, next(self._order), strand._alarm))
 
     def _drop_alarm(self, strand: Strand) -> None:
@@ -405,7 +338,7 @@ class Hub(Door):
             if transport.closed:
                 return 0
             watch = self._watch(transport, descriptor)
-        wanted = transport.interest(events)
+        wanted = events if watch.plain else transport.interest(events)
         if watch.ready & wanted:
             watch.ready &= ~wanted
             return events

@@ -10,7 +10,8 @@ from types import FrameType
 
 from greenlet import getcurrent
 
-from portico.engines.hub import Hub, Strand
+from portico.engines.hub import Hub
+from portico.engines.strand import Strand
 
 __all__ = ["heard_by"]
 

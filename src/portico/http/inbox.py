@@ -21,7 +21,7 @@ class Inbox:
         self.at = 0
         self.ended = False
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Append; ``b""`` says that the peer ended its direction."""
         if not data:
             self.ended = True
@@ -34,7 +34,7 @@ class Inbox:
         else:
             self._append(data)
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes | bytearray) -> None:
         waiting = self.data
         if isinstance(waiting, bytearray):
             # CPython moves a bytearray's start instead of its bytes: cheap.
@@ -57,6 +57,8 @@ class Inbox:
         else:
             self.at = end
         if isinstance(data, bytes):
+            if at == 0 and end >= len(data):
+                return data  # not a copy, whatever is large
             return data[at:end]
         with memoryview(data) as view:
             return bytes(view[at:end])

@@ -124,7 +124,7 @@ class Receiving:
 
     # In
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Give bytes that were received; ``b""`` says that the peer ended its direction.
 
         After an error, input is dropped. Raises ``LocalProtocolError`` for bytes after the end.

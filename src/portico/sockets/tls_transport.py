@@ -83,7 +83,6 @@ class TLSTransport(Transport):
         "_ssl",
         "_unsent",
         "_wants",
-        "handshaking",
         "lower",
     )
 

@@ -96,11 +96,11 @@ class Transport(Waitable):
     ``peer`` and ``local`` are the addresses of the ends, ``tls`` the facts of a secure channel.
     """
 
-    __slots__ = ("local", "peer", "short_read_drains", "tls")
+    __slots__ = ("handshaking", "local", "peer", "short_read_drains", "tls")
 
     short_read_drains: bool
     """Whether a read that returned less than asked for proves that nothing more is there now."""
-    handshaking = False
+    handshaking: bool
     """Whether ``handshake()`` has to be driven before bytes can flow."""
 
     def __init__(self, peer: Address | None = None, local: Address | None = None) -> None:
@@ -108,6 +108,7 @@ class Transport(Waitable):
         self.peer = peer
         self.local = local
         self.tls: Any = None
+        self.handshaking = False
         self.short_read_drains = False
 
     def handshake(self) -> int:

@@ -12,14 +12,15 @@ from typing import BinaryIO
 from portico.deadline import expired, expiry, in_force
 from portico.engines import door
 from portico.errors import ConnectionLost, LocalProtocolError, Timeout
-from portico.sockets.sides import BREATH, CHUNK, Sides
-from portico.sockets.transport import WRITE, Bytes
+from portico.sockets.reading import Reading
+from portico.sockets.sides import BREATH, CHUNK
+from portico.sockets.transport import WRITE, Bytes, SocketTransport
 
 __all__ = ["Writing"]
 
 
-class Writing(Sides):
-    """What a stream is written with. One writer at a time."""
+class Writing(Reading):
+    """What a stream is written with, beside being read. One writer at a time."""
 
     __slots__ = ()
 
@@ -38,8 +39,10 @@ class Writing(Sides):
             if in_force() is not None:
                 self._writing_check(0)
             size = data.nbytes if isinstance(data, memoryview) else len(data)
-            sent = self._transport.send(data) if size else 0
-            if sent < size or not self._transport.flush():
+            transport = self._transport
+            sent = transport.send(data) if size else 0
+            # A socket holds nothing back.
+            if sent < size or (type(transport) is not SocketTransport and not transport.flush()):
                 self._send_rest(memoryview(data).cast("B"), sent)
         finally:
             self._writing.release()
