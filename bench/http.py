@@ -19,7 +19,7 @@ from bench.load import Generator
 from bench.load.generators import http_load
 from bench.load.requests import KINDS
 from bench.peers.http_servers import PEERS, portico
-from bench.results.text import CPU, RATE, SHARE_OF_C
+from bench.results.text import CPU, MEMORY, P50, P99, RATE, SHARE_OF_C
 from bench.subject import Subject, main
 
 
@@ -35,7 +35,7 @@ SUBJECT = Subject(
     portico=portico,
     load=_load,
     choices=("auto", "wrk", "own"),
-    tables=[[CPU, SHARE_OF_C, RATE]],
+    tables=[[CPU, SHARE_OF_C, RATE], [P50, P99, MEMORY]],
 )
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.common import Missing, Wrong, busy_seconds, cpu_seconds
 from bench.load import Generator
+from bench.memory import held
 from bench.peers.process import Peer, Running
 from bench.results import Run, Sample
 
@@ -91,4 +92,4 @@ class Rounds:
         busy, used = busy_seconds(self.cores), cpu_seconds(pid)
         burst = self.generator.run(server.port, kind, self.bursts[kind])
         used, busy = cpu_seconds(pid) - used, busy_seconds(self.cores) - busy
-        return Sample(name, kind, number, burst, used, busy - used - burst.load_cpu)
+        return Sample(name, kind, number, burst, used, busy - used - burst.load_cpu, held(pid).proportional)

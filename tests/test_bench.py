@@ -175,7 +175,7 @@ def test_benchmarks_are_named_before_their_options(arguments: list[str]) -> None
     assert (done.returncode, done.stderr.partition(" ")[0]) == (2, "usage:")
 
 
-@pytest.mark.parametrize("name", ["http", "echo", "blocking", "idle"])
+@pytest.mark.parametrize("name", ["http", "answers", "static", "echo", "blocking", "idle"])
 def test_every_benchmark_explains_its_options(name: str) -> None:
     done = subprocess.run(
         [sys.executable, str(root / "bench" / f"{name}.py"), "--help"],

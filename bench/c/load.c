@@ -4,24 +4,29 @@
  *
  * Each connection has one request under way at a time. Every run of sixteen '@' in the request becomes
  * SEED (eight characters) and a counter (eight hexadecimal digits), so each such request is a new one.
- * Every answer must be a 200 with a Content-Length. Prints one line: counts of answers and of errors, and
+ * A request that says "Connection: close" gets a new connection each time.
+ * Every answer must be a 200 with a Content-Length, or in chunks and without trailers. Prints one line: counts of answers and of errors, and
  * latencies. A request that has waited for more than PATIENCE seconds at the end is an error, too.
  */
 #define _GNU_SOURCE
 #include "asking.h"
 
-enum { ROOM = 16384, MARK = 16, MARKS = 8 };
+enum { ROOM = 16384, MARK = 16, MARKS = 8, CHUNKED = -2 };
+#define LAST "\r\n0\r\n\r\n"
+#define TAIL ((ssize_t)sizeof LAST - 1)
 
 struct connection {
     int fd;
-    size_t have;
+    size_t have; /* bytes of the answer so far: the first ROOM of them are kept */
+    long size;   /* of the whole answer, once its head has come; CHUNKED: it ends where LAST ends a read */
     double asked;
+    char tail[TAIL];
     char in[ROOM + 1];
 };
 
 static char request[ROOM + 1], *marks[MARKS];
 static size_t request_size;
-static int port, mark_count, loop;
+static int port, mark_count, loop, once;
 static unsigned long counter, status_errors, connect_errors, read_errors, timeouts;
 static double now;
 
@@ -33,6 +38,7 @@ static int load_request(const char *path, const char *seed)
         return -1;
     request_size = fread(request, 1, ROOM, file);
     fclose(file);
+    once = strcasestr(request, "\r\nConnection: close\r\n") != NULL;
     for (char *p = request; (p = strstr(p, "@@@@@@@@@@@@@@@@")) && mark_count < MARKS; p += MARK) {
         memcpy(p, seed, MARK / 2);
         marks[mark_count++] = p + MARK / 2;
@@ -48,7 +54,7 @@ static void ask(struct connection *c)
         snprintf(digits, sizeof digits, "%08lx", counter++ & 0xffffffff);
     for (int i = 0; i < mark_count; i++)
         memcpy(marks[i], digits, MARK / 2);
-    c->have = 0;
+    c->have = c->size = 0;
     c->asked = now;
     if (send(c->fd, request, request_size, MSG_NOSIGNAL) != (ssize_t)request_size)
         read_errors++;
@@ -66,13 +72,17 @@ static void open_connection(struct connection *c)
     ask(c);
 }
 
+/* Ended by a reset, which leaves no TIME_WAIT behind: ports would run out. */
 static void reopen(struct connection *c)
 {
+    struct linger none = {.l_onoff = 1};
+
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     close(c->fd);
     open_connection(c);
 }
 
-/* Size of the whole answer; 0: its head is not complete; -1: not an answer this program can frame. */
+/* Size of the whole answer, or CHUNKED; 0: its head is not complete; -1: this program cannot frame it. */
 static long answer_size(struct connection *c)
 {
     char *end, *length;
@@ -81,29 +91,51 @@ static long answer_size(struct connection *c)
     if (!(end = strstr(c->in, "\r\n\r\n")))
         return c->have == ROOM ? -1 : 0;
     length = strcasestr(c->in, "\r\nContent-Length:");
-    if (!length || length > end)
-        return -1;
+    if (!length || length > end) {
+        length = strcasestr(c->in, "\r\nTransfer-Encoding: chunked\r\n");
+        return length && length < end ? CHUNKED : -1;
+    }
     return end + 4 - c->in + atol(length + sizeof "\r\nContent-Length:" - 1);
+}
+
+/* Whether the last chunk has come: the end of all that has, of which this was read last. */
+static int ends(struct connection *c, const char *read, ssize_t n)
+{
+    ssize_t more = n < TAIL ? n : TAIL;
+
+    if (n <= 0)
+        return 0;
+    memmove(c->tail, c->tail + more, TAIL - more);
+    memcpy(c->tail + TAIL - more, read + n - more, more);
+    return memcmp(c->tail, LAST, TAIL) == 0;
 }
 
 static void receive(struct connection *c)
 {
-    ssize_t n = recv(c->fd, c->in + c->have, ROOM - c->have, 0);
-    long size;
+    static char rest[1 << 18];
+    int head = !c->size;
+    char *here = head ? c->in + c->have : rest;
+    ssize_t n = recv(c->fd, here, head ? ROOM - c->have : sizeof rest, 0);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n > 0)
         c->have += n;
-    size = n > 0 ? answer_size(c) : -1;
-    if (size < 0 || size > ROOM || (size && (size_t)size < c->have)) {
+    if (n > 0 && head)
+        c->size = answer_size(c);
+    if (c->size == CHUNKED && ends(c, here, n))
+        c->size = c->have;
+    if (n <= 0 || c->size == -1 || (c->size > 0 && (size_t)c->size < c->have)) {
         read_errors++;
         reopen(c);
-    } else if (size && (size_t)size == c->have) {
+    } else if (c->size > 0 && (size_t)c->size == c->have) {
         now = clock_seconds();
         count_answer(now - c->asked);
         status_errors += c->have < 12 || memcmp(c->in, "HTTP/1.", 7) || memcmp(c->in + 8, " 200", 4);
-        ask(c);
+        if (once)
+            reopen(c);
+        else
+            ask(c);
     }
 }
 

@@ -16,8 +16,17 @@ __all__ = ["echo_load", "http_load"]
 HERE = Path(__file__).resolve().parent
 
 
-def http_load(choice: str, requests: Mapping[str, bytes], folder: Path, core: int) -> Generator:
-    """``wrk``, ``own`` or (``auto``) the first of them that is here. Raises ``Missing`` when none is."""
+def http_load(
+    choice: str,
+    requests: Mapping[str, bytes],
+    folder: Path,
+    core: int,
+    connections: Mapping[str, int] | None = None,
+) -> Generator:
+    """``wrk``, ``own`` or (``auto``) the first of them that is here. Raises ``Missing`` when none is.
+
+    ``connections``: how many, for kinds of which there are others than usual (``own`` only).
+    """
     files = _written(requests, folder)
     wrk = shutil.which("wrk")
     if choice == "wrk" and wrk is None:
@@ -25,7 +34,7 @@ def http_load(choice: str, requests: Mapping[str, bytes], folder: Path, core: in
     if wrk is not None and choice != "own":
         return _wrk(wrk, files, core)
     try:
-        return _own(str(compile_c("load", folder)), files, core)
+        return _own(str(compile_c("load", folder)), files, core, connections or {})
     except Missing as why:
         raise Missing(f"no load generator: install wrk, or a C compiler for bench/c/load.c ({why})") from None
 
@@ -51,9 +60,10 @@ def _wrk(wrk: str, files: Mapping[str, str], core: int) -> Generator:
     return Generator("wrk", command, core, whole=True)
 
 
-def _own(program: str, files: Mapping[str, str], core: int) -> Generator:
+def _own(program: str, files: Mapping[str, str], core: int, connections: Mapping[str, int]) -> Generator:
     def command(port: int, kind: str, seconds: float) -> list[str]:
-        return [program, str(port), str(CONNECTIONS), f"{seconds:g}", files[kind], _seed(), str(PATIENCE)]
+        count = connections.get(kind, CONNECTIONS)
+        return [program, str(port), str(count), f"{seconds:g}", files[kind], _seed(), str(PATIENCE)]
 
     return Generator("own", command, core)
 

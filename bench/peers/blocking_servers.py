@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.peers.apps.blocking_app import WORK
 from bench.peers.checks import says_hello
+from bench.peers.http_servers import portico as tiny
 from bench.peers.process import Peer, python
 
 __all__ = ["PEERS", "REQUESTS", "THREADS", "most", "portico"]
@@ -28,16 +29,15 @@ def most() -> dict[str, float]:
     return {kind: THREADS / mean for kind, mean in blocking.items()}
 
 
-def portico(engine: str) -> Peer:
+def portico(engine: str, *, compiled: bool = False) -> Peer:
     """Portico's own command on this engine."""
-    target = "wsgi:blocking_app:app"
-    command = python("portico", "serve", target, "--at", "http://127.0.0.1:0", "--engine", engine)
-    return Peer(f"portico {engine}", "Python", command, CHECK, "portico.__main__", announces=True)
+    return tiny(engine, "blocking_app:app", CHECK, compiled=compiled)
 
 
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
+        portico(f"threads:{THREADS}", compiled=True),
         portico(f"threads:{THREADS}"),
         portico(f"events:{THREADS}"),
         portico(f"workers:1/threads:{THREADS}"),

@@ -6,8 +6,9 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Iterable
+from http.client import HTTPException, HTTPResponse
 
-__all__ = ["Check", "echoes", "says_hello"]
+__all__ = ["Check", "answers", "echoes", "says_hello"]
 
 Check = Callable[[socket.socket], None]
 """One exchange of each kind over an open connection. Raises ``ValueError``, ``OSError``."""
@@ -37,6 +38,29 @@ def _read_hello(s: socket.socket) -> None:
             break
     if not re.fullmatch(rb"HTTP/1\.1 200 [^\r]*\r\n.*\r\n\r\nHello, world!", received, re.DOTALL):
         raise ValueError(f"{received[:60]!r}")
+
+
+def answers(exchanges: Iterable[tuple[bytes, bytes]]) -> Check:
+    """Each request gets an answer with this body, whole."""
+    each = tuple(exchanges)
+
+    def check(s: socket.socket) -> None:
+        for request, body in each:
+            s.sendall(request)
+            _read_answer(s, body)
+
+    return check
+
+
+def _read_answer(s: socket.socket, body: bytes) -> None:
+    with HTTPResponse(s) as answer:
+        try:
+            answer.begin()
+            received = answer.read()
+        except HTTPException as error:
+            raise ValueError(repr(error)) from None
+    if answer.status != 200 or received != body:
+        raise ValueError(f"{answer.status} and {len(received)} bytes that differ: {received[:60]!r}")
 
 
 def echoes(sizes: Iterable[int]) -> Check:

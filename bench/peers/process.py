@@ -39,6 +39,7 @@ class Peer:
 
     ``module`` has to be importable, ``also`` as well. With ``announces`` the server takes a port of its
     own and prints its URL. ``tls``: it is spoken to through TLS that this context makes.
+    ``path``: where its modules are looked for first.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Peer:
     also: tuple[str, ...] = ()
     announces: bool = False
     tls: ssl.SSLContext | None = None
+    path: Path | None = None
 
     @property
     def package(self) -> str:
@@ -71,12 +73,14 @@ class Peer:
         for module in (self.module, *self.also):
             if module and not _importable(module):
                 raise Missing(f"not installed (no module {module})")
+        if self.path is not None and not self.path.is_dir():
+            raise Missing("not built (make fast)")
         port = 0 if self.announces else _free_port()
         command = self.command(port, folder)
         with tempfile.TemporaryFile(dir=folder) as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder,
-                env=_environment(), start_new_session=True,
+                env=_environment(self.path), start_new_session=True,
                 preexec_fn=pinned(core),  # noqa: PLW1509 (this program has no threads)
             )  # fmt: skip
             try:
@@ -152,12 +156,13 @@ def _free_port() -> int:
         return port
 
 
-def _environment() -> dict[str, str]:
+def _environment(first: Path | None) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     # Absolute, because servers run in another folder.
     inherited = [os.path.abspath(part) for part in env.get("PYTHONPATH", "").split(os.pathsep) if part]
     # Unbuffered, so that a URL printed without a flush is seen at once.
-    return env | {"PYTHONPATH": os.pathsep.join([str(HERE / "apps"), *inherited]), "PYTHONUNBUFFERED": "1"}
+    path = [*([str(first)] if first else []), str(HERE / "apps"), *inherited]
+    return env | {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
 def _wait_ready(peer: Peer, process: subprocess.Popen[bytes], log: int, port: int, warm_up: int) -> Running:

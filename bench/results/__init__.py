@@ -18,7 +18,8 @@ LIMIT = "c-loop"
 class Sample:
     """One server under one kind of load in one round; CPU times in seconds.
 
-    ``other_cpu`` is what everything else on the two cores used meanwhile: it disturbs.
+    ``other_cpu`` is what everything else on the two cores used meanwhile: it disturbs. ``resident``: the
+    server's memory after the burst, in KiB.
     """
 
     peer: str
@@ -27,6 +28,7 @@ class Sample:
     burst: Burst
     server_cpu: float
     other_cpu: float
+    resident: int = 0
 
     @property
     def rate(self) -> float:
@@ -80,6 +82,10 @@ class Run:
         known = (s.burst.latencies.get(which) for s in self.answered(peer, kind))
         return Spread.of(us / 1000 for us in known if us is not None)
 
+    def resident(self, peer: str, kind: str) -> Spread | None:
+        """MiB of the server and its children after a burst."""
+        return Spread.of(s.resident / 1024 for s in self.answered(peer, kind))
+
     def share(self, peer: str, kind: str) -> Spread | None:
         """Of the most there can be, or of the rate of the C loop in the same round."""
         limit = {s.round: s.rate for s in self.answered(LIMIT, kind)}
@@ -131,6 +137,7 @@ def _row(run: Run, peer: Peer, kind: str) -> dict[str, object]:
         "rate": plain(run.rate(peer.name, kind)),
         "p50_ms": plain(run.latency(peer.name, kind, "p50_us")),
         "p99_ms": plain(run.latency(peer.name, kind, "p99_us")),
+        "resident_mib": plain(run.resident(peer.name, kind)),
         "load_was_the_limit": run.bounded_by_load(peer.name, kind),
         "errors": run.errors(peer.name, kind),
     }

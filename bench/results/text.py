@@ -10,7 +10,7 @@ from bench.load import CONNECTIONS
 from bench.peers.process import Peer
 from bench.results import LIMIT, Run
 
-__all__ = ["CPU", "P50", "P99", "RATE", "SHARE_OF_C", "SHARE_OF_MOST", "View", "as_text"]
+__all__ = ["CPU", "MEMORY", "P50", "P99", "RATE", "SHARE_OF_C", "SHARE_OF_MOST", "View", "as_text"]
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,18 @@ def _latency(which: str) -> Callable[[Run, str, str], str]:
     return cell
 
 
+def _memory(run: Run, peer: str, kind: str) -> str:
+    resident = run.resident(peer, kind)
+    return f"{resident.median:.1f}" if resident else "-"
+
+
 CPU = View("CPU µs each", _cpu)
 SHARE_OF_C = View("share of C (lowest–highest)", _share)
 SHARE_OF_MOST = View("share of what the threads can give (lowest–highest)", _share)
 RATE = View("a second", _rate)
 P50 = View("p50, ms", _latency("p50_us"))
 P99 = View("p99, ms", _latency("p99_us"))
+MEMORY = View("MiB under load", _memory)
 
 
 def _notes(run: Run) -> Iterator[str]:

@@ -282,7 +282,7 @@ class Lot(Engine):
         return True
 
     def _work(self, connection: Connection) -> bool:
-        """A pool thread's job: run, then go on until there is something to wait for."""
+        """A pool thread's job: run, then go on until there is something to wait for, or to be run."""
         connection.thread = threading.get_ident()
         try:
             if not connection.transport.closed:  # cut while it stood in line
@@ -290,7 +290,17 @@ class Lot(Engine):
         except Exception as error:  # noqa: BLE001  (an engine must outlive any bug)
             self._crashed(connection, error)
         else:
-            self._after_run(connection)
+            if not self._pool.pressed or not self._hand_back(connection):
+                self._after_run(connection)
+        return True
+
+    def _hand_back(self, connection: Connection) -> bool:
+        """Others stand in line for this thread: let who leads see to it that the answer leaves."""
+        with self._lock:
+            if self._retired:
+                return False
+            connection.running = connection.again = False
+        self.notify(connection)
         return True
 
     def _after_run(self, connection: Connection) -> None:

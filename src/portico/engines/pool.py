@@ -53,6 +53,11 @@ class Pool:
         """How many jobs stand in line."""
         return len(self._waiting)
 
+    @property
+    def pressed(self) -> bool:
+        """Whether jobs wait in line for a thread."""
+        return bool(self._waiting)
+
     def submit(self, function: Callable[[Any], bool], argument: Any) -> bool:
         """Run a job, now or in its turn. ``False``: the queue is full, or no thread can be made."""
         job = (function, argument)
