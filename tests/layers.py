@@ -17,7 +17,7 @@ from pathlib import Path
 __all__ = ["Import", "Tree", "floor_of", "unit_of", "violations"]
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "figures", "late", "limits", "deadline", "address", "pace"}),
+    frozenset({"compiled", "errors", "figures", "late", "limits", "deadline", "address", "pace"}),
     frozenset({"engines", "sockets", "sync"}),
     frozenset({"server", "admission", "refusals", "signals", "wires"}),
     frozenset({"http", "ftp", "smtp", "rpc"}),
