@@ -198,6 +198,27 @@ def test_a_file_is_compressed_as_it_is_sent(tmp_path):
     assert unpack(get(Gateway(answer)).sent, "gzip") == (TEXT * 100)[10 : 10 + len(TEXT) * 50]
 
 
+@pytest.mark.parametrize(
+    ("kind", "accepted", "coding", "vary"),
+    [
+        ("text/plain", "gzip", "gzip", "Accept-Encoding"),
+        ("text/plain", "identity", None, "Accept-Encoding"),
+        ("image/png", "gzip", None, None),
+    ],
+)
+def test_a_file_in_one_piece_is_compressed_or_left_to_the_kernel(tmp_path, kind, accepted, coding, vary):
+    (tmp_path / "a.txt").write_bytes(TEXT * 100)
+
+    def answer(exchange):
+        file = open(tmp_path / "a.txt", "rb")  # noqa: SIM115
+        exchange.respond_file(200, [("Content-Type", kind)], file, 10, 1000)
+
+    told = get(Gateway(answer), accepted)
+    assert form(told) == (coding, vary)
+    assert (unpack(told.sent, "gzip") if coding else told.sent) == (TEXT * 100)[10:1010]
+    assert told.file_reads == ([] if coding else [(10, 1000)])
+
+
 def test_a_file_that_is_shorter_than_it_was_said_to_be_cuts_the_answer(tmp_path):
     file = io.BytesIO(b"short")
 

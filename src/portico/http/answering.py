@@ -135,7 +135,7 @@ class Answering(Connection):
     ) -> None:
         """Answer in one piece; with ``hold`` it leaves when ``run()`` is over."""
         if len(body) > _WHOLE:
-            self.answer_head(status, reason, [*headers, *_length(headers, body)])
+            self.answer_head(status, reason, headers, len(body))
             # It is in memory as a whole: its thread need not wait until it has left.
             for part in self.codec.send_data(body):
                 self._put(part)
@@ -172,7 +172,7 @@ class Answering(Connection):
         self._persist()
         head = self.codec.respond_around(status, reason, headers, count, server_fields())
         if head is None:
-            self.answer_head(status, reason, [*headers, ("Content-Length", str(count))])
+            self.answer_head(status, reason, headers, count)
             self.answer_file(file, offset, count)
             self.answer_end()
             return
@@ -180,11 +180,13 @@ class Answering(Connection):
         self._put(head).add_file(file, offset, count)
         self._send(b"")
 
-    def answer_head(self, status: int, reason: str, headers: list[tuple[str, str]]) -> None:
-        """Begin an answer; the head waits for the first part of the body."""
+    def answer_head(
+        self, status: int, reason: str, headers: list[tuple[str, str]], length: int | None = None
+    ) -> None:
+        """Begin an answer; the head waits for the first part of the body. ``length`` is in bytes, if known."""
         self._persist()
         fields = with_defaults(headers, server_fields())
-        self._put(self.codec.send_response(status, reason, fields, body_length=None))
+        self._put(self.codec.send_response(status, reason, fields, body_length=length))
 
     def answer_data(self, data: Bytes) -> None:
         """Send a part of the body; block while too much waits for a slow reader."""
@@ -403,9 +405,3 @@ class Answering(Connection):
         """When the body will have been slower than the least rate, should nothing more come."""
         until = self._body_began + self.limits.body_grace + self._received / self.limits.body_rate
         return min(until, self._until)
-
-
-def _length(headers: list[tuple[str, str]], body: bytes) -> list[tuple[str, str]]:
-    if any(name.lower() == "content-length" for name, _ in headers):
-        return []
-    return [("Content-Length", str(len(body)))]

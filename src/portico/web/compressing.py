@@ -70,13 +70,15 @@ class Compressing:
         self, status: int, headers: Headers, file: BinaryIO, offset: int, count: int, reason: str = ""
     ) -> None:
         """As ``Exchange.respond_file``."""
-        try:
-            self.start(status, [*headers, ("Content-Length", str(count))], reason)
-        except BaseException:
-            file.close()
-            raise
-        self.send_file(file, offset, count)
-        self.finish()
+        fields = _Fields(status, headers)
+        if fields.worth(count, self._least) and self._coding:
+            with file:
+                self.start(status, headers, reason)
+                self.send_file(file, offset, count)
+                self.finish()
+            return
+        plain = fields.varying() if fields.worth(count, self._least) else fields.unchanged(self._outer)
+        self._outer.respond_file(status, plain, file, offset, count, reason)
 
     def start(self, status: int, headers: Headers, reason: str = "") -> None:
         """As ``Exchange.start``. What the gateway says of the length stays its promise."""
