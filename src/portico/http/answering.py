@@ -183,7 +183,7 @@ class Answering(Connection):
     def answer_head(
         self, status: int, reason: str, headers: list[tuple[str, str]], length: int | None = None
     ) -> None:
-        """Begin an answer; the head waits for the first part of the body. ``length`` is in bytes, if known."""
+        """Begin an answer; the head waits for the first part of the body. ``length``: in bytes, if known."""
         self._persist()
         fields = with_defaults(headers, server_fields())
         self._put(self.codec.send_response(status, reason, fields, body_length=length))
