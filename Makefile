@@ -18,7 +18,7 @@ ifneq ($(filter fast,$(MAKECMDGOALS)),)
 export PYTHONPATH := $(CURDIR)/$(FAST)
 endif
 
-.PHONY: help serve test lint format fast bench fuzz soak docs clean
+.PHONY: help serve test lint format fast bench fuzz soak requests docs clean
 
 help:
 	@echo 'make serve   the demo site on http://127.0.0.1:$(PORT)   (PORT=9000 for another port)'
@@ -29,6 +29,7 @@ help:
 	@echo 'make bench   measure, beside other servers             (ARGS="echo --quick" for a part)'
 	@echo 'make fuzz    each parser, guided by coverage, for FUZZ=300 seconds; then the property tests, with more examples'
 	@echo 'make soak    a day of use in some minutes: 100,000 broken connections an engine, 10,000 idle ones'
+	@echo 'make requests   the tests that requests has, against httpbin served here'
 	@echo 'make docs    run every program of README.md and docs/'
 	@echo 'make clean   remove the environments and caches'
 
@@ -89,6 +90,18 @@ fuzz: $(VENV)/test
 soak: $(VENV)/test
 	MALLOC_ARENA_MAX=1 PORTICO_SOAK=$(SOAK) PORTICO_IDLE=$(IDLE) \
 	$(BIN)/python -m pytest tests/test_soak.py tests/test_idle.py $(ARGS)
+
+# Other people's tests: fetched, as pinned, and not kept here. Two of them want a network that swallows packets.
+$(VENV)/requests: $(VENV)/test
+	rm -rf $@-suite && mkdir $@-suite
+	$(PIP) pytest-mock PySocks
+	$(BIN)/python -m pip download --quiet -c constraints.txt --no-deps --no-binary requests -d $@-suite requests
+	tar -xzf $@-suite/requests-*.tar.gz -C $@-suite --strip-components=1
+	@touch $@
+
+requests: $(VENV)/requests
+	cd $<-suite && PYTHONPATH="$(CURDIR)/tests" "$(CURDIR)/$(BIN)/python" -m pytest -q -W ignore -p httpbin_served \
+	tests -k 'not connect_timeout and not total_timeout_connect' $(ARGS)
 
 docs: $(VENV)/test
 	$(BIN)/python -m pytest tests/test_readme.py $(ARGS)
