@@ -284,7 +284,7 @@ def answer_exchange(exchange):
 
 
 def answer_wsgi(environ, start_response):
-    with read_form(environ, limits=Limits(form_fields=2)) as form:
+    with read_form(environ) as form:
         start_response("200 OK", [])
         return [listing(form)]
 

@@ -108,9 +108,10 @@ def read_form(
     """The form that was sent with a request; to GET and HEAD, what the query says.
 
     ``request``: the environment of a WSGI application, an exchange, or nothing in a CGI program.
-    ``limits``: by default an exchange's own, else ``Limits()``. ``charset``: the page's encoding, unless the
-    form says another (``_charset_``, a part's own); ``errors``: ``"strict"`` refuses what is not in it.
-    ``query``: fields of the query are added behind those of the body, as the ``cgi`` module did.
+    ``limits``: by default those of the server (``portico.limits`` in a WSGI environment), else
+    ``Limits()``. ``charset``: the page's encoding, unless the form says another (``_charset_``, a part's
+    own); ``errors``: ``"strict"`` refuses what is not in it. ``query``: fields of the query are added behind
+    those of the body, as the ``cgi`` module did.
 
     Raises ``FormError`` and ``FormTooLarge``; each has the ``status`` for an answer.
     """
@@ -138,6 +139,9 @@ def read_query(
 
 
 def _limits(request: Mapping[str, Any] | Exchange | None, limits: Limits | None) -> Limits:
-    if limits is None:
-        return Limits() if request is None or isinstance(request, Mapping) else request.limits
-    return limits
+    if limits is not None:
+        return limits
+    if request is None or isinstance(request, Mapping):
+        served: Limits | None = None if request is None else request.get("portico.limits")
+        return served or Limits()
+    return request.limits

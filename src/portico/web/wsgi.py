@@ -21,6 +21,7 @@ from portico.address import Address
 from portico.errors import LocalProtocolError
 from portico.http.exchange import Exchange
 from portico.http.messages import Fields, RequestHead
+from portico.limits import Limits
 
 __all__ = ["WSGI", "FileWrapper"]
 
@@ -59,7 +60,7 @@ class WSGI:
         self.name = f"wsgi:{name or getattr(app, '__name__', type(app).__name__)}"
         self._stream = stream
         self._extra = dict(environ or {})
-        self._last_base: tuple[Address | None, bool, Environ] | None = None
+        self._last_base: tuple[Address | None, bool, Limits, Environ] | None = None
         self.checked: _Checked = [], []
         """The headers of the last answer, and those of them that are passed on."""
 
@@ -140,13 +141,14 @@ class WSGI:
 
     def _base(self, exchange: Exchange) -> Environ:
         """What the connections of a listener have in common."""
-        where, secure = exchange.local, exchange.tls is not None
+        where, secure, limits = exchange.local, exchange.tls is not None, exchange.limits
         last = self._last_base
-        if last is not None and last[0] is where and last[1] is secure:
-            return last[2]
+        if last is not None and last[0] is where and last[1] is secure and last[2] is limits:
+            return last[3]
         environ = _base_environ(where, secure)
         environ["wsgi.multithread"], environ["wsgi.multiprocess"] = exchange.side_by_side
-        self._last_base = where, secure, environ
+        environ["portico.limits"] = limits
+        self._last_base = where, secure, limits, environ
         return environ
 
 
