@@ -20,6 +20,11 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
     assert loaded == "portico portico.late"
 
 
+def test_a_program_that_reads_a_form_loads_no_server() -> None:
+    loaded = fresh("import portico.web.forms, sys; print(*sys.modules)").split()
+    assert not {"socket", "logging", "tempfile", "greenlet", "portico.engines.door"} & set(loaded)
+
+
 @pytest.mark.parametrize(
     "program",
     [

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 from typing import IO, TYPE_CHECKING
 
-from portico.http.room import Room
-
 if TYPE_CHECKING:
     from portico.http.answering import Answering
+    from portico.http.room import Room
 
 __all__ = ["Spool", "StreamedBody"]
 
