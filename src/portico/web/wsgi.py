@@ -7,13 +7,8 @@ gateway was made with ``stream=True`` or the client waits to be asked for it (``
 
 from __future__ import annotations
 
-import io
-import logging
-import os
 import re
-import stat
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -22,10 +17,10 @@ from portico.errors import LocalProtocolError
 from portico.http.exchange import Exchange
 from portico.http.messages import Fields, RequestHead
 from portico.limits import Limits
+from portico.web.wsgi_environ import base_environ, port_of
+from portico.web.wsgi_files import ErrorStream, FileWrapper
 
 __all__ = ["WSGI", "FileWrapper"]
-
-log = logging.getLogger("portico.wsgi")
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -133,8 +128,8 @@ class WSGI:
             _add_fields(environ, fields)
         peer = exchange.peer
         if peer is not None:
-            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer.host, _port(peer)
-        environ["wsgi.errors"] = _Errors()
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer.host, port_of(peer)
+        environ["wsgi.errors"] = ErrorStream()
         if self._extra:
             environ.update(self._extra)
         return environ
@@ -145,7 +140,7 @@ class WSGI:
         last = self._last_base
         if last is not None and last[0] is where and last[1] is secure and last[2] is limits:
             return last[3]
-        environ = _base_environ(where, secure)
+        environ = base_environ(where, secure)
         environ["wsgi.multithread"], environ["wsgi.multiprocess"] = exchange.side_by_side
         environ["portico.limits"] = limits
         self._last_base = where, secure, limits, environ
@@ -206,44 +201,13 @@ def _tell(environ: Environ, exchange: Exchange) -> None:
     """Who asks, and for what, may differ from one request of a connection to the next."""
     peer, scheme = exchange.peer, exchange.scheme
     if peer is not None:
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer.host, _port(peer)
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer.host, port_of(peer)
     environ["wsgi.url_scheme"] = scheme
     environ.pop("HTTPS", None)
     if scheme == "https":
         environ["HTTPS"] = "on"
     if exchange.host:
         environ["HTTP_HOST"] = exchange.host
-
-
-_OWN = ("REQUEST_METHOD", "SERVER_PROTOCOL", "REQUEST_URI", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
-
-
-def _base_environ(where: Address | None, secure: bool) -> Environ:
-    environ: Environ = {
-        "SERVER_NAME": (where.host if where is not None else "") or "localhost",
-        "SERVER_PORT": _port(where) or ("443" if secure else "80"),
-        "SERVER_SOFTWARE": "portico",
-        "REMOTE_ADDR": "",
-        "REMOTE_PORT": "",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "https" if secure else "http",
-        "wsgi.errors": None,
-        "wsgi.multithread": None,
-        "wsgi.multiprocess": None,
-        "wsgi.run_once": False,
-        "wsgi.input_terminated": True,
-        "wsgi.file_wrapper": FileWrapper,
-        "wsgi.input": None,
-        # Replaced for each request; here, so that copies have room for them.
-        **dict.fromkeys(_OWN, ""),
-    }
-    if secure:
-        environ["HTTPS"] = "on"
-    return environ
-
-
-def _port(address: Address | None) -> str:
-    return "" if address is None or address.port is None else str(address.port)
 
 
 class _Keys(dict[str, str]):
@@ -419,67 +383,3 @@ def _checked(field: tuple[str, ...]) -> tuple[str, str]:
 
 def _not_bytes(data: object) -> LocalProtocolError:
     return LocalProtocolError(f"the application must send bytes, not {type(data).__name__}")
-
-
-class FileWrapper:
-    """``wsgi.file_wrapper``: an open file as a body; a regular one is sent without copying."""
-
-    def __init__(self, file: Any, block_size: int = 65536) -> None:
-        self._file = file
-        self._block_size = block_size
-
-    def __iter__(self) -> Iterator[bytes]:
-        while data := self._file.read(self._block_size):
-            yield data
-
-    def close(self) -> None:
-        """Close the file, where it can be closed."""
-        close = getattr(self._file, "close", None)
-        if close is not None:
-            close()
-
-    def span(self) -> tuple[io.FileIO, int, int] | None:
-        """A descriptor of our own, the present position and what follows it; ``None``: not a file."""
-        file = self._file
-        if isinstance(file, tempfile._TemporaryFileWrapper):
-            file = file.file
-        # Others may have a descriptor and yet read something else than what it holds, as GzipFile does.
-        if type(file) not in (io.BufferedReader, io.BufferedRandom, io.FileIO):
-            return None
-        if type(getattr(file, "raw", file)) is not io.FileIO:
-            return None
-        try:
-            descriptor, offset = file.fileno(), file.tell()
-            file.flush()
-            facts = os.fstat(descriptor)
-        except (OSError, ValueError):
-            return None
-        if not stat.S_ISREG(facts.st_mode):
-            return None
-        # The application closes its file when it has answered; ours lives until all of it has left.
-        return io.FileIO(os.dup(descriptor)), offset, max(facts.st_size - offset, 0)
-
-
-class _Errors(io.TextIOBase):
-    """``wsgi.errors`` of one connection: complete lines go to the log ``portico.wsgi``."""
-
-    def __init__(self) -> None:
-        self._line = ""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            self._log(line)
-        return len(text)
-
-    def flush(self) -> None:
-        """Whoever flushes wants to see it now."""
-        line, self._line = self._line, ""
-        self._log(line)
-
-    def _log(self, line: str) -> None:
-        if line.strip():
-            log.error("%s", line)
