@@ -11,7 +11,7 @@ from typing import Any
 from portico.cli.serve_options import told_by
 from portico.cli.serve_programs import is_http_class, make_program
 from portico.errors import ConfigError
-from portico.http.exchange import Gateway, Mount
+from portico.http.exchange import Gateway, Mount, placed
 from portico.limits import Limits
 from portico.web.bounded import Bounded
 from portico.web.compress import Compress
@@ -113,6 +113,7 @@ def _placed(settings: Settings, each: MountSettings, value: Any) -> list[tuple[P
 
 def _mount(settings: Settings, each: MountSettings, gateway: Gateway, prefix: str) -> Mount:
     """A gateway behind what was asked for around it."""
+    gateway = placed(gateway, prefix)
     if each.compress and not isinstance(each, StaticMount):  # which does it better by itself
         gateway = Compress(gateway, codings=None if each.compress is True else each.compress)
     if each.threads is not None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from portico.http.answering import Answering
     from portico.sockets.stream import Stream
 
-__all__ = ["CutAnswer", "Exchange", "Gateway", "Mount", "Route", "raw_below"]
+__all__ = ["CutAnswer", "Exchange", "Gateway", "Mount", "Route", "placed", "raw_below"]
 
 Headers = list[tuple[str, str]]
 Edit = Callable[[Sequence[tuple[str, str]]], Headers]
@@ -78,9 +78,7 @@ class Mount:
         limits: Limits | None = None,
         load: Load | None = None,
     ) -> None:
-        # Whoever has to know its place before there is an exchange, for ``streams()``, offers ``below``.
-        below = getattr(gateway, "below", None)
-        self.gateway: Gateway = gateway if below is None else below(prefix)
+        self.gateway = placed(gateway, prefix)
         self.prefix = prefix
         self.edit = edit
         self.limits = limits
@@ -92,6 +90,14 @@ class Mount:
 
     def __repr__(self) -> str:
         return f"<Mount {self.prefix or '/'} {self.gateway.name}>"
+
+
+def placed(gateway: Gateway, prefix: str) -> Gateway:
+    """A gateway at its place: one that has to know it before there is an exchange, for ``streams()``, offers
+    ``below(prefix)``."""
+    below = getattr(gateway, "below", None)
+    made: Gateway = gateway if below is None else below(prefix)
+    return made
 
 
 def raw_below(raw: str, mount: str) -> str:

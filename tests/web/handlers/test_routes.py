@@ -11,6 +11,7 @@ from portico.http.body import StreamedBody
 from portico.limits import Limits
 from portico.server import Server
 from portico.web.handlers import Request, Response, Routes, Sessions, streaming
+from portico.web.handlers.tree import Asked
 from portico.web.mounts import Mounts
 from portico.web.wsgi import WSGI
 from tests.http.served import Client, chunked, get, post
@@ -123,7 +124,7 @@ def ask(server, target, method="GET", *headers):
         ("/tenants/a%2Fb/items/y", "item GET {'tenant': 'a/b', 'item': 'y'} at '/tenants/a/b' '/items/y'"),
         ("/tenants/%C3%A4/deep/x", "deep GET {'tenant': 'ä'} at '/tenants/ä/deep' '/x'"),
         ("/inner/back/4", "/number/5"),
-        ("/tenants/a%2Fb%C3%A4/here", "/tenants/a/b%C3%A4/back/1"),
+        ("/tenants/a%2Fb%C3%A4/here", "/tenants/a%2Fb%C3%A4/back/1"),
         ("/wsgi", "wsgi /wsgi "),
         ("/wsgi/a/b", "wsgi /wsgi /a/b"),
         ("/default/3", "3 5"),
@@ -287,6 +288,9 @@ def test_hosts():
     routes.add("/only", say("one only"), host="one.example")
     routes.add("/", say("below"), host="*.example")
     routes.add("/", say("six"), host="[::1]")
+    inner = Routes([("/", say("inner any"))])
+    inner.add("/", say("inner one"), host="one.example")
+    routes.mount("/in", inner)
     with Server(routes, "http://127.0.0.1:0", grace=2) as server, Client(server) as client:
 
         def word(host, target="/"):
@@ -302,6 +306,8 @@ def test_hosts():
         assert word("[::1]:80") == "six"
         assert word("two.example", "/only") == 404
         assert word("") == "any"
+        assert word("one.example", "/in/") == "inner one"
+        assert word("else.example", "/in/") == "inner any"
 
 
 def test_the_way_back():
@@ -394,7 +400,7 @@ def test_finding_a_route_takes_no_longer_among_ten_thousand():
             looked_at.append(self)
             return super().__hash__()
 
-    found = routes.find([Text("static"), Text("9999"), Text("page")], "GET", set())
+    found = routes.find([Text("static"), Text("9999"), Text("page")], Asked("GET"))
     assert found is not None
     assert len(looked_at) == 3
 

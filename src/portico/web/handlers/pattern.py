@@ -179,6 +179,8 @@ def split_raw(raw: str) -> list[str] | None:
             parts = [_decoded(part) for part in parts]
         except ValueError:
             return None
+    elif "/." not in raw:  # most paths are plain, and need no look at each part
+        return parts
     return None if any(part in (".", "..") or "\0" in part for part in parts) else parts
 
 

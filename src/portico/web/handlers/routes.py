@@ -17,23 +17,20 @@ Literal text wins over parameters, ``int`` and ``uuid`` over text, everything ov
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from portico.errors import ConfigError
 from portico.http.exchange import raw_below
 from portico.web.handlers.answer import answer
-from portico.web.handlers.app import Bounds, other_method
-from portico.web.handlers.functions import taken
+from portico.web.handlers.app import other_method
 from portico.web.handlers.locations import encode_path
-from portico.web.handlers.methods import METHODS, allowed, by_method, check_plain, has_methods, instance
-from portico.web.handlers.pattern import Pattern, split_raw
+from portico.web.handlers.methods import METHODS, allowed
+from portico.web.handlers.pattern import split_raw
 from portico.web.handlers.refusal import Refuse
 from portico.web.handlers.request import Request
 from portico.web.handlers.response import Response
-from portico.web.handlers.sessions import Sessions
-from portico.web.handlers.tree import Endpoint, Found, Node
+from portico.web.handlers.table import Table
+from portico.web.handlers.tree import Asked, Endpoint, Found
 
 if TYPE_CHECKING:
     from portico.http.exchange import Exchange, Gateway
@@ -41,155 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Routes"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 
+class Routes(Table):
+    """Routes as a gateway: to be served, mounted, or mounted in other routes.
 
-class Routes:
-    """Routes by path, method and perhaps host. A gateway, to be served, mounted, or mounted in other routes.
-
-    ``table``: rows ``(path, handler)`` and ``(methods, path, handler)``, methods as ``"GET POST"``; a row
-    whose handler is ``Routes`` or another gateway is a mount. ``sessions``: see ``Sessions``.
-    ``redirect_slashes``: whether ``/a/`` leads to ``/a`` where only that is there, and the reverse. Raises
-    ``ConfigError`` for what cannot work, when it is added.
+    ``table``, ``sessions``, ``redirect_slashes``, ``name``, and how routes are added: see ``Table``.
     """
-
-    def __init__(
-        self,
-        table: Iterable[tuple[Any, ...]] = (),
-        *,
-        sessions: Sessions | None = None,
-        redirect_slashes: bool = True,
-        name: str = "routes",
-    ) -> None:
-        self.name = name
-        self.sessions = sessions
-        self._redirect_slashes = redirect_slashes
-        self._trees: dict[str, Node] = {"": Node()}
-        self._names: dict[str, Pattern] = {}
-        self._mounted: dict[str, tuple[Pattern, Routes]] = {}
-        self._streams = False
-        for row in table:
-            self._add_row(row)
-
-    # -- adding
-
-    def add(
-        self,
-        path: str,
-        handler: Any,
-        methods: str | Iterable[str] = "GET",
-        *,
-        name: str | None = None,
-        host: str = "",
-        body: int | None = None,
-    ) -> None:
-        """Let ``handler`` answer a path: a function of the request, and of those parameters of the path that
-        it names; or a class, made once without arguments, or an object, with ``get``, ``post`` … of the same
-        kind, and then ``methods`` counts for nothing.
-
-        ``name``: for ``path_for``; by default the function's or the class's. ``host``: only there;
-        ``*.example.org`` is all hosts below one. ``body``: more bytes than so many are refused (413).
-        """
-        pattern = Pattern(path)
-        functions = _functions(handler, methods)
-        tree = self._trees.setdefault(_host_key(host), Node())
-        for method, function in functions.items():
-            bounds = Bounds.of(function, body)
-            bounds.stream = bounds.stream or Bounds.of(handler).stream
-            self._streams = self._streams or bounds.stream or body is not None
-            takes = taken(function, pattern.names, f"{method} {path}")
-            tree.add(method, Endpoint(pattern, function, takes, bounds))
-        self._keep_name(pattern, name, getattr(handler, "__name__", ""))
-
-    def route(self, path: str, methods: str | Iterable[str] = "GET", **options: Any) -> Callable[[F], F]:
-        """Decorator: as ``add``."""
-
-        def decorate(handler: F) -> F:
-            self.add(path, handler, methods, **options)
-            return handler
-
-        return decorate
-
-    def get(self, path: str, **options: Any) -> Callable[[F], F]:
-        """Decorator: GET, and HEAD with it."""
-        return self.route(path, "GET", **options)
-
-    def post(self, path: str, **options: Any) -> Callable[[F], F]:
-        """Decorator: POST."""
-        return self.route(path, "POST", **options)
-
-    def put(self, path: str, **options: Any) -> Callable[[F], F]:
-        """Decorator: PUT."""
-        return self.route(path, "PUT", **options)
-
-    def patch(self, path: str, **options: Any) -> Callable[[F], F]:
-        """Decorator: PATCH."""
-        return self.route(path, "PATCH", **options)
-
-    def delete(self, path: str, **options: Any) -> Callable[[F], F]:
-        """Decorator: DELETE."""
-        return self.route(path, "DELETE", **options)
-
-    def mount(self, prefix: str, gateway: Any, *, name: str | None = None, host: str = "") -> None:
-        """Let other routes, or a gateway (``Static``, ``WSGI``, ``CGI``), answer everything below a path.
-
-        Parameters of ``prefix`` are in ``request.params``. Routes with a ``name`` are found by ``path_for``
-        as ``name.route``. Other routes keep their own sessions, or have ours.
-        """
-        pattern = Pattern.prefix(prefix)
-        tree = self._trees.setdefault(_host_key(host), Node())
-        if isinstance(gateway, Routes):
-            tree.graft(pattern, gateway)
-        elif callable(getattr(gateway, "streams", None)):
-            tree.graft(pattern, _Leaf(gateway))
-        else:
-            raise ConfigError(
-                f"mount {prefix}: {gateway!r} is neither routes nor a gateway, such as WSGI(app)"
-            )
-        self._streams = True
-        if name is not None:
-            if not isinstance(gateway, Routes) or name in self._mounted:
-                raise ConfigError(f"mount {prefix}: the name {name!r} is for one set of routes")
-            self._mounted[name] = pattern, gateway
-
-    def _add_row(self, row: tuple[Any, ...]) -> None:
-        if not 2 <= len(row) <= 3:
-            raise ConfigError(f"a row of routes is (path, handler) or (methods, path, handler), not {row!r}")
-        methods, path, handler = row if len(row) == 3 else ("GET", *row)
-        if len(row) == 2 and callable(getattr(handler, "streams", None)):
-            self.mount(path, handler)
-        else:
-            self.add(path, handler, methods)
-
-    def _keep_name(self, pattern: Pattern, name: str | None, own: str) -> None:
-        if name is None:
-            self._names.setdefault(own, pattern)
-        elif self._names.setdefault(name, pattern).text != pattern.text:
-            raise ConfigError(f"two routes are called {name!r}: {self._names[name].text} and {pattern.text}")
-
-    # -- the way back
-
-    def path_for(self, name: str, *, query: Mapping[str, Any] | None = None, **params: Any) -> str:
-        """The path of a route, below the mount of these routes; values are encoded. Raises ``ConfigError``
-        for a name that is not there, and for values that the route would not read so."""
-        return self._path(name, params) + (f"?{urlencode(query, doseq=True)}" if query else "")
-
-    def _path(self, name: str, params: dict[str, Any]) -> str:
-        outer, dot, inner = name.partition(".")
-        if dot and outer in self._mounted:
-            pattern, routes = self._mounted[outer]
-            own = {key: value for key, value in params.items() if key in pattern.names}
-            rest = {key: value for key, value in params.items() if key not in own}
-            return pattern.path(own) + routes._path(inner, rest)
-        pattern_of = self._names.get(name)
-        if pattern_of is None:
-            raise ConfigError(f"no route is called {name!r}; there are: {', '.join(sorted(self._names))}")
-        extra = [key for key in params if key not in pattern_of.names]
-        if extra:
-            raise ConfigError(f"the path {pattern_of.text} has no parameter {', '.join(extra)}")
-        return pattern_of.path(params)
-
-    # -- as a gateway
 
     def streams(self, request: RequestHead) -> bool:
         """Whether the handler that answers wants the body as it arrives."""
@@ -201,74 +55,51 @@ class Routes:
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        seen: set[str] = set()
-        found = self._look_up(exchange.raw_path_info, exchange.host, exchange.method, seen)
+        asked = Asked(exchange.method, exchange.host)
+        found = self._look_up(exchange.raw_path_info, asked)
         trail = _enter(exchange, self, found)
         if found is not None and not isinstance(found.answers, Endpoint):
             found.answers(exchange)
             return
         sessions = next((routes.sessions for _, routes in reversed(trail) if routes.sessions), None)
         request = Request(exchange, sessions)
-        request._reverse = _Reverse(trail)
+        request._reverse = _Reverse(exchange, trail)
         if found is None:
-            answer(request, lambda: self._nothing(request, seen))
+            answer(request, lambda: self._nothing(request, asked))
         else:
             answer(request, lambda: _call(request, found))
 
-    def find(self, parts: list[str], method: str, seen: set[str], host: str = "") -> Found | None:
-        """Who answers a path, given by its decoded segments."""
-        for tree in _by_host(self._trees, host):
-            found = tree.find(parts, method, seen)
-            if found is not None or seen:
-                return found
-        return None
-
-    def _look_up(self, raw: str, host: str, method: str, seen: set[str]) -> Found | None:
+    def _look_up(self, raw: str, asked: Asked) -> Found | None:
         if raw and not raw.startswith("/"):
             return None
         parts = split_raw(raw) if raw else []
-        return None if parts is None else self.find(parts, method, seen, host)
+        return None if parts is None else self.find(parts, asked)
 
     def _streams_below(self, prefix: str, head: RequestHead) -> bool:
         if not self._streams:
             return False
-        found = self._look_up(raw_below(head.line.raw_path, prefix), head.authority, head.method, set())
+        found = self._look_up(raw_below(head.line.raw_path, prefix), Asked(head.method, head.authority))
         if found is None:
             return False
         answers = found.answers
         return bool(answers.bounds.streams(head) if isinstance(answers, Endpoint) else answers.streams(head))
 
-    def _nothing(self, request: Request, seen: set[str]) -> Response | None:
+    def _nothing(self, request: Request, asked: Asked) -> Response | None:
         """What nobody answers: by another method, with another slash, or not at all."""
         exchange = request.exchange
         if exchange.target == "*":
             return other_method(request, METHODS)
-        if seen:
-            return other_method(request, allowed(seen))
+        if asked.seen:
+            return other_method(request, allowed(asked.seen))
         raw = exchange.raw_path
         other = raw[:-1] if raw.endswith("/") else raw + "/"
         below = raw_below(other, exchange.mount) if other.startswith("/") else ""
         if self._redirect_slashes and below and not raw.endswith("//"):
-            known: set[str] = set()
-            if self._look_up(below, exchange.host, exchange.method, known) is not None or known:
+            again = Asked(exchange.method, exchange.host)
+            if self._look_up(below, again) is not None or again.seen:
                 query = f"?{exchange.query}" if exchange.query else ""
                 return Response(b"", 308, [("Location", encode_path(other) + query)])
         raise Refuse(404, "There is nothing here.")
-
-    def __repr__(self) -> str:
-        return f"<Routes {self.name}, {len(self._names)} names>"
-
-
-class _Leaf:
-    """A gateway as a branch: it answers whatever is below, and every method."""
-
-    sessions = None
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    def find(self, parts: list[str], method: str, seen: set[str]) -> Found:
-        return Found(self.gateway, {})
 
 
 class _Below:
@@ -289,17 +120,21 @@ class _Below:
 class _Reverse:
     """Names of routes, looked up in the innermost first, and made paths on this server."""
 
-    def __init__(self, trail: list[tuple[str, Any]]) -> None:
-        self._trail = [(mount, routes) for mount, routes in trail if isinstance(routes, Routes)]
+    def __init__(self, exchange: Exchange, trail: list[tuple[str, Any]]) -> None:
+        self._exchange = exchange
+        self._trail = [(mount, routes) for mount, routes in trail if isinstance(routes, Table)]
 
     def __call__(self, name: str, *, query: Mapping[str, Any] | None = None, **params: Any) -> str:
-        for mount, routes in reversed(self._trail):
-            if name in routes._names or name.partition(".")[0] in routes._mounted:
-                return quote(mount.encode("latin-1")) + routes.path_for(name, query=query, **params)
-        return str(self._trail[0][1].path_for(name, query=query, **params))  # raises, and says what there is
+        known = [each for each in self._trail if not each[1].names.isdisjoint((name, name.partition(".")[0]))]
+        mount, routes = (known or self._trail)[
+            -1
+        ]  # where nobody knows it, this raises, and says what there is
+        raw = self._exchange.raw_path
+        above = raw[: len(raw) - len(raw_below(raw, mount))]
+        return encode_path(above) + str(routes.path_for(name, query=query, **params))
 
 
-def _enter(exchange: Exchange, routes: Routes, found: Found | None) -> list[tuple[str, Any]]:
+def _enter(exchange: Exchange, routes: Table, found: Found | None) -> list[tuple[str, Any]]:
     """The routes on the way to who answers, each with its mount; the exchange is below the last one now."""
     trail: list[tuple[str, Any]] = [(exchange.mount, routes)]
     if found is not None and found.trail:
@@ -321,38 +156,3 @@ def _call(request: Request, found: Found) -> Any:
         return endpoint.function(request)
     given = {name: value for name, value in found.params.items() if takes is None or name in takes}
     return endpoint.function(request, **given)
-
-
-def _functions(handler: Any, methods: str | Iterable[str]) -> dict[str, Any]:
-    if has_methods(handler):
-        return by_method(instance(handler))
-    names = methods.replace(",", " ").split() if isinstance(methods, str) else list(methods)
-    if not names or not all(name.isascii() and name.isalpha() and name.isupper() for name in names):
-        raise ConfigError(f'methods={methods!r}: expected names in capitals, as in "GET POST"')
-    return dict.fromkeys(names, check_plain(handler))
-
-
-# -- hosts
-
-
-def _host_key(host: str) -> str:
-    if "/" in host or (host.startswith("*") and not host.startswith("*.")):
-        raise ConfigError(f"host={host!r}: expected a name, as in example.org or *.example.org")
-    return _host_name(host)
-
-
-def _host_name(authority: str) -> str:
-    """Without port and final dot, in lower case."""
-    if authority.startswith("["):
-        return authority.partition("]")[0].lower() + "]"
-    return authority.partition(":")[0].lower().rstrip(".")
-
-
-def _by_host(trees: dict[str, Node], host: str) -> list[Node]:
-    """The trees that may answer for a host: its own, those of ``*.`` names above it, and that for all."""
-    if len(trees) == 1 or not host:
-        return [trees[""]]
-    name = _host_name(host)
-    labels = name.split(".")
-    keys = [name, *("*." + ".".join(labels[at:]) for at in range(1, len(labels))), ""]
-    return [trees[key] for key in keys if key in trees]

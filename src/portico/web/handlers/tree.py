@@ -9,7 +9,7 @@ from portico.errors import ConfigError
 from portico.web.handlers.app import Bounds
 from portico.web.handlers.pattern import Pattern, Segment, fits
 
-__all__ = ["Branch", "Endpoint", "Found", "Node"]
+__all__ = ["Asked", "Branch", "Endpoint", "Found", "Node"]
 
 
 class Endpoint(NamedTuple):
@@ -22,10 +22,22 @@ class Endpoint(NamedTuple):
     bounds: Bounds
 
 
+class Asked:
+    """What a request asks of routes beside its path. ``seen`` gets the methods of the places that fit, should
+    the request's be none of them."""
+
+    __slots__ = ("host", "method", "seen")
+
+    def __init__(self, method: str, host: str = "") -> None:
+        self.method = method
+        self.host = host
+        self.seen: set[str] = set()
+
+
 class Branch(Protocol):
     """What answers everything below a path."""
 
-    def find(self, parts: list[str], method: str, seen: set[str]) -> Found | None: ...
+    def find(self, parts: list[str], asked: Asked) -> Found | None: ...
 
 
 class Found(NamedTuple):
@@ -80,9 +92,9 @@ class Node:
             raise ConfigError(f"two things are mounted at {pattern.text or '/'}")
         node._branch = pattern, branch
 
-    def find(self, parts: list[str], method: str, seen: set[str]) -> Found | None:
-        """Who answers. ``seen`` gets the methods of the places that fit, should nobody."""
-        return self._find(parts, 0, (), method, seen)
+    def find(self, parts: list[str], asked: Asked) -> Found | None:
+        """Who answers a path, given by its decoded segments."""
+        return self._find(parts, 0, (), asked)
 
     def _at(self, pattern: Pattern) -> Node:
         node = self
@@ -101,48 +113,44 @@ class Node:
         insort(ways, way, key=lambda each: each.rank)
         return way.node
 
-    def _find(
-        self, parts: list[str], at: int, values: tuple[Any, ...], method: str, seen: set[str]
-    ) -> Found | None:
+    def _find(self, parts: list[str], at: int, values: tuple[Any, ...], asked: Asked) -> Found | None:
         if at == len(parts):
-            return self._end(values, method, seen) or self._below(parts, at, values, method, seen)
+            return self._end(values, asked) or self._below(parts, at, values, asked)
         part = parts[at]
         child = self._literal.get(part)
-        found = None if child is None else child._find(parts, at + 1, values, method, seen)
-        if found is None and part:
-            found = self._by_value(parts, at, values, method, seen)
-        return found or self._below(parts, at, values, method, seen)
+        found = None if child is None else child._find(parts, at + 1, values, asked)
+        if found is None and part and (self._ways or self._rests):
+            found = self._by_value(parts, at, values, asked)
+        return found or self._below(parts, at, values, asked)
 
-    def _by_value(
-        self, parts: list[str], at: int, values: tuple[Any, ...], method: str, seen: set[str]
-    ) -> Found | None:
+    def _by_value(self, parts: list[str], at: int, values: tuple[Any, ...], asked: Asked) -> Found | None:
         for way in self._ways:
             read = way.segment.read(parts[at])
             if read is not None:
-                found = way.node._find(parts, at + 1, (*values, *read), method, seen)
+                found = way.node._find(parts, at + 1, (*values, *read), asked)
                 if found is not None:
                     return found
-        rest = parts[at:]
+        return self._by_rest(parts[at:], values, asked) if self._rests else None
+
+    def _by_rest(self, rest: list[str], values: tuple[Any, ...], asked: Asked) -> Found | None:
         named = rest[:-1] if len(rest) > 1 and not rest[-1] else rest
         # A slash that was encoded would look like one between segments.
-        if self._rests and fits(named) and not any("/" in part for part in rest):
-            return self._rests[0].node._end((*values, "/".join(rest)), method, seen)
-        return None
+        if not fits(named) or any("/" in part for part in rest):
+            return None
+        return self._rests[0].node._end((*values, "/".join(rest)), asked)
 
-    def _end(self, values: tuple[Any, ...], method: str, seen: set[str]) -> Found | None:
-        endpoint = self._ends.get(method) or (self._ends.get("GET") if method == "HEAD" else None)
+    def _end(self, values: tuple[Any, ...], asked: Asked) -> Found | None:
+        endpoint = self._ends.get(asked.method) or (self._ends.get("GET") if asked.method == "HEAD" else None)
         if endpoint is None:
-            seen.update(self._ends)
+            asked.seen.update(self._ends)
             return None
         return Found(endpoint, _named(endpoint.pattern, values))
 
-    def _below(
-        self, parts: list[str], at: int, values: tuple[Any, ...], method: str, seen: set[str]
-    ) -> Found | None:
+    def _below(self, parts: list[str], at: int, values: tuple[Any, ...], asked: Asked) -> Found | None:
         if self._branch is None:
             return None
         pattern, branch = self._branch
-        found = branch.find(parts[at:], method, seen)
+        found = branch.find(parts[at:], asked)
         if found is None:
             return None
         trail = tuple((at + before, one) for before, one in found.trail)
