@@ -230,8 +230,8 @@ def test_what_a_handler_raises_is_logged_with_the_request_and_not_shown(caplog):
         answer = client.ask(get())
         assert answer.status == 500
         assert b"secret" not in answer.body
-    assert len(seen[0]) == 16
-    assert f"while answering request {seen[0]}" in caplog.text
+    assert len(seen[0]) == 32
+    assert f"(GET /, {seen[0]}): <Mount / app:failing> failed" in caplog.text
     assert "the secret" in caplog.text
 
 

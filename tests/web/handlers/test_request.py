@@ -10,6 +10,7 @@ import pytest
 
 from portico.server import Server
 from portico.web.handlers import App, Request, streaming
+from portico.web.request_ids import RequestIds
 from tests.http.served import Client, chunked, get, post
 
 
@@ -81,6 +82,15 @@ def test_what_is_asked_for():
 def test_requests_have_names_of_their_own():
     first, second = (seen(lambda request: (request.id, request.id), get()) for _ in range(2))
     assert first[0] == first[1] != second[0]
+
+
+def test_a_request_that_has_a_name_keeps_it():
+    server = Server(App(lambda request: request.id), "http://127.0.0.1:0", grace=2)
+    server.request_ids = RequestIds(trusted=["127.0.0.0/8"])
+    with server, Client(server) as client:
+        answer = client.ask(get("/", "X-Request-ID: from-the-proxy"))
+    assert answer.body == b"from-the-proxy"
+    assert answer["x-request-id"] == "from-the-proxy"
 
 
 def test_a_client_cannot_name_its_request():

@@ -50,7 +50,7 @@ def answer(request: Request, handle: Callable[[], Any]) -> None:
             raise CutAnswer(str(refusal)) from refusal
         exchange.respond_error(refusal.status, refusal.detail, refusal.headers)
     except Exception as error:
-        error.add_note(f"while answering request {request.id}")  # shown below the traceback in the log
+        error.add_note(f"while answering request {request.id}")  # which now has a name for the log
         raise
     finally:
         request.close()

@@ -119,8 +119,11 @@ class Request:
 
     @cached_property
     def id(self) -> str:
-        """A name of this request for logs, which no client chose."""
-        return secrets.token_hex(8)
+        """What this request is called in the server's log; no client chooses it, but a trusted proxy may: see
+        ``RequestIds``."""
+        notes = self.exchange.note()
+        notes.request_id = notes.request_id or secrets.token_hex(16)
+        return notes.request_id
 
     @property
     def limits(self) -> Limits:
