@@ -46,19 +46,23 @@ def _upstream(value: Any, place: Place) -> str:
     return str(value)
 
 
-def _deadlines(value: Any, place: Place) -> Deadlines:
+def _deadlines(value: Any, place: Place) -> dict[str, float | None]:
+    """Those of an upstream: what is not given has its default."""
     if not isinstance(value, Mapping):
         raise Wrong(f"expected a table, as in {{ connect = 5 }}, not {spelt(value)}")
-    known = [field.name for field in fields(Deadlines)]
-    found = {}
+    found = _usual_deadlines()
     for name, seconds in value.items():
-        if name not in known:
-            place.below(name).wrong(f"unknown key; {suggestion(name, known)}")
+        if name not in found:
+            place.below(name).wrong(f"unknown key; {suggestion(name, found)}")
             continue
         read = None if seconds == "none" else place.read(number(0.001), seconds, name)
         if read is not BAD:
             found[name] = read
-    return Deadlines(**found)
+    return found
+
+
+def _usual_deadlines() -> dict[str, float | None]:
+    return {field.name: getattr(Deadlines(), field.name) for field in fields(Deadlines)}
 
 
 def _target(value: Any, place: Place) -> str:
@@ -280,8 +284,8 @@ class ProxyMount(MountSettings):
     connections: int = setting(whole(1), 1000, "To each at most; beyond them clients get 503.")
     keep: int = setting(whole(0), 32, "Connections to each that may rest,")
     idle: float = setting(number(0.001), 15.0, "for so many seconds.")
-    deadlines: Deadlines = setting(
-        _deadlines, Deadlines, 'Seconds for connect, first_byte … "none": no bound.'
+    deadlines: Mapping[str, float | None] = setting(
+        _deadlines, _usual_deadlines, 'Seconds for connect, first_byte … "none": no bound.'
     )
     body_memory: int | None = setting(
         size, None, "A body up to so many bytes is complete before one is asked."
@@ -294,7 +298,7 @@ class ProxyMount(MountSettings):
             trusted=self.trusted or (), via=self.via, headers=self.upstream_headers,
             rewrite_location=self.rewrite_location, upgrades=self.upgrades, tls=tls, balance=self.balance,
             failures=self.failures, pause=self.pause, connections=self.connections, keep=self.keep,
-            idle=self.idle, deadlines=self.deadlines, body_memory=self.body_memory,
+            idle=self.idle, deadlines=Deadlines(**self.deadlines), body_memory=self.body_memory,
         )  # fmt: skip
 
     @property

@@ -30,7 +30,7 @@ def as_data(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
         return _table(value)
     if isinstance(value, Mapping):
-        return {str(name): as_data(item) for name, item in value.items()}
+        return {str(name): "none" if item is None else as_data(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [as_data(item) for item in value]
     # What came from the environment may be a secret, and is found there again.
