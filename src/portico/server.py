@@ -294,6 +294,9 @@ class Server:
             except PorticoError as error:
                 log.error("the old configuration goes on: %s", error)
                 return str(error)
+            except Exception as error:  # whatever it meets, who serves goes on
+                log.error("the old configuration goes on: %r", error, exc_info=error)
+                return repr(error)
             if fresh is not None:
                 self._take(fresh)
                 log.info("reloaded: new requests are answered by the new configuration")

@@ -13,7 +13,9 @@ from portico.cli.serve_options import told_by
 from portico.cli.serve_site import Served, make_served
 from portico.cli.targets import Folders, Target, make_settings, read_target
 from portico.errors import ConfigError
+from portico.limits import Limits
 from portico.web.config import Settings
+from portico.web.config.mount import Headers
 from portico.web.mounts import Mounts
 
 PROGRAM = '''
@@ -396,11 +398,18 @@ def test_a_handler_of_streams_stands_alone(texts: list[str]) -> None:
 
 def test_mounts_made_in_python_are_served_as_they_are(folder: Path) -> None:
     (folder / "made_t.py").write_text(
-        "from portico import Mounts\nfrom portico.web.static import Static\n"
-        "site = Mounts([('/s', Static('site'))])\n"
+        "from portico import Limits, Mounts\nfrom portico.http.exchange import Mount\n"
+        "from portico.web.headers import Edit\nfrom portico.web.static import Static\n"
+        "edit, limits = Edit(remove=['X-Gone']), Limits(body=7)\n"
+        "site = Mounts([('/s', Mount(Static('site'), '/s', edit=edit, limits=limits))])\n"
     )
     served = served_by("made_t:site")
     assert [mount.prefix for mount in served.handler] == ["/s"]
+    (mount,) = make_served(
+        Settings(mount=make_settings(["made_t:site"], Folders()), headers=Headers(set={"X-Outer": "1"}))
+    ).handler
+    assert mount.limits == Limits(body=7)
+    assert mount.edit([("X-Gone", "1"), ("A", "b")]) == [("A", "b"), ("X-Outer", "1")]
     with pytest.raises(ConfigError, match="mounts of its own"):
         served_by("/x=made_t:site")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from portico.cli.serve_options import told_by
 from portico.cli.serve_programs import is_http_class, make_program
 from portico.errors import ConfigError
-from portico.http.exchange import Gateway, Mount, placed
+from portico.http.exchange import Edit, Gateway, Mount, placed
 from portico.limits import Limits
 from portico.web.bounded import Bounded
 from portico.web.compress import Compress
@@ -20,8 +20,9 @@ from portico.web.config.mount import Auth, Headers, MountSettings
 from portico.web.config.mount_kinds import ProxyMount, StaticMount
 from portico.web.gateways import is_gateway
 from portico.web.mounts import Mounts, Place, read_prefix
+from portico.web.proxy import Proxy
 
-__all__ = ["Served", "bounds", "make_served"]
+__all__ = ["Served", "bounds", "close_proxies", "make_served"]
 
 
 _BARE: dict[str, Any] = {
@@ -103,12 +104,23 @@ def _made(each: MountSettings, settings: Settings) -> Any:
 
 def _placed(settings: Settings, each: MountSettings, value: Any) -> list[tuple[Place, Mount]]:
     if isinstance(value, Mounts):
-        return [
-            (place, _mount(settings, each, mount.gateway, mount.prefix))
-            for place, mount in value.places.items()
-        ]
+        return [(place, _around(settings, each, mount)) for place, mount in value.places.items()]
     mount = _mount(settings, each, value, read_prefix(each.path))
     return [(Place(each.path, host), mount) for host in each.host or ("",)]
+
+
+def _around(settings: Settings, each: MountSettings, made: Mount) -> Mount:
+    """A mount made in Python, with what it has of its own, behind what was asked for."""
+    outer = _mount(settings, each, made.gateway, made.prefix)
+    edits = [edit for edit in (made.edit, outer.edit) if edit is not None]
+    edit = partial(_in_turn, edits) if edits else None
+    return Mount(outer.gateway, made.prefix, edit=edit, limits=made.limits or outer.limits, load=made.load)
+
+
+def _in_turn(edits: Sequence[Edit], fields: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    for edit in edits:
+        fields = edit(fields)
+    return list(fields)
 
 
 def _mount(settings: Settings, each: MountSettings, gateway: Gateway, prefix: str) -> Mount:
@@ -125,6 +137,16 @@ def _mount(settings: Settings, each: MountSettings, gateway: Gateway, prefix: st
         gateway = auth.guard(gateway)
     edit = each.headers.edit().after(settings.headers.edit())
     return Mount(gateway, prefix, edit=edit or None, limits=_own_limits(settings, each))
+
+
+def close_proxies(mounts: Iterable[Mount]) -> None:
+    """Nobody will be asked by these any more: connections to upstreams that rest are closed."""
+    for mount in mounts:
+        gateway: Any = mount.gateway
+        while not isinstance(gateway, Proxy) and hasattr(gateway, "gateway"):
+            gateway = gateway.gateway
+        if isinstance(gateway, Proxy):
+            gateway.close()
 
 
 def bounds(settings: Settings) -> Limits:

@@ -13,13 +13,13 @@ from typing import Any
 
 from portico.cli.serve_options import read_addresses, read_engine, read_tls
 from portico.cli.serve_settings import Asked
-from portico.cli.serve_site import Served, bounds, make_served
+from portico.cli.serve_site import Served, bounds, close_proxies, make_served
 from portico.cli.serve_watch import Watched, module_folders, needs_library, watch
 from portico.engines.workers.children import ask
 from portico.errors import ConfigError
 from portico.server import Fresh, Late, Server
 from portico.web.config import Settings, Source
-from portico.web.config.mount_kinds import AnyProgram, Handler, WSGIMount
+from portico.web.config.mount_kinds import AnyProgram, AppMount, Handler, WSGIMount
 from portico.web.config.settings import LogSettings
 from portico.web.logs import AccessLog
 from portico.web.mounts import Mounts
@@ -163,12 +163,14 @@ class Site:
         served = make_served(settings, source)
         fresh = self._fresh(settings, served.handler)
         if self._mounts is not None and isinstance(served.handler, Mounts):
+            before = tuple(self._mounts)
             self._mounts.become(served.handler)
+            close_proxies(before)
             fresh = replace(fresh, handler=self._mounts)
         elif type(served.handler) is not type(self.served.handler):
             raise ConfigError("a handler of streams and a website cannot take each other's place: restart")
         self._tell_what_stays(settings)
-        if any(isinstance(each, (WSGIMount, AnyProgram, Handler)) for each in settings.mount):
+        if any(isinstance(each, (WSGIMount, AppMount, AnyProgram, Handler)) for each in settings.mount):
             log.info("modules that were imported stay as they are; with --workers a reload brings new code")
         return fresh
 

@@ -90,6 +90,13 @@ def watch(server: Server, watched: Watched) -> None:
 
 
 def _watch(server: Server, watched: Watched) -> None:
+    try:
+        _reload_at_changes(server, watched)
+    except Exception as error:  # noqa: BLE001  (the library's own kinds, such as too many watches)
+        log.error("--reload looks for no more changes: %s", error)
+
+
+def _reload_at_changes(server: Server, watched: Watched) -> None:
     changes = needs_library().watch(
         *watched.folders,
         watch_filter=watched.matters,
