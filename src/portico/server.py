@@ -291,6 +291,8 @@ class Server:
         if self.renew is not None:
             try:
                 fresh = self.renew()
+                if fresh is not None:
+                    self._take(fresh)
             except PorticoError as error:
                 log.error("the old configuration goes on: %s", error)
                 return str(error)
@@ -298,7 +300,6 @@ class Server:
                 log.error("the old configuration goes on: %r", error, exc_info=error)
                 return repr(error)
             if fresh is not None:
-                self._take(fresh)
                 log.info("reloaded: new requests are answered by the new configuration")
                 return None
         return self._reload()

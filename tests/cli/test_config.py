@@ -351,6 +351,18 @@ def test_what_a_reload_cannot_change_is_told(running: Serving, folder: Path) -> 
         until(lambda name=name: f"{name} has changed, and stays as it was" in running.so_far)  # type: ignore[misc]
 
 
+def test_a_reload_is_all_or_nothing(folder: Path) -> None:
+    with serving(folder, *CONFIG) as running:
+        change(folder, 'body = "well"', 'body = "better"')
+        change(folder, "[limits]", "admission.max_connections = 999999\n[limits]")
+        running.send(signal.SIGHUP)
+        until(lambda: "nobody would be refused" in running.so_far, "the refusal")
+        assert curl(f"{running.url}/health") == "well"
+        change(folder, "999999", "100")
+        running.send(signal.SIGHUP)
+        until(lambda: curl(f"{running.url}/health") == "better")
+
+
 def test_ten_reloads_under_load_lose_nothing(running: Serving, folder: Path) -> None:
     command = [need("wrk"), "-t1", "-c8", "-d3", f"{running.url}/health"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as load:

@@ -11,6 +11,7 @@ from functools import partial
 from importlib import invalidate_caches
 from typing import Any
 
+from portico.admission import Gate
 from portico.cli.serve_options import read_addresses, read_engine, read_tls
 from portico.cli.serve_settings import Asked
 from portico.cli.serve_site import Served, bounds, close_proxies, make_served
@@ -59,7 +60,9 @@ class Site:
         settings = self._settings
         engine = read_engine(settings)
         # With workers, this process and their supervisor never load what is served: each new worker does.
-        self.served = self._look_at() if engine.processes else self._make(settings, self._source)
+        self.served = self._look_at() if engine.processes else make_served(settings, self._source)
+        if isinstance(self.served.handler, Mounts):
+            self._mounts = self.served.handler
         self._addresses = read_addresses(settings.listen, self.served.wire)
         fresh = self._fresh(settings, self.served.handler)
         server = Server(
@@ -90,22 +93,15 @@ class Site:
         with self._metrics.serve(self._settings.metrics.listen) as page:
             yield page
 
-    def _make(self, settings: Settings, source: Source | None) -> Served:
-        served = make_served(settings, source)
-        if isinstance(served.handler, Mounts):
-            if self._mounts is None:
-                self._mounts = served.handler
-            else:
-                self._mounts.become(served.handler)
-                served = replace(served, handler=self._mounts)
-        return served
-
     def _fresh(self, settings: Settings, handler: Any) -> Fresh:
+        limits, admission = bounds(settings), settings.admission.admission()
+        if admission is not None:
+            Gate(admission, limits)  # refuses what a server would refuse, before anything is exchanged
         return Fresh(
             handler=handler,
-            limits=bounds(settings),
+            limits=limits,
             tls=read_tls(self._addresses, settings.tls),
-            admission=settings.admission.admission(),
+            admission=admission,
             access=self._access_log(settings),
             forwarded=settings.forwarded.forwarded(),
             request_ids=RequestIds(settings.forwarded.trusted) if settings.request_ids else None,
