@@ -62,8 +62,8 @@ def port_of(server: Server) -> int:
 
 def say(server: Server, *pieces: bytes, pause: float = 0.0) -> bytes:
     """What comes back until the server closes; ``b"reset"`` for a reset."""
-    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=20) as client:
-        try:
+    try:
+        with socket.create_connection(("127.0.0.1", port_of(server)), timeout=20) as client:
             for piece in pieces:
                 client.sendall(piece)
                 time.sleep(pause)
@@ -71,10 +71,10 @@ def say(server: Server, *pieces: bytes, pause: float = 0.0) -> bytes:
             got = b""
             while data := client.recv(1 << 16):
                 got += data
-        except OSError as error:
-            assert isinstance(error, ConnectionError) or error.errno == errno.ENOTCONN
-            return b"reset"
-        return got
+            return got
+    except OSError as error:
+        assert isinstance(error, ConnectionError) or error.errno == errno.ENOTCONN
+        return b"reset"
 
 
 ASK = get("/", "Connection: close")

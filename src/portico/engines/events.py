@@ -163,8 +163,13 @@ class Events(Lot):
 
     # -- conversations
 
+    def _hand(self, connection: Connection) -> bool:
+        connection.aside = self._pool.aside
+        return super()._hand(connection)
+
     def _talk(self, connection: Connection, hub: Hub) -> None:
         connection.running, connection.thread = True, 0
+        connection.aside = None  # it has no place in the pool that could be given up
         self._unwatch(connection)
         strand = self._talking[connection] = hub.make(self._converse, connection)
         hub.resume(strand)

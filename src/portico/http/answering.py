@@ -278,6 +278,7 @@ class Answering(Connection):
         mine = [(self.transport, READ)] if body or self._hears else []
         seconds = min(until, late, self._until) - monotonic()
         doing = "waiting for an upstream" if not body else "waiting for the body of a request"
+        aside = self.aside is not None and self.aside(True)
         try:
             with timeout(max(seconds, 0.0) if seconds != inf else None):
                 door.wait_any([*mine, *others], doing)
@@ -286,6 +287,9 @@ class Answering(Connection):
                 self._fault = ProtocolError("the body of the request arrives too slowly", 408)
                 raise self._fault from None
             raise
+        finally:
+            if aside and self.aside is not None:
+                self.aside(False)
 
     def hear(self) -> None:
         """Take in what the client sends while it waits for its answer: its next requests, as long as they are
