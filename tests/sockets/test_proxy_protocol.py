@@ -98,11 +98,15 @@ def test_a_header_is_read_and_not_a_byte_more(raw: bytes, peer: str | None, step
 @pytest.mark.parametrize("raw", REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("step", [1, 1 << 20])
 def test_what_is_no_header_is_refused(raw: bytes, step: int) -> None:
-    reader = HeaderReader()
     with pytest.raises(ProtocolError):
-        for at in range(0, len(raw), step):
-            reader.feed(raw[at : at + step])
-            assert not reader.done
+        read_all(raw, step)
+
+
+def read_all(raw: bytes, step: int) -> None:
+    reader = HeaderReader()
+    for at in range(0, len(raw), step):
+        reader.feed(raw[at : at + step])
+        assert not reader.done
 
 
 def test_the_checksum_is_that_of_the_standard() -> None:

@@ -1,4 +1,4 @@
-"""The access log: what its lines say, whoever tries to write into them; that nobody waits for it; rotation."""
+"""The access log: what its lines say, whoever writes into them; that nobody waits for it; rotation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ import pytest
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange
 from portico.server import Server
-from portico.sockets.tls import ServerTLS
 from portico.web.log_lines import escaped
 from portico.web.log_writer import LineWriter
 from portico.web.logs import AccessLog, told_to
@@ -33,7 +32,8 @@ from tests.web.proxy.upstreams import Scripted, keeping, whole
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 COMBINED = re.compile(
-    r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "(.*)" (\d{3}) (\d+|-) "(.*)" "(.*)"'
+    r"127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
+    r'"(.*)" (\d{3}) (\d+|-) "(.*)" "(.*)"'
 )
 
 
@@ -94,18 +94,16 @@ def test_common_lines_end_with_the_size(log: AccessLog, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("log", [{"format": "json", "more": {"engine": "threads"}}], indirect=True)
 def test_json_lines_say_all(log: AccessLog, tmp_path: Path) -> None:
-    tls = ServerTLS.self_signed(directory=None)
     asked(log, post(b"body", "/x?201", "User-Agent: caf\xc3\xa9", "Referer: \xff"))
     first = json.loads(lines(tmp_path)[0])
     assert 0 <= first.pop("duration") < 20
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", first.pop("time"))
     assert first.pop("port") > 0
     assert first == {
-        "method": "POST", "target": "/x?201", "protocol": "HTTP/1.1", "scheme": "http", "host": "test", "status": 201,
-        "bytes_in": 4, "bytes_out": 5, "peer": "127.0.0.1", "user": None, "user_agent": "café", "referer": "ÿ",
-        "mount": "/", "tls": None, "request_id": None, "engine": "threads",
+        "method": "POST", "target": "/x?201", "protocol": "HTTP/1.1", "scheme": "http", "host": "test",
+        "status": 201, "bytes_in": 4, "bytes_out": 5, "peer": "127.0.0.1", "user": None, "user_agent": "café",
+        "referer": "ÿ", "mount": "/", "tls": None, "request_id": None, "engine": "threads",
     }  # fmt: skip
-    assert tls is not None
 
 
 @pytest.mark.parametrize("log", [{"format": "json"}], indirect=True)
@@ -188,7 +186,7 @@ def test_lines_are_written_soon_without_being_asked_for(tmp_path: Path) -> None:
     writer = LineWriter(tmp_path / "access.log")
     for number in range(3):
         writer.put(str(number))
-        until(lambda: len(lines(tmp_path)) == number + 1)
+        until(lambda wanted=number + 1: len(lines(tmp_path)) == wanted)
     writer.close()
     writer.put("late")
     assert (lines(tmp_path), writer.dropped) == (["0", "1", "2"], 1)

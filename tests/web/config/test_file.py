@@ -137,7 +137,7 @@ def test_what_a_file_says(folder: Path) -> None:
         ("[[mount]]\nstatic='site'\ncompress='gzip'", "3: mount[1].compress: expected a list"),
         ("[[mount]]\nstatic='site'\ncompress=['lzma']", "3: mount[1].compress: no content coding is called"),
         ("[[mount]]\nstatic='site'\npages={ 200 = 'x' }", "3: mount[1].pages.200: is not the status of an"),
-        ("[[mount]]\nstatic='site'\ncache={ '*' = 3 }", "3: mount[1].cache.\"*\": expected a text"),
+        ("[[mount]]\nstatic='site'\ncache={ '*' = 3 }", '3: mount[1].cache."*": expected a text'),
         ("[[mount]]\nstatic='site'\nmemory=-1", "3: mount[1].memory: expected a size"),
         ("[[mount]]\nproxy='ftp://x'", "2: mount[1].proxy: "),
         ("[[mount]]\nproxy='http://x'\ndeadlines.conect=3", "3: mount[1].deadlines.conect: unknown key; did"),

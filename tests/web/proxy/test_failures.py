@@ -1,5 +1,6 @@
-"""Upstreams that fail: refused, reset, silent, hostile; what the client sees, and what an upstream sees of clients
-that go."""
+"""Upstreams that fail: refused, reset, silent, hostile; what the client sees then.
+
+And what an upstream sees of clients that go."""
 
 from __future__ import annotations
 
@@ -107,10 +108,13 @@ def test_a_silent_upstream_is_504(engine: str) -> None:
         up.sock.recv(1)
 
     deadlines = Deadlines(first_byte=0.1)
-    with Scripted(talk) as up, proxied(up, engine=engine, deadlines=deadlines) as server:
-        with Client(server) as client:
-            assert client.ask(get()).status == 504
-            assert client.ask(get()).status == 504
+    with (
+        Scripted(talk) as up,
+        proxied(up, engine=engine, deadlines=deadlines) as server,
+        Client(server) as client,
+    ):
+        assert client.ask(get()).status == 504
+        assert client.ask(get()).status == 504
 
 
 def test_an_answer_that_stalls_is_cut() -> None:
@@ -119,9 +123,13 @@ def test_an_answer_that_stalls_is_cut() -> None:
         up.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         up.sock.recv(1)
 
-    with Scripted(talk) as up, proxied(up, deadlines=Deadlines(between=0.1)) as server:
-        with Client(server) as client, pytest.raises((ConnectionError, EOFError)):
-            client.ask(get())
+    with (
+        Scripted(talk) as up,
+        proxied(up, deadlines=Deadlines(between=0.1)) as server,
+        Client(server) as client,
+        pytest.raises((ConnectionError, EOFError)),
+    ):
+        client.ask(get())
 
 
 def test_an_upstream_that_takes_no_more_of_an_upload_is_504() -> None:
@@ -129,14 +137,17 @@ def test_an_upstream_that_takes_no_more_of_an_upload_is_504() -> None:
         up.request()
         time.sleep(1)
 
-    with Scripted(talk) as up, proxied(up, deadlines=Deadlines(between=0.2)) as server:
-        with Client(server) as client:
-            client.sock.settimeout(10)
-            try:
-                client.send(get("/", "Content-Length: 50000000", method="POST"), b"x" * 50_000_000)
-            except ConnectionError:
-                pass  # it was answered, and no more was read
-            assert client.answer().status == 504
+    with (
+        Scripted(talk) as up,
+        proxied(up, deadlines=Deadlines(between=0.2)) as server,
+        Client(server) as client,
+    ):
+        client.sock.settimeout(10)
+        try:
+            client.send(get("/", "Content-Length: 50000000", method="POST"), b"x" * 50_000_000)
+        except ConnectionError:
+            pass  # it was answered, and no more was read
+        assert client.answer().status == 504
 
 
 def test_the_whole_has_its_bound_although_each_piece_is_quick() -> None:
@@ -151,9 +162,9 @@ def test_the_whole_has_its_bound_although_each_piece_is_quick() -> None:
         Scripted(talk) as up,
         proxied(up, deadlines=Deadlines(whole=0.3)) as server,
         Client(server) as client,
+        pytest.raises((ConnectionError, EOFError)),
     ):
-        with pytest.raises((ConnectionError, EOFError)):
-            client.ask(get())
+        client.ask(get())
 
 
 def test_a_slow_client_is_not_the_upstreams_fault() -> None:
@@ -245,7 +256,7 @@ def test_a_connection_that_was_closed_while_it_rested_is_not_used(engine: str) -
     with Scripted(talk) as up, proxied(up, engine=engine) as server, Client(server) as client:
         for number in range(3):
             assert client.ask(post(b"x")).status == 200
-            until(lambda: up.connections == number + 1)
+            until(lambda wanted=number + 1: up.connections == wanted)
             time.sleep(0.05)
 
 
@@ -354,11 +365,15 @@ def test_the_one_with_the_fewest_connections_is_asked() -> None:
         up.request()
         up.sock.recv(1)
 
-    with Scripted(talk) as busy, named(b"b") as free, proxied(busy, free, balance="least") as server:
-        with Client(server) as waiting:
-            waiting.send(get())
-            until(lambda: busy.heads)
-            assert bodies(server, 3) == [b"b"] * 3
+    with (
+        Scripted(talk) as busy,
+        named(b"b") as free,
+        proxied(busy, free, balance="least") as server,
+        Client(server) as waiting,
+    ):
+        waiting.send(get())
+        until(lambda: busy.heads)
+        assert bodies(server, 3) == [b"b"] * 3
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -391,10 +406,14 @@ def test_when_all_are_out_nobody_is_asked() -> None:
 
 
 def test_a_request_that_was_sent_is_not_given_to_another() -> None:
-    with once(b"") as first, named(b"b") as second, proxied(first, second) as server:
-        with Client(server) as client:
-            assert client.ask(post(b"x")).status == 502
-            assert client.ask(post(b"x")).body == b"b"
+    with (
+        once(b"") as first,
+        named(b"b") as second,
+        proxied(first, second) as server,
+        Client(server) as client,
+    ):
+        assert client.ask(post(b"x")).status == 502
+        assert client.ask(post(b"x")).body == b"b"
     assert len(second.heads) == 1
 
 
@@ -404,9 +423,11 @@ def test_a_request_that_was_sent_is_not_given_to_another() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /evil HTTP/1.1\r\nHost: x\r\n\r\n",
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /evil HTTP/1.1\r\nHost: x\r\n\r\n"),
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0;x\n\r\n\r\n",

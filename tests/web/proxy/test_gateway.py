@@ -57,14 +57,17 @@ def asked(upstream: Scripted, number: int = -1) -> dict[str, str]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_requests_and_answers_go_across_and_the_connection_is_kept(engine: str) -> None:
-    with Scripted(keeping(whole(b"hello", "201 Made", "X-A: 1", "X-A: 2"))) as up:
-        with proxied(up, engine=engine) as server, Client(server) as client:
-            for _ in range(3):
-                answer = client.ask(get("/a%2Fb/../c?x=%20&"))
-                assert (answer.status, answer.reason, answer.body) == (201, "Made", b"hello")
-                assert [value for name, value in answer.headers if name == "x-a"] == ["1", "2"]
-            assert client.ask(post(b"body", "/p")).status == 201
-            assert client.ask(chunked([b"a", b"bc"])).status == 201
+    with (
+        Scripted(keeping(whole(b"hello", "201 Made", "X-A: 1", "X-A: 2"))) as up,
+        proxied(up, engine=engine) as server,
+        Client(server) as client,
+    ):
+        for _ in range(3):
+            answer = client.ask(get("/a%2Fb/../c?x=%20&"))
+            assert (answer.status, answer.reason, answer.body) == (201, "Made", b"hello")
+            assert [value for name, value in answer.headers if name == "x-a"] == ["1", "2"]
+        assert client.ask(post(b"body", "/p")).status == 201
+        assert client.ask(chunked([b"a", b"bc"])).status == 201
     assert up.connections == 1
     assert up.bodies == [b"", b"", b"", b"body", b"abc"]
     assert up.heads[0].startswith(b"GET /a%2Fb/../c?x=%20& HTTP/1.1\r\n")
@@ -89,7 +92,7 @@ def test_what_belongs_to_one_hop_stays_there() -> None:
                 "X-Kept: 1",
                 "X_Kept: 2",
                 "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA",
-            )  # fmt: skip
+            )
         )
     sent = asked(up)
     gone = {"connection", "x-own", "keep-alive", "proxy-connection", "proxy-authorization", "te", "upgrade"}
@@ -102,7 +105,8 @@ def test_what_belongs_to_one_hop_stays_there() -> None:
 
 
 def test_the_upstream_is_told_of_the_client_and_nothing_that_a_client_made_up() -> None:
-    lies = ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6",
+    lies = ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "Forwarded: for=6.6.6.6",
+            "X-Real-IP: 6.6.6.6",
             "X-Forwarded-Anything: x", "X_Forwarded_For: 6.6.6.6", "Via: 1.0 other"]  # fmt: skip
     with Scripted(keeping(whole())) as up, proxied(up, forwarded="both") as server, Client(server) as client:
         client.ask(get("/", *lies))
@@ -116,9 +120,12 @@ def test_the_upstream_is_told_of_the_client_and_nothing_that_a_client_made_up() 
 
 
 def test_a_trusted_client_is_believed_and_its_chain_goes_on() -> None:
-    with Scripted(keeping(whole())) as up, proxied(up, trusted=["127.0.0.0/8"]) as server:
-        with Client(server) as client:
-            client.ask(get("/", "X-Forwarded-For: 9.9.9.9", "X-Real-IP: 9.9.9.9"))
+    with (
+        Scripted(keeping(whole())) as up,
+        proxied(up, trusted=["127.0.0.0/8"]) as server,
+        Client(server) as client,
+    ):
+        client.ask(get("/", "X-Forwarded-For: 9.9.9.9", "X-Real-IP: 9.9.9.9"))
     sent = asked(up)
     assert sent["x-forwarded-for"] == "9.9.9.9, 127.0.0.1"
     assert sent["x-real-ip"] == "9.9.9.9"
@@ -140,9 +147,12 @@ def test_a_trusted_client_is_believed_and_its_chain_goes_on() -> None:
 )
 def test_paths_are_mapped(options: dict[str, Any], path: str, expected: str) -> None:
     base = options.pop("base", "")
-    with Scripted(keeping(whole())) as up, proxied(up.url + base, mount="/app", **options) as server:
-        with Client(server) as client:
-            assert client.ask(get(path)).status == 200
+    with (
+        Scripted(keeping(whole())) as up,
+        proxied(up.url + base, mount="/app", **options) as server,
+        Client(server) as client,
+    ):
+        assert client.ask(get(path)).status == 200
     assert up.heads[0].split(b" ")[1].decode() == expected
     assert asked(up).get("x-forwarded-prefix") == ("/app" if options else None)
 
@@ -162,18 +172,24 @@ def test_redirects_to_the_upstream_lead_back_here(location: str, expected: str) 
     def answer(up: Upside) -> bytes:
         return whole(b"", "302 Found", f"Location: {location.format(url=up.upstream.url)}")
 
-    with Scripted(keeping(answer)) as up, proxied(up, mount="/app", strip=True) as server:
-        with Client(server) as client:
-            assert client.ask(get("/app/x"))["location"] == expected
+    with (
+        Scripted(keeping(answer)) as up,
+        proxied(up, mount="/app", strip=True) as server,
+        Client(server) as client,
+    ):
+        assert client.ask(get("/app/x"))["location"] == expected
 
 
 @pytest.mark.parametrize(
     ("host", "expected"), [("keep", "test"), ("upstream", None), ("a.example", "a.example")]
 )
 def test_the_host_is_kept_or_changed(host: str, expected: str | None) -> None:
-    with Scripted(keeping(whole())) as up, proxied(up, host=host, headers={"X-Key": "secret"}) as server:
-        with Client(server) as client:
-            client.ask(get("/", "X-Key: guess"))
+    with (
+        Scripted(keeping(whole())) as up,
+        proxied(up, host=host, headers={"X-Key": "secret"}) as server,
+        Client(server) as client,
+    ):
+        client.ask(get("/", "X-Key: guess"))
     assert asked(up)["host"] == (expected or f"127.0.0.1:{up.port}")
     assert asked(up)["x-key"] == "secret"
 
@@ -253,7 +269,6 @@ def test_events_pass_as_they_come(engine: str) -> None:
         for number in range(3):
             up.say(b"data: %d\n\n" % number)
             told.append(number)
-            up.until(b"go") if False else None
             deadline = time.monotonic() + 10
             while len(heard) <= number and time.monotonic() < deadline:
                 time.sleep(0.002)
@@ -363,7 +378,8 @@ def test_an_upstream_that_knows_no_100_gets_the_body_after_a_while() -> None:
 def switching(up: Upside) -> None:
     up.request()
     up.say(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Key: k\r\n\r\nearly"
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"X-Key: k\r\n\r\nearly"
     )
     while data := up.buffer or up.sock.recv(1 << 16):
         up.buffer = b""
@@ -377,7 +393,7 @@ def test_a_switch_of_protocols_becomes_a_tunnel(engine: str) -> None:
         head = client._head()
         assert (head.status, head["upgrade"], head["x-key"]) == (101, "websocket", "k")
         got = client._exactly(15)
-        assert sorted([got[:5], got[5:]]) == sorted([b"early", b"PIPELINED "]) or b"early" in got
+        assert got in (b"earlyPIPELINED ", b"PIPELINED early")
         client.send(b"more")
         assert client._exactly(4) == b"MORE"
         client.end()
@@ -408,9 +424,12 @@ def hello(exchange: Exchange) -> None:
 
 
 def test_an_upstream_on_a_unix_socket(tmp_path: Path) -> None:
-    with serving(hello, address=f"unix:{tmp_path}/app.sock"), proxied(f"unix:{tmp_path}/app.sock") as server:
-        with Client(server) as client:
-            assert client.ask(get()).body == b"http 127.0.0.1"
+    with (
+        serving(hello, address=f"unix:{tmp_path}/app.sock"),
+        proxied(f"unix:{tmp_path}/app.sock") as server,
+        Client(server) as client,
+    ):
+        assert client.ask(get()).body == b"http 127.0.0.1"
 
 
 def test_an_upstream_over_tls_is_verified(tmp_path: Path) -> None:
@@ -489,13 +508,14 @@ def test_other_gateways_are_served_while_the_proxy_waits() -> None:
 
 
 def test_on_a_hub_requests_that_wait_hold_no_thread() -> None:
-    """A hundred event streams and a hundred silent requests, where one thread is all there is for requests."""
+    """A hundred event streams and a hundred silent requests, where requests have one thread."""
     many = 100
 
     def talk(up: Upside) -> None:
         request = up.request()
         if b"/events" in request:
-            up.say(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+            up.say(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+            up.say(b"data: 1\n\n")
             up.sock.recv(1)
         elif b"/later" in request:
             while not release.wait(20):
