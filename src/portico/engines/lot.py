@@ -153,6 +153,7 @@ class Lot(Engine):
 
     def _finish(self) -> None:
         """Send every thread home; one that is stuck in user code follows when that returns."""
+        SOURCES.discard(self)
         with self._lock:
             self._finished = True
         self._over.set()  # a call of stop() with more grace need not wait any longer

@@ -80,6 +80,7 @@ class LineWriter:
         if self._closed:
             return
         self._closed = True
+        SOURCES.discard(self)
         task, self._task = self._task, None
         if task is not None:
             self._bell.set()
