@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Event, Lock
 from time import monotonic
 from typing import Any
 
-from portico.deadline import timeout
-from portico.engines import door
 from portico.engines.door import KEEPER, Task
 from portico.engines.tasks import Ending
-from portico.errors import Cancelled, Timeout
-from portico.sockets.transport import Waiter
 
 __all__ = ["LAST_WORDS", "Household", "outside"]
 
@@ -26,12 +22,13 @@ LAST_WORDS = 0.25
 
 
 class Household:
-    """The tasks of one engine's handlers. ``enter()`` is for the engine's own threads, from any of them."""
+    """The tasks of one engine's handlers. Any thread may call."""
 
     def __init__(self) -> None:
         self._guard = Lock()
         self._tasks: set[Task[Any]] = set()
-        self._waiting: set[Waiter] = set()
+        self._none_left = Event()
+        self._none_left.set()
 
     def enter(self) -> None:
         """The code of this context belongs here from now on."""
@@ -45,38 +42,29 @@ class Household:
     def keep(self, task: Task[Any]) -> None:
         with self._guard:
             self._tasks.add(task)
+            self._none_left.clear()
         task.tell(Ending(task, self._ended))
 
     def _ended(self, task: Task[Any]) -> None:
         with self._guard:
             self._tasks.discard(task)
-            waiting = () if self._tasks else tuple(self._waiting)
-        for each in waiting:
-            each.wake()
+            if not self._tasks:
+                self._none_left.set()
 
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait for all tasks to end; whether they did, within so many seconds and before a cancellation."""
-        me = door.waiter()
-        self._waiting.add(me)
-        try:
-            with timeout(seconds, shield=True):
-                while self._tasks:
-                    door.park(me, "waiting for tasks that handlers have left")
-        except (Timeout, Cancelled):
-            pass
-        finally:
-            self._waiting.discard(me)
-        return not self._tasks
+    @property
+    def tasks(self) -> list[Task[Any]]:
+        """Those that have not ended."""
+        with self._guard:
+            return list(self._tasks)
 
     def drain(self, until: float) -> list[str]:
-        """Let the tasks end until a time of ``time.monotonic``; cancel the rest, and name it."""
-        if self.wait(max(until - monotonic(), 0.0)):
+        """Let the tasks end until a time of ``time.monotonic``; cancel the rest, and name it. Blocks."""
+        if self._none_left.wait(max(until - monotonic(), 0.0)):
             return []
-        with self._guard:
-            rest = tuple(self._tasks)
+        rest = self.tasks
         for task in rest:
             task.cancel()
-        self.wait(LAST_WORDS)
+        self._none_left.wait(LAST_WORDS)
         return [f"the task {task.name}, which a handler had left" for task in rest]
 
 

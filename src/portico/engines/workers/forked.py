@@ -8,9 +8,11 @@ import signal
 import threading
 from collections import Counter
 from time import monotonic, sleep
+from typing import Any
 
 from portico.engines import door
 from portico.engines.contract import Connection
+from portico.engines.door import Task
 from portico.engines.drive import admitted, drive
 from portico.engines.household import Household
 from portico.engines.workers.worker import Share
@@ -51,7 +53,8 @@ class Forked:
         try:
             if self._admitted():
                 drive(self._connection, lambda: self._quiet_until)
-            household.wait()  # what the handler has left would end with this process
+            while left := household.tasks:  # which would end with this process
+                _see_end(left[0])
         except BaseException as error:  # noqa: BLE001  (what is wrong with one connection ends here)
             self._connection.cut()
             self._connection.advance()
@@ -112,3 +115,11 @@ class Forked:
             os.write(self._report, line)  # shorter than PIPE_BUF: no other's line gets into it
         except OSError:
             pass  # our parent is gone, and nobody counts any more
+
+
+def _see_end(task: Task[Any]) -> None:
+    """Wait until it has ended, in whatever way. Raises ``Cancelled`` when we are told to leave."""
+    me = door.waiter()
+    task.tell(me)
+    while not task.done:
+        door.park(me, f"waiting for {task.name}, which the handler has left")

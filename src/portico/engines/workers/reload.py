@@ -42,7 +42,8 @@ class Reload:
         self.going_on = self.loading = True
         self.withdraw()
         for slot in self._slots:
-            self._hire(slot)
+            if self.loading:  # else one could not be started, and that was the end
+                self._hire(slot)
 
     def withdraw(self) -> None:
         """Whoever was to take a place does not: it may have the old code, or one that is not to be used."""
