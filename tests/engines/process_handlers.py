@@ -128,7 +128,7 @@ BLOCKING: dict[str, Callable[[Stream], object]] = {
     "sleep for nothing": lambda stream: sleep(0),
     "wait for an event": lambda stream: Event().wait(),
     "wait for one of two": lambda stream: wait_any([stream]),
-    "wait for a task": lambda stream: spawn(sleep, 0.001).join(),
+    "wait for a task": lambda stream: spawn(sleep, 0.2).join(),
     "wait for tasks": lambda stream: _sleep_in_a_group(),
     "look up a name": lambda stream: connect("tcp://localhost.invalid:1"),
 }
@@ -159,7 +159,7 @@ def _within_a_second(act: Callable[[], object]) -> None:
 
 def _sleep_in_a_group() -> None:
     with TaskGroup() as group:
-        group.start(sleep, 0.001)
+        group.start(sleep, 0.2)  # long enough to have to be waited for
 
 
 def leave_tasks(stream: Stream) -> None:
