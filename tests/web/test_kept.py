@@ -100,8 +100,10 @@ def test_a_large_file_is_opened_once_a_request_and_only_where_it_is_sent(site, l
     assert opened == [b"large.bin"]
     part = get(gateway, "/large.bin", ("Range", "bytes=5-8"))
     assert (part.status, part.sent) == (206, b"5678")
+    opened.clear()
     parts = get(gateway, "/large.bin", ("Range", "bytes=0-1,5-70000"))
     assert large.read_bytes()[5:70001] in parts.sent
+    assert opened == [b"large.bin"]
     opened.clear()
     head = get(gateway, "/large.bin", method="HEAD")
     assert head.sent_headers == first.sent_headers
@@ -135,6 +137,23 @@ def test_a_large_file_that_changes_in_the_very_moment_is_looked_for_anew(site, l
         "itself": (200, b"0123456789" * 10_000),
     }
     assert (answer.status, answer.sent) == expected[becomes]
+
+
+def test_all_parts_are_of_one_file_also_when_it_changes_in_the_very_moment(site, large, monkeypatch):
+    gateway = Static(site)
+    get(gateway, "/large.bin")
+    real = representation.open_plainly
+
+    def meanwhile(path):
+        large.unlink()
+        large.write_bytes(b"new" * 50_000)
+        return real(path)
+
+    monkeypatch.setattr(representation, "open_plainly", meanwhile)
+    answer = get(gateway, "/large.bin", ("Range", "bytes=0-2,9-70000"))
+    assert answer.status == 206
+    assert answer.sent.count(b"bytes 0-2/150000\r\n\r\nnew\r\n--") == 1
+    assert (b"new" * 50_000)[9:70001] in answer.sent
 
 
 def replace(path):

@@ -130,6 +130,17 @@ def _send_ranges(exchange: Exchange, form: Representation, asked: str, refuse: R
 
 
 def _send_multipart(exchange: Exchange, form: Representation, spans: list[Span]) -> None:
+    if form.data is not None or form.fd >= 0:
+        _send_parts(exchange, form, spans)
+        return
+    fd = form.open()  # once, before anything leaves: all parts are of one file
+    try:
+        _send_parts(exchange, form.by_descriptor(fd), spans)
+    finally:
+        os.close(fd)
+
+
+def _send_parts(exchange: Exchange, form: Representation, spans: list[Span]) -> None:
     parts = Multipart(spans, form.size, form.kind, secrets.token_hex(16))
     framing = [("Content-Type", parts.media_type), ("Content-Length", str(parts.length))]
     exchange.start(206, [*framing, *form.typed[1:], *form.about])
@@ -140,7 +151,7 @@ def _send_multipart(exchange: Exchange, form: Representation, spans: list[Span])
             exchange.write(head)
             exchange.send_file(io.FileIO(form.open()), span.offset, span.length)
         else:
-            exchange.write(head + _read_exactly(form, span))
+            exchange.write(head + _read_exactly(form.fd, span))
     exchange.write(parts.tail)
     exchange.finish()
 
@@ -155,8 +166,8 @@ def _read(form: Representation, span: Span) -> bytes:
         os.close(fd)
 
 
-def _read_exactly(form: Representation, span: Span) -> bytes:
-    data = _read(form, span)
+def _read_exactly(fd: int, span: Span) -> bytes:
+    data = read_span(fd, span.offset, span.length)
     if len(data) < span.length:
         missing = span.length - len(data)
         raise EndOfStream(f"the file ended {missing} bytes early while it was sent", data)

@@ -136,14 +136,8 @@ class Static:
             self._other_method(exchange)
             return
         fields = conditional_fields(exchange)
-        form = self._variants.kept.find(exchange)
-        if form is not None and (form.ranges or "range" not in fields):
-            try:
-                answer_representation(exchange, form, fields, self._refuse)
-                return
-            except OSError as error:
-                if exchange.started or isinstance(error, PorticoError):
-                    raise  # not about the file, which may have changed in this moment: see what is there now
+        if self._answered_from_memory(exchange, fields):
+            return
         wanted = self._folder.split(exchange.raw_path_info)
         if wanted is None:
             self._nothing(exchange)
@@ -165,6 +159,18 @@ class Static:
                 self._failed(exchange, error)
 
     # Answering
+
+    def _answered_from_memory(self, exchange: Exchange, fields: dict[str, str]) -> bool:
+        form = self._variants.kept.find(exchange)
+        if form is None or ("range" in fields and not form.ranges):
+            return False
+        try:
+            answer_representation(exchange, form, fields, self._refuse)
+        except OSError as error:
+            if exchange.started or isinstance(error, PorticoError):
+                raise
+            return False  # the file has changed in this moment: see what is there now
+        return True
 
     def _answer(
         self, exchange: Exchange, found: Found, parts: list[bytes], slash: bool, fields: dict[str, str]
