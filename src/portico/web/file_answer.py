@@ -87,9 +87,8 @@ def _refuse(exchange: Exchange, status: int, detail: str, headers: Headers | Non
 
 
 def bare(exchange: Exchange, status: int, headers: Headers) -> None:
-    """An answer that can have no body; ``respond`` would be free to add a length to it."""
-    exchange.start(status, headers)
-    exchange.finish()
+    """An answer that can have no body, nor a length (204, 304)."""
+    exchange.respond(status, headers, hold=True)
 
 
 def send_span(exchange: Exchange, status: int, headers: Headers, form: Representation, span: Span) -> None:
