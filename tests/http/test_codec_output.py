@@ -510,3 +510,26 @@ def test_every_move_that_is_not_in_the_table_is_one_clear_error():
                 else:
                     with pytest.raises(LocalProtocolError, match=f"in state {state.name} cannot"):
                         after(side, state, move)
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_answer_without_a_body_in_one_piece_has_no_length_and_goes_on(status, method):
+    codec = asked(method)
+    for _ in range(2):  # the second time as remembered
+        head = codec.respond(status, "Fine", [("ETag", '"x"')], b"")
+        assert head == b'HTTP/1.1 %d Fine\r\nETag: "x"\r\n\r\n' % status
+        assert codec.went_on()
+        codec.feed(f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert isinstance(codec.next_event(), RequestHead)
+
+
+def test_the_length_that_an_unchanged_answer_would_have_may_be_said():
+    told = [("Content-Length", "5")]
+    assert b"Content-Length: 5\r\n" in asked().respond(304, "Fine", told, b"")
+    with pytest.raises(LocalProtocolError):
+        asked().respond(204, "Fine", told, b"")
+    for status in (204, 304):
+        with pytest.raises(LocalProtocolError, match="no body"):
+            asked().respond(status, "Fine", [], b"x")
+    assert asked().respond_around(304, "Fine", [], 1) is None

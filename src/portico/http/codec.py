@@ -178,11 +178,13 @@ class Codec(Receiving):
             self._keep = keep
             self._continue_due = False
             return self._last_head
-        if not 200 <= status <= 999 or status in (204, 304) or self._method in ("HEAD", "CONNECT"):
+        bodiless = status in (204, 304)
+        if not 200 <= status <= 999 or (bodiless and length) or self._method in ("HEAD", "CONNECT"):
             return None
         state = after(self.role, self._ours, Move.WHOLE_RESPONSE)
         options = "" if keep and self._http11 else "keep-alive" if keep else "close"
-        head = whole_head(f"HTTP/1.1 {status} {reason}\r\n", headers, length, defaults, options)
+        size = None if bodiless else length
+        head = whole_head(f"HTTP/1.1 {status} {reason}\r\n", headers, size, defaults, options)
         if head is None:
             return None
         if self._memo:

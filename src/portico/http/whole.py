@@ -14,10 +14,11 @@ _WITHOUT_MEANING: Final = (Field.LENGTH, Field.DATE, Field.SERVER)
 
 
 def whole_head(
-    start: str, headers: Sequence[tuple[str, str]], length: int, defaults: Defaults, connection: str
+    start: str, headers: Sequence[tuple[str, str]], length: int | None, defaults: Defaults, connection: str
 ) -> bytes | None:
-    """Start line, ``defaults`` (unless ``headers`` have their own), ``headers``, ``Content-Length``, and
-    ``Connection`` unless that is empty. ``None`` when a field means more than that it is to be sent.
+    """Start line, ``defaults`` (unless ``headers`` have their own), ``headers``, ``Content-Length`` where
+    there is a ``length``, and ``Connection`` unless that is empty. ``None`` when a field means more than
+    that it is to be sent.
 
     Raises ``LocalProtocolError``.
     """
@@ -27,7 +28,9 @@ def whole_head(
     count = len(headers) + 2
     for name, value in headers:
         if kind := KINDS[name]:
-            if kind not in _WITHOUT_MEANING or (kind is _LENGTH and (value != size or seen & 1 << kind)):
+            if kind not in _WITHOUT_MEANING:
+                return None
+            if kind is _LENGTH and (length is None or value != size or seen & 1 << kind):
                 return None
             seen |= 1 << kind
         lines += f"{name}: {value}\r\n"
@@ -35,7 +38,7 @@ def whole_head(
         if not seen & 1 << kind:
             ours += line
             count += 1
-    if not seen & 1 << _LENGTH:
+    if length is not None and not seen & 1 << _LENGTH:
         lines += f"Content-Length: {size}\r\n"
         count += 1
     if connection:
