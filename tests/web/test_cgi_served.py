@@ -158,6 +158,13 @@ def test_a_client_that_leaves_ends_a_silent_program_on_every_engine(folder, engi
         sure_gone(folder)
 
 
+def test_a_client_that_leaves_ends_a_program_whose_output_nobody_gets(folder, quick):
+    with Server(CGI(folder), "http://127.0.0.1:0") as server:
+        with socket.create_connection(("127.0.0.1", server.addresses[0].port), timeout=20) as client:
+            a_silent_program_runs(folder, client, b"HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        sure_gone(folder)
+
+
 @pytest.mark.parametrize("leave", ["a request waits behind", "reset", "the body is still coming"])
 def test_a_client_that_leaves_is_noticed_however_it_leaves(folder, leave, quick):
     with Server(CGI(folder), "http://127.0.0.1:0") as server:

@@ -139,7 +139,7 @@ class Relay:
         self._head: Head | None = None
         self._body_left: int | None = None
         self._dropping = False
-        self._look_at = self._output_at = monotonic()
+        self._look_at = self._sent_at = monotonic()
         self._client_ended_at: float | None = None
         self._output_ended = self._errors_ended = self._ended = False
         self.answered = False
@@ -188,7 +188,7 @@ class Relay:
             raise ProgramError(f"it took longer than {self._seconds:g} s", 504)
         if self._process.errors in ready:
             self._take_errors()
-        if not (self.answered or self._process.output in ready):
+        if not self.answered and (self._dropping or self._process.output not in ready):
             self._look_after_client()
         return ready
 
@@ -201,7 +201,7 @@ class Relay:
         if not self._exchange.client_ended:
             return
         self._client_ended_at = self._client_ended_at or now
-        if now - max(self._client_ended_at, self._output_at) >= GONE:
+        if now - max(self._client_ended_at, self._sent_at) >= GONE:
             self._exchange.give_up("left while its program was running")
 
     def _watched(self) -> list[Stream]:
@@ -239,7 +239,6 @@ class Relay:
         if not data:
             self._output_ended = data == b""
             return
-        self._output_at = monotonic()
         self._output_left -= len(data)
         if self._output_left < 0:
             raise ProgramError(f"it wrote more than {self._output} bytes")
@@ -268,6 +267,7 @@ class Relay:
                 data, self._dropping = data[: self._body_left], True
             self._body_left -= len(data)
         self._exchange.write(data)
+        self._sent_at = monotonic()
 
     def _conclude(self) -> str | None:
         """The output is over: finish the answer, if it is whole."""
