@@ -228,6 +228,17 @@ def test_a_client_that_leaves_ends_it_quietly_and_closes():
     assert (done.stderr, done.returncode) == (b"closed\n", 0)
 
 
+def test_an_error_that_nobody_waits_for_is_reported_once():
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = "from portico.web import run_cgi\nrun_cgi(lambda environ, start: 1 / 0)"
+    with os.fdopen(writing, "wb") as target:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=target, stderr=subprocess.PIPE, check=False, timeout=30
+        )
+    assert (done.stderr.count(b"Traceback"), done.returncode) == (1, 0)
+
+
 def test_it_costs_little_to_import():
     program = "import sys; from portico.web import run_cgi; print(*sys.modules)"
     done = subprocess.run(

@@ -208,7 +208,10 @@ class _Answer:
         """A page instead of an answer."""
         page = b"<!doctype html><title>500</title><h1>500 Internal Server Error</h1>\n"
         head = b"Status: 500 Internal Server Error\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
-        self._write(head % len(page) + page)
+        try:
+            self._write(head % len(page) + page)
+        except _ClientLeftError:
+            pass
 
     def _begin(self) -> None:
         if not self._head:
