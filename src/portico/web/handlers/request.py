@@ -13,6 +13,7 @@ from portico.address import Address
 from portico.errors import ConfigError
 from portico.limits import Limits
 from portico.web.forms import Form, read_form
+from portico.web.forms_charset import known_codec
 from portico.web.handlers.cookies import read_cookies
 from portico.web.handlers.fields import Fields, Headers
 from portico.web.handlers.refusal import Refuse
@@ -164,13 +165,13 @@ class Request:
     @property
     def text(self) -> str:
         """The body as text, by its charset or as UTF-8. Raises ``Refuse`` (400, 415)."""
-        charset = _charset(self.headers.get("content-type", ""))
+        codec = known_codec(_charset(self.headers.get("content-type", "")))
+        if codec is None:
+            raise Refuse(415, "The charset of the body is not known here.")
         try:
-            return self.read().decode(charset)
+            return self.read().decode(codec)
         except UnicodeError:
-            raise Refuse(400, f"The body is not text in {charset}.") from None
-        except LookupError:
-            raise Refuse(415, "The charset of the body is not known here.") from None
+            raise Refuse(400, f"The body is not text in {codec}.") from None
 
     def json(self, type: Any = None, *, any_media_type: bool = False) -> Any:  # noqa: A002
         """The body read as JSON (RFC 8259), and with ``type`` checked and converted by msgspec.
