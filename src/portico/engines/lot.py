@@ -298,9 +298,10 @@ class Lot(Engine):
     def _hand_back(self, connection: Connection) -> bool:
         """Others stand in line for this thread: let who leads see to it that the answer leaves."""
         with self._lock:
-            if self._retired:
+            # Word that was left is news of what has come, such as the next request: it is told once.
+            if self._retired or connection.again:
                 return False
-            connection.running = connection.again = False
+            connection.running = False
         self.notify(connection)
         return True
 

@@ -129,7 +129,7 @@ def request_fields(
             about.append((name, value))
         elif name not in own and "_" not in name and name not in ours and name != "via":
             kept.append((name, value))
-    if not introduction.trusts(exchange):
+    if about and not introduction.trusts(exchange):
         about = []
     if introduction.via is None:
         kept += [("via", value) for name, value in exchange.request.fields if name == "via"]
