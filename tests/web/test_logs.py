@@ -226,6 +226,19 @@ def test_a_reader_that_is_stuck_holds_nobody_up(tmp_path: Path, caplog: pytest.L
     assert "were dropped" in caplog.text
 
 
+def test_a_program_ends_although_nobody_reads_its_log(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from portico.web.log_writer import LineWriter
+reading, writing = os.pipe()
+writer = LineWriter(f"/proc/self/fd/{writing}")
+for _ in range(1000):
+    writer.put("x" * 1000)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_a_log_that_was_moved_goes_on_in_a_new_file(tmp_path: Path) -> None:
     writer = LineWriter(tmp_path / "access.log")
     for name in ("old.1", "old.2"):

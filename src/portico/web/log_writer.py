@@ -13,7 +13,7 @@ from time import monotonic
 from weakref import WeakSet
 
 from portico.deadline import timeout
-from portico.errors import Cancelled, ConfigError, PorticoError
+from portico.errors import Cancelled, ConfigError, PorticoError, Timeout
 from portico.figures import SOURCES, Figure
 from portico.sync import Event, Guard, Task, sleep, spawn_thread
 
@@ -26,6 +26,8 @@ _GATHER = 0.02
 _BATCH = 1 << 16
 _WHOLE = 4096  # POSIX: so many bytes go into a pipe in one piece, whoever else writes there
 _LOG_PAUSE = 5.0
+_PATIENCE = 2.0
+"""Seconds at the end for what is held."""
 _MODE = 0o640
 
 
@@ -45,7 +47,7 @@ class LineWriter:
         self.dropped = 0
         self._size = size
         self._descriptor = -1
-        self._closed = False
+        self._closed = self._ending = self._stuck = False
         self._last_log = -inf
         self._task: Task[None] | None = None
         self._unsaid = 0
@@ -75,19 +77,29 @@ class LineWriter:
             while self._lines:
                 self._write_some()
 
+    def finish(self) -> None:
+        """Let what is held be written, and wait for that, but not for ever: whoever reads it may be stuck."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._ending = True
+        self._bell.set()
+        try:
+            with timeout(_PATIENCE, shield=True):
+                task.join()
+        except Timeout:
+            self._stuck = True
+        self._ending = False
+
     def close(self) -> None:
         """Write what is held, and give the file back. Lines that come later are dropped."""
         if self._closed:
             return
         self._closed = True
         SOURCES.discard(self)
-        task, self._task = self._task, None
-        if task is not None:
-            self._bell.set()
-            task.join()
-        self.flush()
+        self.finish()
         self._size = 0
-        if self._descriptor >= 0:
+        if self._descriptor >= 0 and not self._stuck:
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -119,16 +131,17 @@ class LineWriter:
     def _run(self) -> None:
         # The deadline of whoever had the first line is not this thread's.
         with timeout(None, shield=True):
-            while not self._closed:
+            while not self._ending:
                 try:
                     self._bell.wait()
-                    if not self._closed:
+                    if not self._ending:
                         sleep(_GATHER)
                 except (Cancelled, PorticoError):
-                    return
+                    break
                 self._bell.clear()
                 self._rung = False  # before the lines are taken: whoever comes later rings again
                 self.flush()
+            self.flush()  # told to end before it began, perhaps
 
     def _write_some(self) -> None:
         """As many lines as fit into a batch. What cannot be written is dropped, for who could be told?"""
@@ -202,7 +215,7 @@ class _AtExit(logging.Handler):
 
     def flush(self) -> None:
         if not sys.is_finalizing():
-            self._writer.flush()
+            self._writer.finish()
 
 
 _writers: WeakSet[LineWriter] = WeakSet()
