@@ -91,7 +91,7 @@ class Ending(Answering):
     def _conclude(self, status: int, headers: list[tuple[str, str]], body: bytes, close: bool) -> None:
         self._close_after = close
         if self.exchange is not None:
-            self.exchange.status, self.exchange.started = status, True
+            self.exchange.status, self.exchange.started, self.exchange.sent = status, True, len(body)
             if self.exchange.edit is not None:
                 headers = self.exchange.edit(headers)
         self.answer_whole(status, REASONS.get(status, ""), headers, body)

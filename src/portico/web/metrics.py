@@ -67,6 +67,7 @@ class Metrics:
         self._over = Event()
         self._task: Task[None] | None = None
         self._server: Server | None = None
+        self._told: set[tuple[str, str]] = set()  # what is so only as long as it is told
 
     # -- what the server calls
 
@@ -189,8 +190,11 @@ class Metrics:
             sums[key] = max(before, figure.value) if figure.kind == MAX else before + figure.value
         with self._guard:
             row = self._numbers.row
+            for kind, name in self._told - sums.keys():
+                row[self._numbers.place(kind, name)] = 0.0  # it is told no more: there is none of it
             for (kind, name), value in sums.items():
                 row[self._numbers.place(kind, name)] = value
+            self._told = {key for key in sums if key[0] != TOTAL}
 
 
 def _of_server(server: Server) -> list[Figure]:
