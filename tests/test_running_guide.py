@@ -55,7 +55,7 @@ def test_the_limits_of_a_mount_are_all_named() -> None:
 
 
 def test_what_needs_a_restart_is_all_named() -> None:
-    row = next(line for line in GUIDE.splitlines() if line.startswith("| addresses, engine"))
+    row = next(line for line in GUIDE.splitlines() if line.startswith("| engine, level"))
     for name in ("grace", "backlog", "connections", "queue"):
         assert f"`{name}`" in row
     known = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -45,7 +45,16 @@ drain_log = logging.getLogger("portico.drain")
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # Of a server's attributes:
-_OF_A_PROCESS = ("_waiting", "_connectors", "_places", "listeners", "manager", "slots", "refused_requests")
+_OF_A_PROCESS = (
+    "_waiting",
+    "_connectors",
+    "_places",
+    "listeners",
+    "manager",
+    "slots",
+    "_bound",
+    "refused_requests",
+)
 _LOG_PAUSE = 5.0  # seconds between two lines about the same trouble
 
 
@@ -85,6 +94,10 @@ class Fresh:
     forwarded: Any = None
     request_ids: Any = None
     proxy_protocol: ProxyProtocol | None = None
+    addresses: Sequence[Address] | None = None
+    """Where to listen from now on; ``None``: as before. Only with ``Server.relistens``."""
+    exchange: Callable[[], object] = bool
+    """Called when nothing can fail any more, and all this is about to be in force."""
 
 
 class Late:
@@ -143,6 +156,7 @@ class Server:
         self.listeners: list[Listening] = []
         self.slots: list[list[Listening]] = []
         self.addresses: list[Address] = []
+        self._bound: dict[Address, list[Listening]] = {}  # by the address that was asked for
         self.cut: list[str] = []
         self._engine = make_engine(engine)
         self._asked = [Address.parse(address) for address in addresses] or inherited()
@@ -174,6 +188,11 @@ class Server:
     def side_by_side(self) -> tuple[bool, bool]:
         """Whether two requests may be answered at once: in one process, in several."""
         return self._engine.threaded, self._engine.processes
+
+    @property
+    def relistens(self) -> bool:
+        """Whether other addresses can be listened at while it serves (``Fresh.addresses``)."""
+        return self._engine.relistens
 
     @property
     def connections(self) -> int:
@@ -232,11 +251,10 @@ class Server:
 
     def _bind(self) -> None:
         for address in self._asked:
-            for listener in listen(
-                address, self.limits.backlog, self.limits, processes=self._engine.processes
-            ):
-                self.listeners.append(listener)
-                self.addresses.append(listener.address)
+            made = listen(address, self.limits.backlog, self.limits, processes=self._engine.processes)
+            self._bound.setdefault(address, []).extend(made)  # port 0 may be asked for twice
+            self.listeners += made
+            self.addresses += [listener.address for listener in made]
         self.slots = [self.listeners, *([] for _ in range(self._engine.slots - 1))]
         for slot in self.slots[1:]:
             for listener in self.listeners:
@@ -305,15 +323,47 @@ class Server:
         return self._reload()
 
     def _take(self, fresh: Fresh) -> None:
-        """Serve something else from now on; connections that are open go on with what they have of limits."""
+        """Serve something else from now on, or raise and change nothing; connections that are open go on with
+        what they have of limits."""
+        gate = None if fresh.admission is None else Gate(fresh.admission, fresh.limits)
+        come = self._bind_more(fresh.addresses)
+        fresh.exchange()
         self.handler, self.limits, self.tls = fresh.handler, fresh.limits, fresh.tls
         self.access, self.forwarded = fresh.access, fresh.forwarded
         self.request_ids, self.proxy_protocol = fresh.request_ids, fresh.proxy_protocol
-        gate = None if fresh.admission is None else Gate(fresh.admission, self.limits)
         if gate is not None and self.gate is not None:
             gate.succeed(self.gate)
         self.gate = gate
         self._connectors.clear()
+        if fresh.addresses is not None:
+            self._relisten(fresh.addresses, come)
+
+    def _bind_more(self, addresses: Sequence[Address] | None) -> dict[Address, list[Listening]]:
+        """Bind those where we do not listen yet: all of them, or none. Raises ``BindError``."""
+        made: dict[Address, list[Listening]] = {}
+        try:
+            for address in addresses or ():
+                if address not in self._bound:
+                    made[address] = listen(address, self.limits.backlog, self.limits)
+        except BaseException:
+            for listener in (each for listeners in made.values() for each in listeners):
+                listener.close()
+            raise
+        return made
+
+    def _relisten(self, addresses: Sequence[Address], come: Mapping[Address, list[Listening]]) -> None:
+        """Listen at these, where we already do or have just been bound; the others are let go."""
+        bound = {**self._bound, **come}
+        kept = {address: bound[address] for address in addresses}
+        changed = [
+            each for address in bound if (address in come) or address not in kept for each in bound[address]
+        ]
+        self._bound, self._asked = kept, list(addresses)
+        self.listeners[:] = [each for listeners in kept.values() for each in listeners]
+        self.addresses[:] = [listener.address for listener in self.listeners]
+        if changed:
+            self._engine.relisten(changed)
+            log.info("listening at %s", ", ".join(map(str, self.addresses)))
 
     def _reload(self) -> str | None:
         if self._engine.processes:

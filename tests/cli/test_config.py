@@ -363,6 +363,36 @@ def test_a_reload_is_all_or_nothing(folder: Path) -> None:
         until(lambda: curl(f"{running.url}/health") == "better")
 
 
+@pytest.mark.parametrize("engine", ["threads", "events"])
+def test_addresses_come_and_go_by_a_reload(folder: Path, engine: str) -> None:
+    change(
+        folder, "[limits]", f'engine = "{engine}"\nlisten = ["http://127.0.0.1:0", "unix:a.sock"]\n[limits]'
+    )
+    with serving(folder, *CONFIG, "-v", at=None, addresses=2) as running:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=ENOUGH) as kept:
+            change(folder, "unix:a.sock", "unix:b.sock")
+            running.send(signal.SIGHUP)
+            until(
+                lambda: (folder / "b.sock").exists() and not (folder / "a.sock").exists(), "the other socket"
+            )
+            through = ["--unix-socket", str(folder / "b.sock")]
+            assert curl(*through, "http://any/health") == "well"
+            assert curl(f"{running.url}/health") == "well"  # the port is the same, and was not let go
+            kept.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            assert kept.makefile("rb").read().endswith(b"well")
+            with socket.create_server(("127.0.0.1", 0)) as taken:
+                change(folder, "unix:b.sock", f"http://127.0.0.1:{taken.getsockname()[1]}")
+                change(folder, 'body = "well"', 'body = "better"')
+                running.send(signal.SIGHUP)
+                until(lambda: "the old configuration goes on: cannot listen" in running.so_far, "the refusal")
+            assert curl(*through, "http://any/health") == "well"
+            running.send(signal.SIGHUP)
+            until(lambda: not (folder / "b.sock").exists(), "the old socket to go")
+            assert curl(f"{running.url}/health") == "better"
+        assert running.stop() == 0
+        assert "error" not in running.stderr.partition("cannot listen")[2]
+
+
 def test_ten_reloads_under_load_lose_nothing(running: Serving, folder: Path) -> None:
     command = [need("wrk"), "-t1", "-c8", "-d3", f"{running.url}/health"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as load:

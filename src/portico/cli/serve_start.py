@@ -78,7 +78,7 @@ class Site:
         server.access, server.forwarded = fresh.access, fresh.forwarded
         server.request_ids, server.proxy_protocol = fresh.request_ids, fresh.proxy_protocol
         server.metrics = self._metrics = settings.metrics.metrics()
-        server.renew = partial(self._check, server) if engine.processes else self._renew
+        server.renew = partial(self._check, server) if engine.processes else partial(self._renew, server)
         return server
 
     @contextmanager
@@ -153,22 +153,30 @@ class Site:
 
     # -- without
 
-    def _renew(self) -> Fresh:
+    def _renew(self, server: Server) -> Fresh:
         """The file as it is now; code that was imported stays as it is."""
         settings, source = self._read_again()
         served = make_served(settings, source)
+        if server.relistens:
+            self._addresses = read_addresses(settings.listen, served.wire)
+            self._settings = replace(self._settings, listen=settings.listen)
         fresh = self._fresh(settings, served.handler)
+        if server.relistens:
+            fresh = replace(fresh, addresses=self._addresses)
         if self._mounts is not None and isinstance(served.handler, Mounts):
-            before = tuple(self._mounts)
-            self._mounts.become(served.handler)
-            close_proxies(before)
-            fresh = replace(fresh, handler=self._mounts)
+            exchange = partial(self._exchange, self._mounts, served.handler)
+            fresh = replace(fresh, handler=self._mounts, exchange=exchange)
         elif type(served.handler) is not type(self.served.handler):
             raise ConfigError("a handler of streams and a website cannot take each other's place: restart")
         self._tell_what_stays(settings)
         if any(isinstance(each, (WSGIMount, AppMount, AnyProgram, Handler)) for each in settings.mount):
             log.info("modules that were imported stay as they are; with --workers a reload brings new code")
         return fresh
+
+    def _exchange(self, mounts: Mounts, others: Mounts) -> None:
+        before = tuple(mounts)
+        mounts.become(others)
+        close_proxies(before)
 
     def _tell_what_stays(self, settings: Settings) -> None:
         for name in (*_FIXED, *_FIXED_LIMITS):

@@ -51,6 +51,7 @@ class Reception:
         self._watched: dict[int, Listening] = {}
         self._paused: dict[Listening, float] = {}  # until when
         self._bells: dict[Listening, _Bell] = {}
+        self._closed = False
         self.resume_at = inf  # when a listener has rested for long enough
 
     def open(self) -> None:
@@ -64,6 +65,15 @@ class Reception:
         if listener is not None:
             self.accept(listener)
         return listener is not None
+
+    def look_at(self, listener: Listening) -> None:
+        """Somebody has dialled it, or it is new, or not to be listened at any more."""
+        if listener not in self._serving.listeners or self._closed:
+            self._give_up(listener)
+        elif listener.fileno() in self._watched or listener in self._bells or listener in self._paused:
+            self.accept(listener)
+        elif not listener.closed:
+            self._watch(listener)
 
     def accept(self, listener: Listening) -> bool:
         """Take who waits. Whether there may be more."""
@@ -99,16 +109,22 @@ class Reception:
     def close(self) -> None:
         """Accept who came before the end, at most as many as the kernel could hold, and stop listening."""
         self._paused.clear()
+        self._closed = True
         for listener in self._serving.listeners:
-            if not listener.closed:
-                for _ in range(self._serving.limits.backlog // BATCH + 1):
-                    if not self.accept(listener):
-                        break
-                self._unwatch(listener)
-                listener.close()
+            self._give_up(listener)
         self._paused.clear()
         self.resume_at = inf
         self._serving.stopped_accepting()
+
+    def _give_up(self, listener: Listening) -> None:
+        if listener.closed:
+            return
+        for _ in range(self._serving.limits.backlog // BATCH + 1):
+            if not self.accept(listener):
+                break
+        self._unwatch(listener)
+        self._paused.pop(listener, None)
+        listener.close()
 
     def _watch(self, listener: Listening) -> None:
         descriptor = listener.fileno()

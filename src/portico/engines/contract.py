@@ -319,6 +319,14 @@ class Engine(ABC):
     awaits = False
     """Whether it has an asyncio loop for handlers written with ``async def`` (``Awaited``)."""
 
+    relistens = False
+    """Whether ``relisten`` can be called."""
+
+    def relisten(self, listeners: Sequence[Listening]) -> None:
+        """These have come into ``Serving.listeners``, or have gone from there: accept from the ones, and from
+        the others those who wait already, and close them. Returns at once; from any thread."""
+        raise NotImplementedError(f"{self!r} keeps its listeners")
+
     def reload(self) -> str | None:
         """Begin anew with the code as it is now, without losing a connection; waits until that is done.
         ``None``: it is; else the reason why what was there goes on. Only with ``processes``."""

@@ -119,7 +119,7 @@ class Events(Lot):
             if isinstance(item, Connection):
                 self._deliver(item)
             else:
-                self._reception.accept(item)
+                self._reception.look_at(item)
         if self._drain_wanted:
             self._drain()
             return 0.0  # what had come before the end is read before any deadline is looked at

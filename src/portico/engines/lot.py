@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import partial
 from math import inf
@@ -40,6 +40,8 @@ CONVERSATION_THREADS = 1000
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Lot(Engine):
     """Parked connections, the poller that watches them, their deadlines, and their end."""
+
+    relistens = True
 
     _serving: Serving
     _poller: Poller
@@ -101,6 +103,10 @@ class Lot(Engine):
             self._pool.close()
             self._poller.close()
             raise
+
+    def relisten(self, listeners: Sequence[Listening]) -> None:
+        for listener in listeners:
+            self.notify(listener)
 
     @abstractmethod
     def _make_pool(self) -> Pool:

@@ -126,7 +126,7 @@ class Threads(Lot):
         """Go on with what somebody woke. ``False``: deposed while doing so."""
         if isinstance(item, Connection):
             return self._deliver(item, term)
-        self._reception.accept(item)
+        self._reception.look_at(item)
         return True
 
     def _go_through(self, term: _Term) -> bool:
