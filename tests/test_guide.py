@@ -20,7 +20,7 @@ from portico.engines import ENGINES, make_engine
 from portico.engines import events as events_engine
 from portico.engines import lot as parking
 from portico.engines import threads as threads_engine
-from portico.engines import workers as workers_engine
+from portico.engines.workers import engine as workers_engine
 from portico.errors import ConfigError
 from portico.server import Server
 from portico.sockets.memory import Faults
@@ -94,6 +94,8 @@ def test_the_limits_are_as_they_are_told() -> None:
         "pipelined",
         "idle",
         "listing",
+        "form_",
+        "memory",
     )
     rest = {field.name for field in fields(Limits)} - set(told)
     assert {name for name in rest if not name.startswith(elsewhere)} == {"write_stall", "linger"}
