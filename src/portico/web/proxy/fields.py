@@ -7,14 +7,16 @@ tell them from names with ``-``: a client could so pose as this proxy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from portico.address.networks import Networks, ip_of, local_kind
-from portico.errors import ConfigError
+from portico.errors import ConfigError, ProtocolError
 from portico.http.exchange import Exchange
 from portico.http.framing import list_tokens
 from portico.http.messages import Fields, ResponseHead
+from portico.http.targets import check_host
 from portico.web.forwarded import forwarded_element
 
 __all__ = ["Introduction", "passed_trailers", "request_fields", "response_fields"]
@@ -28,6 +30,7 @@ _OF_THE_HOP = frozenset(
 _FRAMING = frozenset({"content-length", "expect", "host"})
 _ABOUT_THE_CLIENT = frozenset({"forwarded", "x-real-ip"})
 _KINDS = ("x", "rfc", "both", "none")
+_PSEUDONYM = re.compile("[A-Za-z0-9][A-Za-z0-9.-]*")
 _ROUNDS = 8
 """So often a request may pass here; a proxy that is its own upstream would go on for ever."""
 
@@ -56,6 +59,14 @@ class Introduction:
     def __post_init__(self) -> None:
         if self.forwarded not in _KINDS:
             raise ConfigError(f"proxy: forwarded={self.forwarded!r}: expected one of {', '.join(_KINDS)}")
+        if self.via is not None and not _PSEUDONYM.fullmatch(self.via):
+            raise ConfigError(
+                f"proxy: via={self.via!r}: expected a name of letters, digits, dots and hyphens"
+            )
+        try:
+            check_host(self.host)
+        except ProtocolError as error:
+            raise ConfigError(f"proxy: host={self.host!r}: {error}") from None
 
     def trusts(self, exchange: Exchange) -> bool:
         """Whether what the request says about its client may be believed."""

@@ -10,24 +10,22 @@ from time import monotonic
 from portico.address import Address
 from portico.address.networks import Networks
 from portico.deadline import timeout
-from portico.errors import ConfigError, LocalProtocolError, ProtocolError, Timeout
+from portico.errors import ConfigError, LocalProtocolError, Timeout
 from portico.figures import GAUGE, SOURCES, Figure
 from portico.http.client_connection import ClientConnection
 from portico.http.exchange import CutAnswer, Exchange
 from portico.http.framing import list_tokens
 from portico.http.messages import RequestHead, ResponseHead
 from portico.http.outgoing import encode_fields
-from portico.http.targets import check_host
 from portico.limits import Limits
-from portico.sockets.stream import Stream
 from portico.sockets.tls import ClientTLS
 from portico.web.proxy.balance import Balancer
 from portico.web.proxy.deadlines import Deadlines, UpstreamError
 from portico.web.proxy.fields import Introduction, request_fields, response_fields
 from portico.web.proxy.paths import Paths
 from portico.web.proxy.relay import Question, Relay
-from portico.web.proxy.tunnel import join
-from portico.web.proxy.upstream import Upstream
+from portico.web.proxy.tunnel import Tunnel
+from portico.web.proxy.upstream import Rules, Upstream
 
 __all__ = ["Proxy"]
 
@@ -95,31 +93,8 @@ class Proxy:
         if not upstreams:
             raise ConfigError("proxy: name at least one upstream, such as http://127.0.0.1:9000")
         limits = limits or Limits()
-        for name, value, least in (
-            ("failures", failures, 1.0),
-            ("pause", pause, 0.001),
-            ("connections", connections, 1.0),
-            ("keep", keep, 0.0),
-            ("idle", idle, 0.001),
-        ):
-            if isinstance(value, bool) or not value >= least:
-                raise ConfigError(f"proxy: {name}={value!r}: expected a number of at least {least:g}")
-        self.balancer = Balancer(
-            [
-                Upstream(
-                    each,
-                    tls=tls,
-                    limits=limits,
-                    connections=connections,
-                    keep=keep,
-                    idle=idle,
-                    failures=failures,
-                    pause=pause,
-                )
-                for each in upstreams
-            ],
-            balance,
-        )
+        rules = Rules(connections=connections, keep=keep, idle=idle, failures=failures, pause=pause)
+        self.balancer = Balancer([Upstream(each, rules, tls, limits) for each in upstreams], balance)
         self.name = "proxy:" + ",".join(each.name for each in self.balancer.upstreams)
         self.errors: Counter[tuple[str, str]] = Counter()
         self._deadlines = deadlines or Deadlines()
@@ -128,12 +103,9 @@ class Proxy:
         self._upgrades = frozenset(each.lower() for each in upgrades)
         self._body_memory = limits.body_memory if body_memory is None else body_memory
         self._introductions = {
-            each: Introduction(
-                forwarded, Networks(trusted), _checked_via(via), _checked_host(host), each.authority
-            )
+            each: Introduction(forwarded, Networks(trusted), via, host, each.authority)
             for each in self.balancer.upstreams
         }
-
         SOURCES.add(self)
 
     def streams(self, request: RequestHead) -> bool:
@@ -265,7 +237,7 @@ class Proxy:
             raise UpstreamError(
                 "bad_answer", f"{upstream.name} switches to {protocol[:80]!r}, which is not allowed"
             )
-        tunnel = _Tunnel(upstream, connection, self._deadlines.tunnel)
+        tunnel = Tunnel(upstream, connection, self._deadlines.tunnel)
         fields = [
             field for field in response_fields(head, takes_trailers=False) if field[0] != "content-length"
         ]
@@ -284,32 +256,6 @@ class Proxy:
             raise CutAnswer(str(error)) from error
         retry = [("Retry-After", "1")] if error.status == 503 else []
         exchange.respond_error(error.status, _DETAILS[error.status], retry)
-
-
-class _Tunnel:
-    """What a client talks to after a switch. An upstream gets its connection back also when nobody came to
-    talk: the client may be gone before its 101 has left."""
-
-    def __init__(self, upstream: Upstream, connection: ClientConnection, idle: float | None) -> None:
-        self._upstream = upstream
-        self._connection = connection
-        self._idle = idle
-        self._stream = connection.switch()
-        self.open = False
-
-    def __call__(self, client: Stream) -> None:
-        try:
-            join(client, self._stream, self._idle)
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        if self.open:
-            self.open = False
-            self._upstream.let_go(self._connection)
-
-    def __del__(self) -> None:
-        self._end()
 
 
 def _checked_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -332,19 +278,3 @@ def _checked_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
         if name.lower() in framing:
             raise ConfigError(f"proxy: headers: {name} is the proxy's own business; for Host there is host=")
     return fields
-
-
-def _checked_host(host: str) -> str:
-    try:
-        check_host(host)
-    except ProtocolError as error:
-        raise ConfigError(f"proxy: host={host!r}: {error}") from None
-    return host
-
-
-def _checked_via(via: str | None) -> str | None:
-    if via is not None and (
-        not via or not via.isascii() or not via.replace("-", "").replace(".", "").isalnum()
-    ):
-        raise ConfigError(f"proxy: via={via!r}: expected a name of letters, digits, dots and hyphens")
-    return via

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from portico.deadline import timeout
 from portico.errors import ConnectionLost, PorticoError, Timeout
+from portico.http.client_connection import ClientConnection
 from portico.sockets.stream import Stream, wait_any
+from portico.web.proxy.upstream import Upstream
 
-__all__ = ["join"]
+__all__ = ["Tunnel", "join"]
 
 _CHUNK = 65536
 _TURNS = 16
@@ -66,3 +68,29 @@ def join(client: Stream, upstream: Stream, idle: float | None) -> None:
     finally:
         client.close()
         upstream.close()
+
+
+class Tunnel:
+    """What a client talks to after a switch. An upstream gets its connection back also when nobody came to
+    talk: the client may be gone before its 101 has left."""
+
+    def __init__(self, upstream: Upstream, connection: ClientConnection, idle: float | None) -> None:
+        self._upstream = upstream
+        self._connection = connection
+        self._idle = idle
+        self._stream = connection.switch()
+        self.open = False
+
+    def __call__(self, client: Stream) -> None:
+        try:
+            join(client, self._stream, self._idle)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        if self.open:
+            self.open = False
+            self._upstream.let_go(self._connection)
+
+    def __del__(self) -> None:
+        self._end()

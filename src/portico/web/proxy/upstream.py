@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from dataclasses import dataclass, fields
 from time import monotonic
 
 from portico.address import Address
@@ -16,7 +17,7 @@ from portico.sockets.tls import ClientTLS
 from portico.sync import Guard
 from portico.web.proxy.deadlines import UpstreamError
 
-__all__ = ["Upstream"]
+__all__ = ["Rules", "Upstream"]
 
 log = logging.getLogger("portico.proxy")
 
@@ -24,37 +25,44 @@ _LONGEST_OUT = 60.0
 """Seconds: an upstream that fails again and again is tried once in so long."""
 
 
-class Upstream:
-    """A server, and the pool of connections to it. Any thread may call.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How connections to an upstream are kept, and when it is left out. Raises ``ConfigError``.
 
-    ``active``: connections in use. ``connections``: so many may be, beyond them there are none to be had;
-    ``keep``: so many may rest, each for ``idle`` seconds. After ``failures`` in a row it is out: for
-    ``pause`` seconds, twice as long each time it fails again, up to a minute; then one request tries it.
+    ``connections`` in use at most; ``keep`` rest, each for ``idle`` seconds. After ``failures`` in a row it
+    is out: for ``pause`` seconds, twice as long each time it fails again, up to a minute; then one request
+    tries it.
     """
 
-    def __init__(
-        self,
-        address: str | Address,
-        *,
-        tls: ClientTLS | None,
-        limits: Limits,
-        connections: int,
-        keep: int,
-        idle: float,
-        failures: int,
-        pause: float,
-    ) -> None:
+    connections: int
+    keep: int
+    idle: float
+    failures: int
+    pause: float
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least = 0 if field.name == "keep" else 1 if str(field.type) == "int" else 0.001
+            if isinstance(value, bool) or not value >= least:
+                raise ConfigError(f"proxy: {field.name}={value!r}: expected a number of at least {least}")
+
+
+class Upstream:
+    """A server, and the pool of connections to it, kept by ``rules``. Any thread may call.
+
+    ``active``: connections in use.
+    """
+
+    def __init__(self, address: str | Address, rules: Rules, tls: ClientTLS | None, limits: Limits) -> None:
         self.address = _checked(address)
         self.name = str(self.address)
         self.base = self.address.path if self.address.wire == "http" else ""
         self.active = 0
+        self._rules = rules
         self._tls = tls
         self._limits = limits
-        self._connections = connections
-        self._keep = keep
-        self._idle = idle
-        self._tolerated = failures
-        self._pause = self._next_pause = pause
+        self._next_pause = rules.pause
         self._resting: deque[tuple[ClientConnection, float]] = (
             deque()
         )  # the one that came last is on the right
@@ -75,7 +83,7 @@ class Upstream:
     @property
     def full(self) -> bool:
         """Whether as many connections are in use as may be."""
-        return self.active >= self._connections
+        return self.active >= self._rules.connections
 
     def is_out(self, now: float) -> bool:
         """Whether it has failed of late, so that others are to be asked."""
@@ -107,10 +115,10 @@ class Upstream:
         with self._guard:
             self.active -= 1
             surplus: ClientConnection | None = connection
-            if connection.reusable and self._keep:
+            if connection.reusable and self._rules.keep:
                 connection.start_next_cycle()
                 self._resting.append((connection, monotonic()))
-                surplus = self._resting.popleft()[0] if len(self._resting) > self._keep else None
+                surplus = self._resting.popleft()[0] if len(self._resting) > self._rules.keep else None
         if surplus is not None:
             surplus.close()
         self._drop_old()
@@ -127,13 +135,13 @@ class Upstream:
             with self._guard:
                 if self._out_until:
                     log.info("%s answers again", self.name)
-                self._failed, self._out_until, self._next_pause = 0, 0.0, self._pause
+                self._failed, self._out_until, self._next_pause = 0, 0.0, self._rules.pause
 
     def failed(self, why: str) -> None:
         """It has not answered, by its own fault."""
         with self._guard:
             self._failed += 1
-            if self._failed < self._tolerated:
+            if self._failed < self._rules.failures:
                 return
             pause = self._next_pause
             self._out_until = monotonic() + pause
@@ -174,7 +182,7 @@ class Upstream:
             connection.close()
 
     def _drop_old(self) -> None:
-        before = monotonic() - self._idle
+        before = monotonic() - self._rules.idle
         while self._resting and self._resting[0][1] < before:
             with self._guard:
                 if not self._resting or self._resting[0][1] >= before:
