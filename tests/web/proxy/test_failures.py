@@ -292,6 +292,18 @@ def test_what_may_be_repeated_is_sent_again_and_nothing_else(
         assert up.bodies[-1] == (b"body" if b"PUT" in raw else b"")
 
 
+def test_what_cannot_be_repeated_gets_no_connection_that_has_rested_for_long() -> None:
+    with Scripted(keeping(whole())) as up, proxied(up) as server, Client(server) as client:
+        assert client.ask(get()).status == 200
+        assert client.ask(post(b"x")).status == 200
+        assert up.connections == 1
+        time.sleep(1.1)
+        assert client.ask(post(b"x")).status == 200
+        assert up.connections == 2
+        assert client.ask(get()).status == 200
+        assert up.connections == 2
+
+
 def test_an_answer_is_never_taken_for_that_to_another_request() -> None:
     """Response splitting: what came unasked may not wait for the next request of somebody else."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from time import monotonic
 
 from portico.address import Address
@@ -32,6 +33,9 @@ __all__ = ["Proxy"]
 log = logging.getLogger("portico.proxy")
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
+_BLAMELESS = ("unavailable", "loop")
+_SURE = 1.0
+"""Seconds that a connection may have rested for a request that cannot be repeated, should it be closed."""
 _DETAILS = {
     502: "The server behind this address could not be reached, or its answer could not be used.",
     503: "No server behind this address can be asked now.",
@@ -160,7 +164,7 @@ class Proxy:
                     return
             except UpstreamError as error:
                 self._count(upstream.name, error)
-                if error.reason != "unavailable":
+                if error.reason not in _BLAMELESS:
                     self.balancer.failed(upstream, str(error))
                 if not error.untouched:
                     raise
@@ -173,7 +177,9 @@ class Proxy:
         if introduction.loops(exchange):
             raise UpstreamError("loop", f"{self.name}: {exchange.target[:200]} has been here too often")
         question = self._question(exchange, upstream, introduction)
-        connection, rested = upstream.take(self._deadlines.connect, fresh=fresh)
+        connection, rested = upstream.take(
+            self._deadlines.connect, rested=0.0 if fresh else inf if exchange.method in _REPEATABLE else _SURE
+        )
         relay = Relay(exchange, connection, upstream.name, self._deadlines)
         try:
             again = self._relay(exchange, upstream, relay, connection, question)

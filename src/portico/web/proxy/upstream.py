@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass, fields
+from math import inf
 from time import monotonic
 
 from portico.address import Address
@@ -89,11 +90,11 @@ class Upstream:
         """Whether it has failed of late, so that others are to be asked."""
         return now < self._out_until
 
-    def take(self, seconds: float | None, *, fresh: bool = False) -> tuple[ClientConnection, bool]:
+    def take(self, seconds: float | None, *, rested: float = inf) -> tuple[ClientConnection, bool]:
         """A connection, and whether it has rested: then it may be closed already.
 
-        ``seconds`` to connect; ``fresh``: none that has rested. Raises ``UpstreamError`` (``untouched``).
-        Call ``give_back`` or ``let_go`` afterwards.
+        ``seconds`` to connect; ``rested``: for so long it may have. Raises ``UpstreamError``
+        (``untouched``). Call ``give_back`` or ``let_go`` afterwards.
         """
         with self._guard:
             if self.full:
@@ -101,9 +102,9 @@ class Upstream:
                 raise UpstreamError("unavailable", detail, untouched=True)
             self.active += 1
         try:
-            rested = None if fresh else self._rested()
-            if rested is not None:
-                return rested, True
+            found = self._rested(rested)
+            if found is not None:
+                return found, True
             return self._connect(seconds), False
         except BaseException:
             with self._guard:
@@ -169,12 +170,13 @@ class Upstream:
 
     # -- inside
 
-    def _rested(self) -> ClientConnection | None:
+    def _rested(self, seconds: float) -> ClientConnection | None:
         """The connection that has rested least, which is the least likely to have been closed."""
         self._drop_old()
+        since = monotonic() - seconds
         while True:
             with self._guard:
-                if not self._resting:
+                if not self._resting or self._resting[-1][1] <= since:
                     return None
                 connection = self._resting.pop()[0]
             if not connection.stale:
