@@ -17,7 +17,7 @@ advances again. ``run()`` never raises: what user code raises is dealt with insi
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, ClassVar, Protocol
@@ -100,7 +100,7 @@ class Question(Protocol):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Connection(ABC):
+class Connection:
     """One peer's connection, as the engine sees it. Also the waiter that the transport wakes.
 
     ``conversation``: ``run()`` lasts as long as the connection, so that it wants a thread for itself.
@@ -200,7 +200,7 @@ class Awaited(Connection):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Listening(Waitable, ABC):
+class Listening(Waitable):
     """A listener: ``accept()`` never waits. ``None``: nobody there. Raises ``OSError``."""
 
     __slots__ = ("address",)
@@ -300,7 +300,7 @@ class Serving(Protocol):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Engine(ABC):
+class Engine:
     """Runs the connections of one server. One instance serves one server, once."""
 
     processes = False

@@ -358,8 +358,11 @@ class Answering(Connection):
     def _wait_for_reader(self, outbox: Outbox) -> None:
         """The connection is about to be parked with this; where all memory is taken it waits in a file."""
         self.deadline = self._stall()
+        self._make_room(outbox)
+
+    def _make_room(self, outbox: Outbox) -> None:
         outbox.hold(self.room)
-        if self.room.crowded_by(outbox.memory):
+        if self.room.full and self.room.crowded_by(outbox.owned):
             try:
                 outbox.spill()
             except OSError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import deque
+from collections.abc import Callable
+from sys import getrefcount
 from typing import BinaryIO
 
 from portico.errors import ConnectionLost
@@ -21,6 +23,18 @@ _SLICE = 1 << 20
 """Bytes of a file sent in one call: a reader as fast as we are would keep us in there for all of it."""
 _CALLS = 16
 """Calls of one ``send``, for the same reason."""
+
+
+def _references(item: Bytes) -> int:
+    return getrefcount(item.obj if isinstance(item, memoryview) else item)
+
+
+def _trial(make: Callable[[bytes], Bytes]) -> int:
+    return max([_references(item) for item in deque([make(bytes(1000))])])
+
+
+# What counting itself holds is found out by trying.
+_VIEW_ALONE, _ALONE = _trial(memoryview), _trial(bytearray)
 
 
 class _Piece:
@@ -85,7 +99,19 @@ class Outbox:
     def hold(self, room: Room) -> None:
         """The reader is slow: let it be known how much memory that takes, until it is sent or dropped."""
         self._room = room
-        self._held = room.account(self._held, self.memory)
+        self._held = room.account(self._held, self.owned)
+
+    @property
+    def owned(self) -> int:
+        """The bytes held that nobody else holds, too, as a program does that always answers the same."""
+        return sum(
+            [
+                len(item)
+                for item in self._items
+                if not isinstance(item, _Piece)
+                and _references(item) <= (_VIEW_ALONE if isinstance(item, memoryview) else _ALONE)
+            ]
+        )
 
     def spill(self) -> None:
         """Let bytes that wait, and nothing but bytes, wait in a temporary file. Raises ``OSError``: the disk

@@ -312,7 +312,8 @@ class HTTPConnection(Gathering):
             moved = outbox.send(self.transport)
             if outbox:
                 if moved or self.deadline == inf:
-                    self._wait_for_reader(outbox)
+                    self.deadline = self._stall()
+                self._make_room(outbox)
                 return WAIT_WRITE if outbox.blocked else self._others_first()
             self._drop_outbox()
         if self.transport.tls is not None and not self.transport.flush():
