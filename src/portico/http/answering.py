@@ -362,7 +362,7 @@ class Answering(Connection):
 
     def _make_room(self, outbox: Outbox) -> None:
         outbox.hold(self.room)
-        if self.room.full and self.room.crowded_by(outbox.owned):
+        if self.room.crowded_by(outbox.spillable):
             try:
                 outbox.spill()
             except OSError as error:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable
-from sys import getrefcount
 from typing import BinaryIO
 
 from portico.errors import ConnectionLost
@@ -25,16 +23,8 @@ _CALLS = 16
 """Calls of one ``send``, for the same reason."""
 
 
-def _references(item: Bytes) -> int:
-    return getrefcount(item.obj if isinstance(item, memoryview) else item)
-
-
-def _trial(make: Callable[[bytes], Bytes]) -> int:
-    return max([_references(item) for item in deque([make(bytes(1000))])])
-
-
-# What counting itself holds is found out by trying.
-_VIEW_ALONE, _ALONE = _trial(memoryview), _trial(bytearray)
+_LARGEST = 4 << 20
+"""An answer in one piece above this is its program's own affair: a hundred readers may share a single one."""
 
 
 class _Piece:
@@ -99,19 +89,12 @@ class Outbox:
     def hold(self, room: Room) -> None:
         """The reader is slow: let it be known how much memory that takes, until it is sent or dropped."""
         self._room = room
-        self._held = room.account(self._held, self.owned)
+        self._held = room.account(self._held, self.spillable)
 
     @property
-    def owned(self) -> int:
-        """The bytes held that nobody else holds, too, as a program does that always answers the same."""
-        return sum(
-            [
-                len(item)
-                for item in self._items
-                if not isinstance(item, _Piece)
-                and _references(item) <= (_VIEW_ALONE if isinstance(item, memoryview) else _ALONE)
-            ]
-        )
+    def spillable(self) -> int:
+        """The bytes that may be moved to a file: none of an answer so large that moving it costs too much."""
+        return self.memory if self.memory <= _LARGEST else 0
 
     def spill(self) -> None:
         """Let bytes that wait, and nothing but bytes, wait in a temporary file. Raises ``OSError``: the disk
