@@ -17,7 +17,7 @@ advances again. ``run()`` never raises: what user code raises is dealt with insi
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, ClassVar, Protocol
@@ -100,6 +100,7 @@ class Question(Protocol):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
+# No ABC: compiled, one and its subclasses share the memory of what is an instance, and get it wrong.
 class Connection:
     """One peer's connection, as the engine sees it. Also the waiter that the transport wakes.
 
@@ -200,7 +201,7 @@ class Awaited(Connection):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Listening(Waitable):
+class Listening(Waitable, ABC):
     """A listener: ``accept()`` never waits. ``None``: nobody there. Raises ``OSError``."""
 
     __slots__ = ("address",)
@@ -300,7 +301,7 @@ class Serving(Protocol):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Engine:
+class Engine(ABC):
     """Runs the connections of one server. One instance serves one server, once."""
 
     processes = False
