@@ -126,8 +126,7 @@ def test_a_signal_drains_and_a_second_one_stops_at_once(engine: str, number: int
             program.process.send_signal(number)
             stream.write(b"more\n")
             assert stream.read_line() == b"1 more"
-            if "inline" not in engine:  # which looks at its listeners between conversations
-                until(lambda: refused(program.address), "new connections to be refused")
+            until(lambda: refused(program.address), "new connections to be refused")
             assert program.end(number) == 0
         assert "cut " in program.errors
         assert str(stream.local) in program.errors
@@ -140,8 +139,7 @@ def test_an_interrupt_of_the_whole_group_is_for_the_first_process_to_heed(engine
         with connect(program.address) as stream:
             stream.read_line()
             os.killpg(program.process.pid, signal.SIGINT)
-            if "inline" not in engine:
-                until(lambda: refused(program.address))
+            until(lambda: refused(program.address))
             stream.write(b"still there\n")
             assert stream.read_line() == b"1 still there"
         program.errors = program.process.communicate(timeout=SECONDS)[1]
@@ -171,8 +169,7 @@ def test_who_is_told_to_finish_and_then_terminated_as_well_finishes(engine: str)
             stream.read_line()
             family = program.family
             os.kill(program.supervisor, signal.SIGTERM)
-            if "inline" not in engine:
-                until(lambda: refused(program.address))
+            until(lambda: refused(program.address))
             for pid in {*family} - {program.supervisor}:
                 if alive(pid):
                     os.kill(pid, signal.SIGTERM)
