@@ -16,8 +16,8 @@ from portico.sockets.listener import Listener, listen
 from portico.sockets.stream import Stream, wait_any
 from portico.sockets.tls import ClientTLS, ServerTLS
 from portico.sync import TaskGroup
-from portico.web.gateways import as_gateway
 from portico.web.handlers import App, Refuse, Request, Response, Routes, Sessions
+from portico.web.kinds import as_gateway
 from portico.web.mounts import Mounts
 
 __all__ = [

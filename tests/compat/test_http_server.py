@@ -19,7 +19,7 @@ from portico.compat.http.server import (
 )
 from portico.errors import ConfigError
 from portico.sockets.tls import ClientTLS
-from portico.web.gateways import as_gateway
+from portico.web.kinds import as_gateway
 
 
 class Quiet:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico import Limits, timeout
+from portico import Limits, Routes, timeout
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange, Mount
 from portico.http.messages import RequestHead
@@ -345,3 +345,19 @@ def test_a_request_is_held_to_the_time_of_its_mount():
         answer = client.ask(get("/slow"))
         assert (answer.status, b"too long" in answer.body) == (503, True)
         assert client.ask(get("/")).status == 200
+
+
+def test_what_users_write_is_mounted_as_it_is():
+    def wsgi(environ, start_response):
+        start_response("200 OK", [])
+        return []
+
+    routes = Routes()
+    mounts = Mounts([("/app", wsgi), ("/api", routes)])
+    assert [mount.gateway.name for mount in mounts] == ["wsgi:wsgi", routes.name]
+
+
+@pytest.mark.parametrize("thing", [5, "folder", None])
+def test_what_cannot_answer_is_refused_when_it_is_mounted(thing):
+    with pytest.raises(ConfigError, match="no web application"):
+        Mounts([("/", thing)])

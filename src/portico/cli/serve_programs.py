@@ -7,8 +7,9 @@ from typing import Any
 
 from portico.cli.programs import load, told
 from portico.errors import ConfigError
-from portico.web.gateways import as_gateway, is_gateway, kind_of, speaks_http
+from portico.web.gateways import is_served, speaks_http
 from portico.web.handlers.app import App
+from portico.web.kinds import as_gateway, kind_of
 
 __all__ = ["is_http_class", "make_program"]
 
@@ -26,7 +27,7 @@ def make_program(kind: str, where: str, wire: str = "") -> Any:
         except Exception as error:  # an object that does not let itself be looked at: a proxy of nothing
             raise ConfigError(f"cannot tell what {where} is: {told(error)}") from error
     if kind == "app":
-        return value if is_gateway(value) else App(value, name=where)
+        return value if is_served(value) else App(value, name=where)
     if not callable(value):
         raise ConfigError(_not_callable(where, value))
     if kind == "handler":
@@ -44,7 +45,7 @@ def _check_handler(where: str, value: Any) -> None:
 
 
 def _found_out(where: str, value: Any, wire: str) -> Any:
-    if is_gateway(value):
+    if is_served(value):
         return value
     kind = kind_of(value)
     if kind == "handler" or (wire == "stream" and kind in ("app", "function") and not speaks_http(value)):

@@ -18,7 +18,7 @@ from portico.web.compress import Compress
 from portico.web.config import Settings, Source
 from portico.web.config.mount import Auth, Headers, MountSettings
 from portico.web.config.mount_kinds import ProxyMount, StaticMount
-from portico.web.gateways import is_gateway
+from portico.web.gateways import is_served
 from portico.web.mounts import Mounts, Place, read_prefix
 from portico.web.proxy import Proxy
 
@@ -63,7 +63,7 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
     for number, each in enumerate(settings.mount):
         try:
             value = _made(each, settings)
-            if is_gateway(value):
+            if is_served(value):
                 here = _placed(settings, each, value)
                 Mounts([*places, *here])  # refuses a place that is taken
                 places += here
@@ -90,7 +90,7 @@ def _made(each: MountSettings, settings: Settings) -> Any:
     value = each.make(partial(make_program, wire=wire))
     if not alone and isinstance(value, Mounts):
         raise ConfigError(f"{each.what} has mounts of its own: serve it alone, without a path")
-    if is_gateway(value):
+    if is_served(value):
         return value
     if not alone:
         raise ConfigError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from portico.web.codings import LEAST, check_codings, choose, installed
 from portico.web.compressing import Compressing
-from portico.web.gateways import as_gateway
+from portico.web.kinds import as_gateway
 
 if TYPE_CHECKING:
     from portico.http.exchange import Exchange

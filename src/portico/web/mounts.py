@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from portico.address import canonical_host
 from portico.errors import AddressError, ConfigError
-from portico.http.exchange import Exchange, Gateway, Mount
+from portico.http.exchange import Exchange, Mount
+from portico.web.kinds import as_gateway
 
 __all__ = ["Mounts", "Place", "read_host", "read_prefix"]
 
@@ -64,21 +65,21 @@ class _Table:
 class Mounts:
     """Gateways by host and path; of those for the most particular host that fits, the longest path answers.
 
-    A mount is a path and a gateway, or a ``Mount``, or a ``Place`` with either. A path fits whole segments:
-    ``/app`` answers ``/app`` and ``/app/x``, not ``/apple``. Paths are compared as decoded, exactly as they
-    came: ``/app/../x`` is below ``/app``, for the gateway to refuse. A host fits whatever the port and the
-    case; an exact one comes before ``*.example.org``, that before mounts without a host, which answer what
-    no other does.
+    A mount is a path (or a ``Place``) and what is there: a gateway, a ``Mount``, or whatever ``as_gateway``
+    makes one of. A path fits whole segments: ``/app`` answers ``/app`` and ``/app/x``, not ``/apple``. Paths
+    are compared as decoded, exactly as they came: ``/app/../x`` is below ``/app``, for the gateway to refuse.
+    A host fits whatever the port and the case; an exact one comes before ``*.example.org``, that before
+    mounts without a host, which answer what no other does. Raises ``ConfigError``.
     """
 
-    def __init__(self, mounts: Iterable[tuple[str | Place, Gateway | Mount]]) -> None:
+    def __init__(self, mounts: Iterable[tuple[str | Place, Any]]) -> None:
         found: dict[Place, Mount] = {}
         for where, what in mounts:
             place = where if isinstance(where, Place) else Place(where)
             place = Place(read_prefix(place.path), place.host and read_host(place.host))
             if place in found:
                 raise ConfigError(f"two targets are mounted at {place}: give one another path")
-            found[place] = what if isinstance(what, Mount) else Mount(what, place.path)
+            found[place] = what if isinstance(what, Mount) else Mount(as_gateway(what), place.path)
         if not found:
             raise ConfigError("nothing is mounted: name at least one target")
         self._table = _Table(found)

@@ -12,8 +12,8 @@ from portico import ServerTLS, connect
 from portico.errors import ConfigError
 from portico.server import Server
 from portico.sockets.tls import ClientTLS
-from portico.web.gateways import as_gateway, kind_of, speaks_http
 from portico.web.handlers import App, Refuse, Request, Response, Sessions, streaming
+from portico.web.kinds import as_gateway, kind_of, speaks_http
 from portico.web.mounts import Mounts
 from tests.http.served import Client, chunked, get, post
 
