@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
+        if name != "__all__":
+            if name.startswith("_"):
+                raise AttributeError(f"module 'portico' has no attribute {name!r}")
+            try:  # a module of ours comes first: it may be asked for while what it needs is being loaded
+                return import_module(f"portico.{name}")
+            except ModuleNotFoundError as error:
+                if error.name != f"portico.{name}":
+                    raise
         public = import_module("portico.public")
-        if name == "__all__" or name in public.__all__:
-            return getattr(public, name)
-        if name in globals():  # a module that the public ones have loaded
-            return globals()[name]
-        raise AttributeError(f"module 'portico' has no attribute {name!r}")
+        if name != "__all__" and name not in public.__all__:
+            raise AttributeError(f"module 'portico' has no attribute {name!r}")
+        value = globals()[name] = getattr(public, name)
+        return value
 
     def __dir__() -> list[str]:
         return [*globals(), *import_module("portico.public").__all__]
