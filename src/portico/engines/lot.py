@@ -21,7 +21,7 @@ from portico.compiled import mypyc_attr
 from portico.engines import door
 from portico.engines.accepting import Reception
 from portico.engines.asking import Asking
-from portico.engines.contract import AGAIN, DONE, RUN, WAIT_READ, Connection, Engine, Listening, Serving
+from portico.engines.contract import AGAIN, DONE, RUN, Connection, Engine, Listening, Serving
 from portico.engines.household import LAST_WORDS, Household
 from portico.engines.poller import HANGUP, Poller, make_poller
 from portico.engines.pool import Pool
@@ -262,13 +262,8 @@ class Lot(Engine):
     def _welcome(self, connection: Connection) -> None:
         connection.notify, connection.aside = self.notify, self._pool.aside
         connection.transport.waiters.add(connection)
-        try:
-            if connection.conversation or connection.transport.fileno() < 0:
-                self._woken.append(connection)
-            else:
-                self._settle(connection, WAIT_READ)
-        except OSError as error:  # the poller takes no more
-            self._crashed(connection, error)
+        # Most peers ask as soon as they are connected: with luck it is not watched before its request is read.
+        self._woken.append(connection)
 
     # -- run() in the pool
 

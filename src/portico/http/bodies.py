@@ -46,23 +46,23 @@ class BodyWriter(Protocol):
 
 
 class LengthReader:
-    """A body of so many bytes."""
+    """A body of so many bytes, of which ``left`` have not been read."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("left",)
 
     def __init__(self, length: int) -> None:
-        self._left = length
+        self.left = length
 
     def read(self, inbox: Inbox) -> bytes | End | Signal:
         """The next piece, the end, or ``NEED_DATA``; ``EndOfStream`` when it ends short."""
-        if not self._left:
+        if not self.left:
             return END
-        piece = inbox.take(self._left)
+        piece = inbox.take(self.left)
         if piece:
-            self._left -= len(piece)
+            self.left -= len(piece)
             return piece
         if inbox.ended:
-            raise EndOfStream(f"the connection ended {self._left} bytes before the body's end")
+            raise EndOfStream(f"the connection ended {self.left} bytes before the body's end")
         return NEED_DATA
 
 

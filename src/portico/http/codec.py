@@ -187,7 +187,7 @@ class Codec(Receiving):
         head = whole_head(f"HTTP/1.1 {status} {reason}\r\n", headers, size, defaults, options)
         if head is None:
             return None
-        if self._memo:
+        if self._memo and keep:
             # Tuples, because a list that is changed later would still be equal to itself.
             self._last_facts, self._last_headers = facts, [tuple(field) for field in headers]
             self._last_head = head

@@ -174,7 +174,8 @@ class HeadParser:
         block = raw[end + 2 :]
         fields = self._fields(block)
         facts = self._judged(line, fields)
-        if not self._memo or line.method == "CONNECT":
+        # What ends its connection is never followed by another.
+        if not self._memo or line.method == "CONNECT" or not facts.keep_alive:
             return RequestHead(line, fields, facts, raw)
         if self._forgetful:
             self._forgetful -= 1

@@ -33,7 +33,7 @@ __all__ = ["Receiving"]
 _EMPTY_LINES: Final = 4
 
 # What the table says about the commonest moves, looked up once.
-_IDLE, _DONE = State.IDLE, State.DONE
+_IDLE, _BODY, _DONE = State.IDLE, State.BODY, State.DONE
 _ASKED: Final = after(Role.SERVER, _IDLE, Move.ASKED)
 _BARE: Final = after(Role.CLIENT, _IDLE, Move.BARE_REQUEST)
 
@@ -147,6 +147,16 @@ class Receiving:
             inbox.skip(len(head.raw))
         self._begin_request(head)
         return head
+
+    def rest_of_body(self) -> bytes | None:
+        """All that is left of a body whose length is known, if it has come; then its end has been read too."""
+        reader, inbox = self._reader, self._inbox
+        if self._theirs is not _BODY or not isinstance(reader, LengthReader) or reader.left > len(inbox):
+            return None
+        data = inbox.take(reader.left)
+        self._theirs = after(self._them, _BODY, Move.END)
+        self._continue_due = False
+        return data
 
     def next_event(self) -> Event:
         """The next head, piece of a body (``bytes``), ``End``; or a ``Signal`` when there is none.
