@@ -2,8 +2,9 @@
 
 One thread at a time, the one that leads, polls all parked connections and advances them. ``run()`` goes
 where the engine sends it; here is how it goes to a pool thread, which then goes on until there is
-something to wait for and parks the connection itself. While a thread is inside a connection
-(``running``), the leading one only leaves word (``again``).
+something to wait for and parks the connection itself, or leaves it to the leading one, if others stand in
+line for the thread. While a thread is inside a connection (``running``), the leading one only leaves word
+(``again``).
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ class Lot(Engine):
     def _welcome(self, connection: Connection) -> None:
         connection.notify, connection.aside = self.notify, self._pool.aside
         connection.transport.waiters.add(connection)
-        # Most peers ask as soon as they are connected: with luck it is not watched before its request is read.
+        # Most peers ask as soon as they are connected: with luck it is read before it has to be watched.
         self._woken.append(connection)
 
     # -- run() in the pool

@@ -149,7 +149,7 @@ class Receiving:
         return head
 
     def rest_of_body(self) -> bytes | None:
-        """All that is left of a body whose length is known, if it has come; then its end has been read too."""
+        """What is left of a body whose length is known, if all has come; then its end has been read too."""
         reader, inbox = self._reader, self._inbox
         if self._theirs is not _BODY or not isinstance(reader, LengthReader) or reader.left > len(inbox):
             return None
