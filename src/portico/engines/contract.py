@@ -33,7 +33,6 @@ __all__ = [
     "RUN",
     "WAIT_READ",
     "WAIT_WRITE",
-    "Awaited",
     "Connection",
     "Engine",
     "Listening",
@@ -183,21 +182,6 @@ class Connection:
     @abstractmethod
     def describe(self) -> str:
         """What is going on, for the log: the peer and the request."""
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Awaited(Connection):
-    """One whose code is a coroutine: the engine runs ``converse()`` on its asyncio loop, not ``run()``."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    async def converse(self) -> None:
-        """The user's code."""
-
-    @abstractmethod
-    def ended(self, error: BaseException | None) -> None:
-        """It has ended, by ``error`` if there was one; ``Cancelled``: it was called off."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -7,7 +7,8 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from portico.engines.contract import DONE, RUN, Awaited, Connection, Load
+from portico.engines.awaited import Awaited
+from portico.engines.contract import DONE, RUN, Connection, Load
 from portico.errors import Cancelled, PorticoError
 from portico.limits import Limits
 from portico.sockets.stream import Stream

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from portico.engines.contract import DONE, RUN, Awaited, Connection, Load
+from portico.engines.awaited import Awaited
+from portico.engines.contract import DONE, RUN, Connection, Load
 from portico.errors import Cancelled, ConfigError
 from portico.sockets.datagram_listener import Arrival
 from portico.sockets.datagram_port import Datagram

@@ -22,7 +22,8 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from portico.engines.contract import RUN, Awaited, Connection
+from portico.engines.awaited import Awaited
+from portico.engines.contract import RUN, Connection
 from portico.engines.hub import Hub
 from portico.engines.lot import REQUEST_THREADS, Lot
 from portico.engines.observe import is_waiting, processor_ticks

@@ -1,7 +1,4 @@
-"""A greenlet of a hub, and its alarm.
-
-Not compiled (``portico/compiled.py``): what inherits from another library's type cannot be.
-"""
+"""A greenlet of a hub, and its alarm."""
 
 from __future__ import annotations
 

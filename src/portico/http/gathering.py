@@ -66,12 +66,26 @@ class Gathering(Ending):
             exchange.body = io.BufferedReader(StreamedBody(self), CHUNK)
             self._state = READY
             return RUN
+        if not asks and self._came_whole(head.body_length):
+            return RUN
         self._spool = Spool(self.limits.body_memory)
         self._fed = True
         self._state = BODY
         if asks:
             self._continue()
         return None
+
+    def _came_whole(self, length: int | None) -> bool:
+        """Whether the body came with its head, as most small ones do: there is nothing to gather then."""
+        body = None
+        if length is not None and length <= min(CHUNK, self.limits.body_memory):
+            body = self.codec.rest_of_body()
+        exchange = self.exchange
+        if body is None or exchange is None:
+            return False
+        exchange.body = io.BytesIO(body)
+        self._state = READY
+        return True
 
     def _body(self) -> int | None:
         spool, exchange = self._spool, self.exchange

@@ -24,6 +24,7 @@ from portico.deadline import check
 from portico.engines import door
 from portico.errors import ConfigError, LocalProtocolError, TLSError
 from portico.sockets.options import Credentials, Options
+from portico.sockets.reading import Reading
 from portico.sockets.transport import READ, WRITE, Bytes, SocketTransport, Transport
 from portico.sockets.writing import Writing
 
@@ -36,7 +37,7 @@ class TLSSettings(Protocol):
     def wrap(self, lower: Transport, server_name: str | None = None) -> Transport: ...
 
 
-class Stream(Writing):
+class Stream(Reading, Writing):
     """A connected byte stream; also a context manager that closes it.
 
     ``peer`` and ``local`` are addresses, ``tls`` the facts of a secure channel (or ``None``). Every

@@ -12,15 +12,14 @@ from typing import BinaryIO
 from portico.deadline import expired, expiry, in_force
 from portico.engines import door
 from portico.errors import ConnectionLost, LocalProtocolError, Timeout
-from portico.sockets.reading import Reading
-from portico.sockets.sides import BREATH, CHUNK
+from portico.sockets.sides import BREATH, CHUNK, Sides
 from portico.sockets.transport import WRITE, Bytes, SocketTransport
 
 __all__ = ["Writing"]
 
 
-class Writing(Reading):
-    """What a stream is written with, beside being read. One writer at a time."""
+class Writing(Sides):
+    """What a stream is written with. One writer at a time."""
 
     __slots__ = ()
 
