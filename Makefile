@@ -78,7 +78,7 @@ format: $(VENV)/test
 	$(BIN)/ruff check --fix-only --quiet $(PROGRAMS)
 	$(BIN)/ruff format $(PROGRAMS)
 
-bench: $(VENV)/bench
+bench: $(VENV)/bench $(FAST)/built
 	$(BIN)/python -m bench $(ARGS)
 
 fuzz: $(VENV)/test

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bench.common import compile_c
 from bench.peers.checks import echoes
-from bench.peers.http_servers import FAST
 from bench.peers.process import Peer, python, script
 
 __all__ = ["PEERS", "SIZES", "portico"]
@@ -13,13 +12,11 @@ SIZES = {"1 KiB": 1024, "16 KiB": 16384}
 CHECK = echoes(SIZES.values())
 
 
-def portico(engine: str, *, compiled: bool = False) -> Peer:
-    """Portico's own command on this engine; with its hot modules compiled."""
+def portico(engine: str) -> Peer:
+    """Portico's own command on this engine."""
     target = "handler:echo_handler:echo"
     command = python("portico", "serve", target, "--at", "tcp://127.0.0.1:0", "--engine", engine)
-    name = f"portico {'compiled ' if compiled else ''}{engine}"
-    path = FAST if compiled else None
-    return Peer(name, "Python", command, CHECK, "portico.__main__", announces=True, path=path)
+    return Peer(f"portico {engine}", "Python", command, CHECK, "portico.__main__", announces=True)
 
 
 PEERS: dict[str, Peer] = {
@@ -27,7 +24,6 @@ PEERS: dict[str, Peer] = {
     for peer in (
         # The limit, and what every other rate is a share of.
         Peer("c-loop", "C", lambda port, folder: [str(compile_c("echo_loop", folder)), str(port)], CHECK),
-        portico("events", compiled=True),
         portico("events"),
         portico("threads"),
         Peer("uvloop streams", "Python", script("echo_asyncio", "uvloop"), CHECK, "uvloop"),

@@ -1,5 +1,6 @@
 """Marks for mypyc, which compiles the modules that ``pyproject.toml`` names (``make fast``); elsewhere they
-do nothing. ``allow_interpreted_subclasses``: classes that are not compiled inherit from this one."""
+do nothing. ``allow_interpreted_subclasses``: classes that are not compiled inherit from this one.
+``native_class=False``: it stays a class of Python's own, which can be pickled for a fresh interpreter."""
 
 from __future__ import annotations
 

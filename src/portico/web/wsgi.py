@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from portico.address import Address
+from portico.compiled import mypyc_attr
 from portico.errors import LocalProtocolError
 from portico.http.exchange import Exchange
 from portico.http.messages import Fields, RequestHead
@@ -35,6 +36,7 @@ _HOP_BY_HOP = frozenset(
 _NOT_PASSED = frozenset({"transfer-encoding", "proxy"})
 
 
+@mypyc_attr(native_class=False)
 class WSGI:
     """Serves ``app(environ, start_response)``.
 
