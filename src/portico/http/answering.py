@@ -43,8 +43,9 @@ __all__ = ["CHUNK", "DISCARD", "Answering"]
 log = logging.getLogger("portico.http")
 
 CHUNK = 65536
-_WHOLE = 65536
-"""An answer up to this size is joined with its head into one buffer; copying more costs more than a call."""
+_JOINED = 16384
+"""An answer up to this size is joined with its head into one buffer; of larger ones the copy, in memory that is
+new each time, costs more than all the rest."""
 DISCARD = 1 << 18
 """So much of an unread body is read and thrown away to keep the connection."""
 _CLIENTS = (ConnectionLost, ProtocolError, LimitExceeded, StreamClosed, TLSError)
@@ -134,12 +135,8 @@ class Answering(Connection):
         self, status: int, reason: str, headers: list[tuple[str, str]], body: bytes, hold: bool = False
     ) -> None:
         """Answer in one piece; with ``hold`` it leaves when ``run()`` is over."""
-        if len(body) > _WHOLE:
-            self.answer_head(status, reason, headers, len(body))
-            # It is in memory as a whole: its thread need not wait until it has left.
-            for part in self.codec.send_data(body):
-                self._put(part)
-            self.answer_end()
+        if len(body) > _JOINED:
+            self._answer_large(status, reason, headers, body)
             return
         if self._close_after or self._streaming or self._drain_until != inf:
             self._persist()
@@ -158,6 +155,20 @@ class Answering(Connection):
             raise
         if sent < len(data):
             self._wait_for_reader(self._put(memoryview(data)[sent:]))
+
+    def _answer_large(self, status: int, reason: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        self._persist()
+        head = self.codec.respond_around(status, reason, headers, len(body), server_fields())
+        if head is None:
+            self.answer_head(status, reason, headers, len(body))
+            # It is in memory as a whole: its thread need not wait until it has left.
+            for part in self.codec.send_data(body):
+                self._put(part)
+            self.answer_end()
+            return
+        self._ended = True
+        self._put(head)
+        self._send(body)
 
     def answer_with_file(
         self,
