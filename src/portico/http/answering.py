@@ -44,8 +44,8 @@ log = logging.getLogger("portico.http")
 
 CHUNK = 65536
 _JOINED = 16384
-"""An answer up to this size is joined with its head into one buffer; of larger ones the copy, in memory that is
-new each time, costs more than all the rest."""
+"""An answer up to this size is joined with its head into one buffer; of a larger one the copy, in memory that
+is new each time, costs more than all the rest."""
 DISCARD = 1 << 18
 """So much of an unread body is read and thrown away to keep the connection."""
 _CLIENTS = (ConnectionLost, ProtocolError, LimitExceeded, StreamClosed, TLSError)
