@@ -114,7 +114,7 @@ def test_status_location_and_nph(write):
 def test_head_has_the_header_fields_and_no_body(write):
     program = write("run", "printf 'Content-Type: text/plain\\nContent-Length: 5\\n\\nhello'")
     answer = get(program, method="HEAD")
-    assert (answer.sent_header("Content-Length"), answer.writes) == ("5", [])
+    assert (answer.sent_header("Content-Length"), b"".join(answer.writes)) == ("5", b"")
 
 
 def test_perl_speaks_cgi_too(write):

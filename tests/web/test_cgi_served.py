@@ -31,6 +31,7 @@ PROGRAMS = {
     "count": "printf 'Content-Type: text/plain\\n\\n'; echo $CONTENT_LENGTH; wc -c",
     "early": "printf 'Status: 403\\nContent-Type: text/plain\\n\\nno'",
     "head": "printf 'Content-Type: text/plain\\n\\n'; while [ ! -e go ]; do sleep 0.02; done; printf late",
+    "empty": "printf 'Status: 204\\n\\n'; while [ ! -e go ]; do sleep 0.02; done",
     "stream": "echo $$ > pid; printf 'Content-Type: text/plain\\n\\n'; while echo line; do sleep 0.02; done",
     "hang": "echo $$ > pid; sleep 600",
     "later": "sleep 1.2; printf 'Content-Type: text/plain\\n\\nlater'",
@@ -130,6 +131,13 @@ def test_the_head_arrives_before_the_first_byte_of_the_body(client, folder):
     response = client.getresponse()  # the program waits for what comes next
     (folder / "go").touch()
     assert response.read() == b"late"
+
+
+@pytest.mark.parametrize(("method", "path"), [("HEAD", "/head"), ("GET", "/empty")])
+def test_a_head_that_is_all_of_the_answer_does_not_wait_for_the_program(client, folder, method, path):
+    client.request(method, path)
+    assert client.getresponse().read() == b""
+    (folder / "go").touch()
 
 
 def test_a_client_that_leaves_ends_a_program_that_writes(port, folder):

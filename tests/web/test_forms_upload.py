@@ -35,6 +35,7 @@ def upload(content, filename="x"):
         ("file.", "file"),
         ("CON", "_CON"),
         ("nul.txt", "_nul.txt"),
+        ("CONIN$", "_CONIN$"),
         ("com1 .txt", "_com1 .txt"),
         ("console.txt", "console.txt"),
         ("A\u030a.txt", "Å.txt"),

@@ -149,6 +149,17 @@ def test_what_is_printed_does_not_mix_with_the_answer():
         ("start('200 OK', [('Status', '404')])", "no header"),
         ("start('200 OK', [('X', '€')])", "UnicodeEncodeError"),
         ("start('200 OK', [('Content-Length', '-1')]); return []", "not a Content-Length"),
+        ("start('200 OK', [('Content-Length', '1')] * 2); return [b'x']", "two Content-Length"),
+        (
+            "start('200 OK', [('Content-Length', '4')]); return [b'abc']",
+            "shorter than its Content-Length, by 1",
+        ),
+        ("start('200 OK', [('Content-Length', '4')]); return []", "shorter than its Content-Length, by 4"),
+        (
+            "start('200 OK', [('Content-Length', '4')]); return [b'abcde']",
+            "longer than its Content-Length, by 1",
+        ),
+        ("import sys; sys.exit('bye')", "SystemExit: bye"),
     ],
 )
 def test_an_error_before_the_answer_is_a_page(body, why):
@@ -162,6 +173,7 @@ def test_an_error_before_the_answer_is_a_page(body, why):
     [
         ("yield b'half'; raise LookupError('why')", "LookupError: why"),
         ("yield b'half'; yield 'text'", "must send bytes, not str"),
+        ("yield b'half'; import sys; sys.exit()", "SystemExit"),
         (
             "yield b'half'\ntry: 1/0\nexcept Exception: import sys; start('500 No', [], sys.exc_info())",
             "ZeroDivisionError",
@@ -174,11 +186,25 @@ def test_an_error_within_the_answer_ends_the_process_by_a_signal(body, why):
     assert (why in errors, status) == (True, -15)
 
 
-@pytest.mark.parametrize(("sent", "why"), [("b'abcdef'", "longer"), ("b'abc'", "shorter")])
+@pytest.mark.parametrize(("sent", "why"), [("b'abcd', b'ef'", "longer"), ("b'ab', b'c'", "shorter")])
 def test_a_body_that_is_not_as_long_as_it_says_is_an_error(sent, why):
     output, errors, status = run(f"start('200 OK', [('Content-Length', '4')]); return [{sent}]")
     assert why in errors
     assert (output.count(b"Status"), status) == (1, -15)
+
+
+def test_a_file_is_wrapped_and_closed():
+    body = """
+    import io
+    class File:
+        read = io.BytesIO(b'abcdef').read
+        def close(self):
+            print('closed')
+    start('200 OK', [('Content-Type', 'text/plain')])
+    return environ['wsgi.file_wrapper'](File(), 4)
+    """
+    output, errors, status = run(body)
+    assert (output, errors, status) == (HEAD + b"\r\nabcdef", "closed\n", 0)
 
 
 def test_another_answer_may_take_the_place_of_one_that_has_not_begun():

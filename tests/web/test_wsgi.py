@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import io
+import itertools
 import sys
 import tempfile
 import threading
@@ -141,7 +142,19 @@ def test_statuses_and_reasons_are_the_applications():
 
 @pytest.mark.parametrize(
     "status",
-    ["", "OK", "20 OK", "2000 OK", " 200 OK", "099 Low", "101 Switch", "100 C", "\u0662\u0660\u0660 OK"],
+    [
+        "",
+        "OK",
+        "20 OK",
+        "2000 OK",
+        " 200 OK",
+        "099 Low",
+        "101 Switch",
+        "100 C",
+        "\u0662\u0660\u0660 OK",
+        b"200 OK",
+        200,
+    ],
 )
 def test_a_malformed_status_is_a_500(status):
     assert ask(plain(b"x", status=status)).status == 500
@@ -157,6 +170,7 @@ def test_a_malformed_status_is_a_500(status):
         [("", "a")],
         [("X", "\u2603")],
         [("X", b"bytes")],
+        [(b"X", "bytes")],
         [("X", 5)],
         [("X", None)],
         [("Content-Length", "five")],
@@ -309,6 +323,21 @@ def test_write_of_nothing_sends_the_headers():
     assert (answer.status, answer.body) == (202, b"")
 
 
+@pytest.mark.parametrize("status", ["202 Accepted", "204 No Content"])
+def test_headers_leave_with_a_write_of_nothing(status):
+    arrived = threading.Event()
+
+    def app(environ, start_response):
+        start_response(status, [])(b"")
+        assert arrived.wait(10)
+        return []
+
+    with served(app) as server, Client(server) as client:
+        client.send(get())
+        assert client.sock.recv(11) == b"HTTP/1.1 20"
+        arrived.set()
+
+
 @pytest.mark.parametrize("data", ["text", None, 5])
 def test_write_takes_bytes_only(data):
     def app(environ, start_response):
@@ -369,6 +398,23 @@ def test_an_iterable_is_closed_once_whatever_happens(pieces, raw):
         except OSError:
             pass
     assert body.closed == 1
+
+
+def test_head_ends_an_answer_that_has_no_end(engine):
+    class Endless(Body):
+        def __iter__(self):
+            return itertools.repeat(b"tick")
+
+    body = Endless()
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/event-stream")])
+        return body
+
+    with served(app, engine=engine) as server, Client(server) as client:
+        assert client.ask(get(method="HEAD"), "HEAD").status == 200
+        assert client.ask(get(method="HEAD"), "HEAD").status == 200
+    assert body.closed == 2
 
 
 def test_an_iterable_is_closed_when_its_reader_leaves(engine):
@@ -547,9 +593,9 @@ def test_a_large_upload_through_a_file(engine):
 # file_wrapper
 
 
-def wrapped(make, headers=(), block=8192):
+def wrapped(make, headers=(), block=8192, status="200 OK"):
     def app(environ, start_response):
-        start_response("200 OK", list(headers))
+        start_response(status, list(headers))
         return environ["wsgi.file_wrapper"](make(), block)
 
     return app
@@ -570,6 +616,16 @@ def opened(path, offset=0, **options):
     return make
 
 
+def written(kind):
+    def make():
+        file = kind()
+        file.write(b"written")
+        file.seek(2)
+        return file
+
+    return make
+
+
 @pytest.mark.parametrize("options", [{}, {"buffering": 0}], ids=["buffered", "raw"])
 def test_a_file_is_sent_from_where_it_stands(engine, path, options):
     content = path.read_bytes()
@@ -583,7 +639,7 @@ def test_a_file_is_sent_from_where_it_stands(engine, path, options):
 
 def test_a_file_is_not_copied_through_python(path, monkeypatch):
     monkeypatch.setattr(FileWrapper, "__iter__", lambda self: pytest.fail("the file was iterated"))
-    for make in (opened(path), tempfile.NamedTemporaryFile, tempfile.TemporaryFile):
+    for make in (opened(path), written(tempfile.NamedTemporaryFile), written(tempfile.TemporaryFile)):
         assert ask(wrapped(make)).status == 200
 
 
@@ -624,14 +680,17 @@ def test_what_is_no_plain_file_is_read_in_blocks(path, tmp_path):
     assert ask(wrapped(packed.open)).status == 500  # text
 
 
-def test_what_was_written_to_a_temporary_file_is_sent():
-    def make():
-        file = tempfile.NamedTemporaryFile()  # noqa: SIM115
-        file.write(b"written")
-        file.seek(2)
-        return file
+def test_a_file_that_the_kernel_makes_up_has_no_size_and_is_sent():
+    assert ask(wrapped(opened("/proc/version"))).body.startswith(b"Linux")
 
-    assert ask(wrapped(make)).body == b"itten"
+
+def test_a_file_goes_with_a_status_that_has_no_content(path):
+    assert ask(wrapped(opened(path), status="204 No Content")).status == 204
+    assert ask(wrapped(opened(path), status="304 Not Modified")).status == 304
+
+
+def test_what_was_written_to_a_temporary_file_is_sent():
+    assert ask(wrapped(written(tempfile.NamedTemporaryFile))).body == b"itten"
 
 
 def test_a_wrapped_file_is_closed_also_when_nothing_of_it_is_sent(path):

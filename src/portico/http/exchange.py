@@ -344,7 +344,7 @@ class Exchange:
         ``LocalProtocolError`` for more than ``Content-Length``. A buffer may be used again afterwards."""
         self._check_current()
         if self.status in _BODILESS:
-            return
+            data = b""  # the head may go
         # What waits for the reader must not change.
         self.connection.answer_data(data if type(data) is bytes else bytes(data))
         self.sent += len(data)

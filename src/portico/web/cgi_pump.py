@@ -257,6 +257,8 @@ class Relay:
             self._exchange.start(head.status, head.headers, head.reason)
         self._dropping = redirected or self._exchange.method == "HEAD" or head.status in _BODILESS
         self._body_left = None if self._dropping else head.length
+        if self._dropping and not redirected:
+            self._exchange.write(b"")  # lets the head go: it is all that comes
 
     def _send(self, data: bytes) -> None:
         if self._dropping:

@@ -11,7 +11,15 @@ __all__ = ["Upload", "safe_name"]
 _NAME_BYTES = 255  # the longest that common file systems take
 _RESERVED = frozenset('<>:"|?*/\\')
 _DEVICES = frozenset(
-    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³")]
+    [
+        "con",
+        "conin$",
+        "conout$",
+        "prn",
+        "aux",
+        "nul",
+        *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"),
+    ]
 )
 
 

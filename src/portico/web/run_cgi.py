@@ -52,7 +52,7 @@ def run_cgi(app: Application) -> None:
         _answer(app, _environ(source), answer)
     except _ClientLeftError:
         pass
-    except Exception:  # noqa: BLE001  (whatever the application raises)
+    except BaseException:  # noqa: BLE001  (whatever the application raises: an exit would seem to be its end)
         _report(answer)
     finally:
         source.close()
@@ -121,11 +121,18 @@ def _environ(source: BinaryIO) -> dict[str, Any]:
         "wsgi.input": _input(source, environ),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
+        "wsgi.file_wrapper": _file_wrapper,
         "wsgi.multithread": False,
         "wsgi.multiprocess": True,
         "wsgi.run_once": True,
     }
     return environ
+
+
+def _file_wrapper(file: Any, block_size: int = 65536) -> Iterable[bytes]:
+    from portico.web.wsgi_files import FileWrapper
+
+    return FileWrapper(file, block_size)
 
 
 def _input(source: BinaryIO, environ: dict[str, Any]) -> BinaryIO:
@@ -180,28 +187,26 @@ class _Answer:
     def write(self, data: bytes) -> None:
         """PEP 3333's imperative way to send."""
         _check(data)
-        self._begin()
         self._send(data)
 
     def block(self, data: bytes) -> None:
         """One item of the application's iterable."""
         _check(data)
         if data:
-            self._begin()
             self._send(data)
 
     def whole(self, data: bytes) -> None:
         """The only item of a list: its length is known."""
         _check(data)
+        self._check_end(len(data))
         if data and not self.begun and self._head and self._left is None and not self._bodiless:
             self._head = b"%bContent-Length: %d\r\n" % (self._head, len(data))
         self.block(data)
 
     def end(self) -> None:
         """The iterable is exhausted."""
+        self._check_end(0)
         self._begin()
-        if self._left and not self._bodiless:
-            raise RuntimeError(f"the body is shorter than its Content-Length, by {self._left}")
         self.complete = True
 
     def fail(self) -> None:
@@ -220,14 +225,19 @@ class _Answer:
             self.begun = True
             self._write(self._head + b"\r\n")
 
+    def _check_end(self, last: int) -> None:
+        """Raises ``RuntimeError`` if more is missing than the ``last`` bytes that come."""
+        if self._left is not None and self._left > last and not self._bodiless:
+            raise RuntimeError(f"the body is shorter than its Content-Length, by {self._left - last}")
+
     def _send(self, data: bytes) -> None:
-        if self._bodiless:
-            return
-        if self._left is not None:
+        if self._left is not None and not self._bodiless:
             self._left -= len(data)
             if self._left < 0:
                 raise RuntimeError(f"the body is longer than its Content-Length, by {-self._left}")
-        self._write(data)
+        self._begin()
+        if not self._bodiless:
+            self._write(data)
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -253,6 +263,8 @@ def _head(status: str, headers: list[tuple[str, str]]) -> tuple[bytes, int | Non
         if not name or not _TOKEN.issuperset(name) or name.lower() == "status":
             raise ValueError(f"start_response(): {name!r} is no header of an application's")
         if name.lower() == "content-length":
+            if length is not None:
+                raise ValueError("start_response(): there are two Content-Length")
             length = _length(value)
         if name.lower() not in _HOP_BY_HOP:
             lines.append(_line(name, value))

@@ -73,8 +73,11 @@ class WSGI:
         try:
             if isinstance(result, FileWrapper) and answer.file(result):
                 return
+            head = exchange.method == "HEAD"
             for data in result:
                 answer.block(data)
+                if head and answer.begun:
+                    break  # nobody gets the rest, which may have no end
             answer.end()
         finally:
             close = getattr(result, "close", None)
@@ -244,8 +247,8 @@ def _add_fields(environ: Environ, fields: Fields) -> None:
 class _Statuses(dict[str, tuple[int, str]]):
     """Status lines as number and reason; remembers them, within bounds."""
 
-    def __missing__(self, status: str) -> tuple[int, str]:
-        match = _STATUS.fullmatch(status)
+    def __missing__(self, status: Any) -> tuple[int, str]:
+        match = _STATUS.fullmatch(status) if isinstance(status, str) else None
         if match is None:
             raise LocalProtocolError(f"start_response(): {status!r} is not a status such as '200 OK'")
         read = int(match[1]), match[2] or ""
@@ -308,12 +311,11 @@ class _Answer:
         self._exchange.inform(103, list(map(_checked, headers)))
 
     def write(self, data: bytes) -> None:
-        """PEP 3333's imperative way to send."""
+        """PEP 3333's imperative way to send; also without a byte, it lets the head go."""
         if not isinstance(data, bytes):
             raise _not_bytes(data)
         self._begin()
-        if data:
-            self._exchange.write(data)
+        self._exchange.write(data)
 
     def block(self, data: bytes) -> None:
         """One item of the application's iterable."""
@@ -345,7 +347,7 @@ class _Answer:
         length = [value for name, value in self._headers if name.lower() == "content-length"]
         if length and length[0].isdigit():
             count = min(count, int(length[0]))
-        elif not length:
+        elif not length and self._status != 204:  # which never has one (RFC 9110, 8.6)
             self._headers = [*self._headers, ("Content-Length", str(count))]
         try:
             self._begin()
@@ -376,10 +378,10 @@ class _Answer:
             raise LocalProtocolError("the application sent a body before it called start_response()")
 
 
-def _checked(field: tuple[str, ...]) -> tuple[str, str]:
+def _checked(field: tuple[Any, ...]) -> tuple[str, str]:
     name, value = field
-    if not isinstance(value, str):
-        raise LocalProtocolError(f"start_response(): {name!r} must be a str, not {value!r}")
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise LocalProtocolError(f"start_response(): a header is two str, not {name!r} and {value!r}")
     return name, value
 
 

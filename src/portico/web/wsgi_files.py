@@ -48,8 +48,8 @@ class FileWrapper:
             facts = os.fstat(descriptor)
         except (OSError, ValueError):
             return None
-        if not stat.S_ISREG(facts.st_mode):
-            return None
+        if not stat.S_ISREG(facts.st_mode) or not facts.st_size:
+            return None  # files that the kernel makes up as they are read, as in /proc, have no size
         # The application closes its file when it has answered; ours lives until all of it has left.
         return io.FileIO(os.dup(descriptor)), offset, max(facts.st_size - offset, 0)
 
