@@ -185,6 +185,27 @@ def test_head_says_what_get_says_but_for_a_length_that_nobody_knows():
 def test_a_promised_length_that_is_not_kept_is_an_error_still(promised):
     with pytest.raises(LocalProtocolError, match="than its Content-Length, by 1"):
         get(pieces(("Content-Length", str(promised))))
+    with pytest.raises(LocalProtocolError, match="Content-Length is"):
+        get(whole(200, ("Content-Length", str(promised))))
+
+
+def test_a_write_of_nothing_lets_the_head_go():
+    arrived = threading.Event()
+
+    def app(environ, start_response):
+        start_response("200 OK", [PLAIN])(b"")
+        assert arrived.wait(20)
+        return [TEXT]
+
+    with (
+        Server(Compress(app), "http://127.0.0.1:0") as server,
+        socket.create_connection(("127.0.0.1", server.addresses[0].port), timeout=20) as client,
+    ):
+        client.sendall(b"GET / HTTP/1.0\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
+        arrived.set()
+        while client.recv(65536):
+            pass
 
 
 def test_a_file_is_compressed_as_it_is_sent(tmp_path):

@@ -859,6 +859,8 @@ def test_a_single_page_application_answers_for_its_own_paths_only(site):
     spa = Static(site, fallback="index.html")
     assert (get(spa, "/users/42").status, get(spa, "/users/42").sent) == (200, b"<h1>home</h1>")
     assert get(spa, "/users/42/").sent == b"<h1>home</h1>"
+    assert get(spa, "/bare/").sent == b"<h1>home</h1>"
+    assert b"<h1>home</h1>" not in get(site, "/bare/", fallback="index.html", listing=True).sent
     assert get(spa, "/app.js").status == 404
     assert get(spa, "/john.doe", [("Accept", "text/html,*/*")]).status == 200
     assert get(spa, "/.git/config").status == 404

@@ -64,6 +64,9 @@ class Compressing:
             outer.start(status, fields.packed(self._coding), reason)
             outer.finish()
         else:
+            promised = _length(headers)
+            if promised is not None and promised != len(body):
+                raise LocalProtocolError(f"Content-Length is {promised}, but the body has {len(body)} bytes")
             outer.respond(status, fields.packed(self._coding), pack(body, self._coding), reason, hold=hold)
 
     def respond_file(
@@ -97,9 +100,9 @@ class Compressing:
     def write(self, data: Bytes) -> None:
         """As ``Exchange.write``; all of it can be read by the client at once."""
         packer = self._packer
-        if packer is None:
+        if packer is None or not len(data):
             self._outer.write(data)
-        elif len(data):
+        else:
             self._count(len(data))
             self._outer.write(packer.compress(bytes(data)) + packer.flush())
 

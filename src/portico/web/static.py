@@ -184,7 +184,7 @@ class Static:
         elif self._listing:
             self._list(exchange, found, parts)
         else:
-            self._nothing(exchange)
+            self._absent(exchange)
 
     def _send(self, exchange: Exchange, found: Found, fields: dict[str, str], *, keep: bool) -> None:
         ranged = "range" in fields and exchange.method == "GET"
