@@ -183,7 +183,7 @@ def test_the_access_log_of_all_workers_comes_to_one_place(folder: Path) -> None:
         (["shop:app", "--workers", "0"], "expected a number from 1"),
         (["shop:app", "--workers", "2", "--engine", "forks"], "leave out --workers"),
         (["shop:app", "--max-requests", "5"], "add --workers"),
-        (["shop:app", "--workers", "1", "--max-memory", "lots"], "expected a size, as in 300M"),
+        (["shop:app", "--workers", "1", "--max-memory", "lots"], "expected a size, as in 1000 or"),
         (["shop:app", "--workers", "1", "--max-age", "-1"], "--max-age -1.0: expected a number above zero"),
         (["shop:app", "--engine", "workers:2/forks"], "cannot stand there"),
         (["shop:app", "--workers", "2", "--at", "http://192.0.2.1:80"], "this machine has no such address"),

@@ -120,10 +120,11 @@ def test_what_it_raises_is_logged_and_costs_only_its_connection(caplog):
 
 
 def test_a_peer_that_has_gone_is_no_fault(caplog):
-    gone = threading.Event()
+    begun, gone = threading.Event(), threading.Event()
 
     class Late(socketserver.BaseRequestHandler):
         def handle(self):
+            begun.set()
             gone.wait(20)
             try:
                 for _ in range(100):
@@ -134,6 +135,7 @@ def test_a_peer_that_has_gone_is_no_fault(caplog):
     caplog.set_level(logging.INFO)
     with Server(Late, "tcp://127.0.0.1:0", grace=5) as server:
         with connect(server.addresses[0]) as stream:
+            assert begun.wait(20)
             stream.abort()
         gone.set()
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
