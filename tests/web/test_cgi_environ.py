@@ -57,6 +57,13 @@ def test_without_a_path_a_body_and_a_host_their_variables_are_missing():
     assert environ[b"SERVER_NAME"] == b"127.0.0.1"
 
 
+def test_the_host_that_a_trusted_proxy_tells_is_the_one_that_programs_see():
+    exchange = RecordingExchange("GET", "/run", [("Host", "10.0.0.7:8000")])
+    exchange.host = "example.org"
+    environ = environ_of(exchange)
+    assert (environ[b"HTTP_HOST"], environ[b"SERVER_NAME"]) == (b"example.org", b"example.org")
+
+
 def test_tls_is_told():
     environ = environ_of(RecordingExchange("GET", "/run", scheme="https"))
     assert environ[b"HTTPS"] == b"on"

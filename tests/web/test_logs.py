@@ -18,6 +18,7 @@ import pytest
 
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange
+from portico.http.redispatch import redispatch
 from portico.server import Server
 from portico.web.log_lines import escaped
 from portico.web.log_writer import LineWriter
@@ -335,6 +336,21 @@ def test_an_upstream_gets_the_name_too() -> None:
         proxy.close()
         assert f"X-Request-ID: {name}\r\n".encode() in up.heads[0]
         assert b"chosen" not in up.heads[0]
+
+
+def test_a_request_that_is_answered_as_another_keeps_its_name() -> None:
+    names = []
+
+    def moved(exchange: Exchange) -> None:
+        names.append(request_id.get())
+        if exchange.path == "/":
+            redispatch(exchange, "/elsewhere")
+        else:
+            named(exchange)
+
+    with identified(handler=Gate(moved)) as server, Client(server) as client:
+        answer = client.ask(get("/"))
+    assert names == [answer["x-request-id"]] * 2 == [answer.body.decode()] * 2
 
 
 def test_networks_that_are_none_are_refused() -> None:

@@ -24,6 +24,7 @@ def redispatch(exchange: Exchange, target: str) -> None:
     fields = [(name, value) for name, value in asked.headers if name not in _OF_BODY]
     inner = Exchange(exchange.connection, RequestHead.of("GET", target, fields, http11=asked.line.http11))
     inner.body = BytesIO()
+    inner.notes = exchange.notes  # for the log it is one request
     route: Route = cast(Any, exchange.connection).service.route
     mount = route(inner)
     try:

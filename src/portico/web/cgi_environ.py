@@ -63,6 +63,8 @@ def request_environ(
     """
     named = _about_server(exchange) | _about_client(exchange) | _about_request(exchange, script, length)
     named |= _headers(exchange.headers, credentials)
+    if exchange.host:
+        named["HTTP_HOST"] = exchange.host  # that of the target, or what a trusted proxy tells, counts more
     environ = {name.encode("latin-1"): value.encode("latin-1") for name, value in named.items()}
     environ[b"SCRIPT_FILENAME"] = os.fsencode(script.file)
     if script.path_info:

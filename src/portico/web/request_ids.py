@@ -46,7 +46,8 @@ class RequestIds:
         known: dict[Mount, Mount] = {}
 
         def named(exchange: Exchange) -> Mount | None:
-            exchange.note().request_id = self.name(exchange)
+            notes = exchange.note()
+            notes.request_id = notes.request_id or self.name(exchange)  # it may be answered as another
             mount = inner(exchange)
             if mount is None:
                 return None

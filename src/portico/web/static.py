@@ -69,8 +69,8 @@ class Static:
 
     What is answered where nothing is: ``pages`` are files below ``root`` by status, sent for that error
     (``{404: "404.html"}``, which ``not_found`` says shorter); ``fallback``, likewise a path, is sent with
-    200 for pages that a single-page application draws by itself: for names without a dot, and for others
-    when HTML is asked for by name.
+    200 for pages that a single-page application draws by itself: for names without a dot, for folders that
+    show nothing, and for other names when HTML is asked for.
 
     A folder without its slash is answered with 301 (only GET and HEAD come so far, so no method can be
     changed on the way); what may not be read, 403; everything else that is no regular file, 404.
