@@ -748,6 +748,21 @@ def test_errors_go_to_the_log(caplog):
     assert said == ["something odd", "two", "lines", "half and half", "flushed", "at last"]
 
 
+def test_a_line_of_errors_without_an_end_is_logged_in_parts(caplog):
+    def app(environ, start_response):
+        for _ in range(3000):
+            environ["wsgi.errors"].write("progress ")
+        start_response("200 OK", [])
+        return []
+
+    with served(app) as server, Client(server) as client:
+        client.ask(get())
+        said = [record.getMessage() for record in caplog.records if record.name == "portico.wsgi"]
+    assert "".join(said).startswith("progress progress")
+    assert len(said) >= 3
+    assert max(map(len, said)) < 10_000
+
+
 # Early hints
 
 

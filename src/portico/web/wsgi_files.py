@@ -14,6 +14,9 @@ __all__ = ["ErrorStream", "FileWrapper"]
 
 log = logging.getLogger("portico.wsgi")
 
+_LINE = 8192
+"""Characters after which a line that does not end is logged in parts: it would be copied at each write."""
+
 
 class FileWrapper:
     """``wsgi.file_wrapper``: an open file as a body; a regular one is sent without copying."""
@@ -67,6 +70,8 @@ class ErrorStream(io.TextIOBase):
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             self._log(line)
+        if len(self._line) > _LINE:
+            self.flush()
         return len(text)
 
     def flush(self) -> None:
