@@ -74,6 +74,8 @@ def test_many_ways_to_answer_in_one_process_each():
 def test_to_head_goes_no_body():
     body = "start('200 OK', [('Content-Length', '5')]); return [b'hello']"
     assert said(body, {"REQUEST_METHOD": "HEAD"}) == b"Status: 200 OK\r\nContent-Length: 5\r\n\r\n"
+    endless = "import itertools; start('200 OK', []); return itertools.repeat(b'tick')"
+    assert said(endless, {"REQUEST_METHOD": "HEAD"}, timeout=20) == b"Status: 200 OK\r\n\r\n"
 
 
 def test_the_environment_is_the_request_s():

@@ -81,6 +81,8 @@ def _answer(app: Application, environ: dict[str, Any], answer: _Answer) -> None:
         else:
             for data in result:
                 answer.block(data)
+                if answer.begun and answer.head_only:
+                    break  # nobody gets the rest, which may have no end
         answer.end()
     finally:
         close = getattr(result, "close", None)
@@ -164,7 +166,7 @@ class _Answer:
 
     def __init__(self, target: io.FileIO, *, head_only: bool) -> None:
         self._target = target
-        self._head_only = self._bodiless = head_only
+        self.head_only = self._bodiless = head_only
         self._head = b""
         self._left: int | None = None
         self.begun = self.complete = False
@@ -181,7 +183,7 @@ class _Answer:
         elif self._head:
             raise RuntimeError("start_response() was called twice; a second call needs exc_info")
         self._head, self._left = _head(status, headers)
-        self._bodiless = self._head_only or status[:3] in _BODILESS
+        self._bodiless = self.head_only or status[:3] in _BODILESS
         return self.write
 
     def write(self, data: bytes) -> None:
