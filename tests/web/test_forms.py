@@ -18,6 +18,7 @@ from portico.limits import Limits
 from portico.web.forms import Form, Upload, read_form, read_query
 from portico.web.wsgi import WSGI
 from tests.http.served import Client, chunked, get, post, serving
+from tests.web.recording import RecordingExchange
 
 URLENCODED = "application/x-www-form-urlencoded"
 
@@ -237,6 +238,13 @@ def test_an_endless_body_is_refused_early():
     [
         (environ(b"{}", "application/json"), 415),
         (environ(b"a=1", ""), 415),
+        (environ(b"a=1", HTTP_CONTENT_ENCODING="gzip"), 415),
+        (
+            RecordingExchange(
+                "POST", "/", [("Content-Type", URLENCODED), ("Content-Encoding", "br")], body=b"a=1"
+            ),
+            415,
+        ),
         (environ(b"a=1", CONTENT_LENGTH="4"), 400),
         (environ(b"a=1", CONTENT_LENGTH="-1"), 400),
         (environ(b"a=1", CONTENT_LENGTH="+1"), 400),

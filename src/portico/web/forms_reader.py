@@ -59,6 +59,8 @@ class FormReader:
 
     def body(self, source: Source) -> None:
         """Gather what the body says."""
+        if source.coding.lower() not in ("", "identity"):
+            raise FormError(f"the form is coded as {source.coding[:40]!r}; forms are sent as they are", 415)
         if not source.content_type:
             if any(_pieces(source, self._limits)):
                 raise FormError("the body has no Content-Type: a form was expected", 415)

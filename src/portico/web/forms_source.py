@@ -21,7 +21,7 @@ class Source:
     """A request, as far as a form goes.
 
     ``content_type``: latin-1 text. ``query``: bytes, as sent. ``length``: bytes of the body; ``None``:
-    it ends where ``body`` ends.
+    it ends where ``body`` ends. ``coding``: its Content-Encoding.
     """
 
     method: str
@@ -29,6 +29,7 @@ class Source:
     query: bytes
     body: Any
     length: int | None
+    coding: str
 
 
 def source_of(request: Mapping[str, Any] | Exchange | None) -> Source:
@@ -38,7 +39,8 @@ def source_of(request: Mapping[str, Any] | Exchange | None) -> Source:
     if not isinstance(request, Mapping):
         content_type = request.header("content-type") or ""
         query = request.query.encode("latin-1")
-        return Source(request.method, content_type, query, request.body, request.body_length)
+        coding = request.header("content-encoding") or ""
+        return Source(request.method, content_type, query, request.body, request.body_length, coding)
     wsgi = "wsgi.input" in request
     return Source(
         request.get("REQUEST_METHOD", "GET"),
@@ -46,6 +48,7 @@ def source_of(request: Mapping[str, Any] | Exchange | None) -> Source:
         _bytes(request.get("QUERY_STRING", ""), wsgi),
         request["wsgi.input"] if wsgi else sys.stdin.buffer,
         _length(request, wsgi),
+        request.get("HTTP_CONTENT_ENCODING", ""),
     )
 
 
