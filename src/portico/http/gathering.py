@@ -84,6 +84,7 @@ class Gathering(Ending):
         if body is None or exchange is None:
             return False
         exchange.body = io.BytesIO(body)
+        self._received = len(body)
         self._state = READY
         return True
 
