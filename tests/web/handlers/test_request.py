@@ -127,7 +127,14 @@ def test_text_is_decoded_by_its_charset(kind, body, text):
         ("application/json", b"{} x", 400),
         ("application/json", b"NaN", 400),
         ("application/json", b"[Infinity]", 400),
+        ("application/json", b"1e999", 400),
+        ("application/json", b"[-1e999]", 400),
         ("application/json", b"\xff", 400),
+        ("application/json", b'"\xed\xa0\x80"', 400),  # half of a character, encoded as if it were one
+        ("application/json", b'{"a": "\\ud800"}', 400),
+        ("application/json", b'{"\\uDfff": 1}', 400),
+        ("application/json", b'"\\ud83d\\ude00"', "\U0001f600"),
+        ("application/json", b'"\\\\ud800"', "\\ud800"),
         ("application/json", b"[" * 200_000, 400),
         ("application/json", b"1" * 10_000, 400),
         ("text/plain", b"{}", 415),  # as a form of another site may send it
