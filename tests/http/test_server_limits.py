@@ -80,6 +80,39 @@ def test_what_is_too_large_is_refused_with_the_right_status(raw, status, streams
             assert client.ask(post(b"x" * 1000)).status == 200
 
 
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (get("/" + "a" * 300, method="HEAD"), 414),
+        (b"HEAD /" + b"a" * 300, 414),
+        (get("/", "A: " + "b" * 2000, method="HEAD"), 431),
+        (get("/", "Content-Length: 1001", method="HEAD"), 413),
+        (get("/", "Content-Length: x", method="HEAD"), 400),
+        (get("/", "Transfer-Encoding: x", method="HEAD"), 501),
+        (get("/", "Expect: x", method="HEAD"), 417),
+        (get("/", method="HEAD", version="2.0"), 505),
+        (get("/") + get("/", "Expect: x", method="HEAD"), 417),
+    ],
+    ids=range(9),
+)
+def test_a_head_request_that_is_refused_is_answered_without_a_body(raw, status):
+    with serving(echo, limits=SMALL) as server, Client(server) as client:
+        client.send(raw)
+        if raw.startswith(b"GET"):
+            assert client.answer().status == 200
+        answer = client.answer("HEAD")
+        assert (answer.status, answer["connection"]) == (status, "close")
+        assert int(answer["content-length"]) > 0
+        assert client.rest() == b""
+
+
+def test_a_refused_request_after_a_head_has_its_page():
+    with serving(echo, limits=SMALL) as server, Client(server) as client:
+        assert client.ask(get("/", method="HEAD"), "HEAD").status == 200
+        answer = client.ask(get("/", "Expect: x"))
+        assert (answer.status, len(answer.body)) == (417, int(answer["content-length"]))
+
+
 def test_what_is_just_small_enough_is_served():
     with serving(echo, limits=SMALL) as server, Client(server) as client:
         line = len(get("/").split(b"\r\n")[0])

@@ -183,6 +183,8 @@ class Receiving:
             inbox.skip(len(head.raw))
         else:
             self._skip_empty_lines()
+            # A HEAD that is refused is answered without a body, too (RFC 9110, 9.3.2).
+            self._method = "HEAD" if inbox.data.startswith(b"HEAD ", inbox.at) else ""
             length = self._finder.find(inbox)
             if not length:
                 return self._await_request()
@@ -213,6 +215,7 @@ class Receiving:
 
     def _begin_request(self, head: RequestHead) -> None:
         line, facts = head.line, head.facts
+        self._method = line.method
         if facts is PLAIN:
             self._theirs = _BARE
             self._end_due = True
@@ -220,7 +223,6 @@ class Receiving:
         else:
             self._begin_unusual(facts)
         self._ours = _ASKED
-        self._method = line.method
         self._http11 = line.http11
         self._empty_lines = 0
 
