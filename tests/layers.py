@@ -19,7 +19,7 @@ __all__ = ["Import", "Tree", "floor_of", "unit_of", "violations"]
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"compiled", "errors", "figures", "late", "limits", "deadline", "address", "pace"}),
     frozenset({"engines", "sockets", "sync"}),
-    frozenset({"server", "admission", "refusals", "signals", "wires"}),
+    frozenset({"server", "entrance", "served", "binding", "admission", "refusals", "signals", "wires"}),
     frozenset({"http", "ftp", "smtp", "rpc"}),
     frozenset({"web", "session", "opener", "download", "data", "site", "cluster", "capture", "compat"}),
     frozenset({"testing", "dashboard", "cli"}),
