@@ -9,6 +9,7 @@ patience.
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -233,14 +234,13 @@ class RecordingExchange:
             self.sent += data
 
     def _take_file(self, file: BinaryIO, offset: int, count: int) -> None:
-        file.seek(offset)
         while count:
-            piece = file.read(min(count, _PIECE))
+            piece = os.pread(file.fileno(), min(count, _PIECE), offset)  # others may read it, too
             if not piece:
                 self.aborted = True
                 raise EndOfStream(f"the file ended {count} bytes early")
             self._take(piece)
-            count -= len(piece)
+            offset, count = offset + len(piece), count - len(piece)
 
 
 def _check_header(name: str, value: str) -> None:
