@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import socket
 import ssl
 import threading
@@ -283,12 +284,17 @@ def test_the_time_out_of_a_handler_is_a_timeout_error(capsys):
     assert "timed out" in capsys.readouterr().err
 
 
-def test_a_listening_socket_that_was_wrapped_for_tls_stays_wrapped(tmp_path):
-    pem = tmp_path / "both.pem"
+def tls_contexts(folder):
+    """For a server, and for a client that trusts it."""
+    pem = folder / "both.pem"
     pem.write_bytes(make_self_signed(["localhost"]))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
-    trusting = ssl.create_default_context(cafile=str(pem))
+    return context, ssl.create_default_context(cafile=str(pem))
+
+
+def test_a_listening_socket_that_was_wrapped_for_tls_stays_wrapped(tmp_path):
+    context, trusting = tls_contexts(tmp_path)
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self):
@@ -299,6 +305,34 @@ def test_a_listening_socket_that_was_wrapped_for_tls_stays_wrapped(tmp_path):
     with Served(server), trusting.wrap_socket(connected(server), server_hostname="localhost") as client:
         client.sendall(b"hello\n")
         assert client.makefile("rb").read() == b"TLSv1.3 hello\n"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda request: request.makefile("rb").read(),
+        lambda request: b"".join(iter(lambda: request.recv(100), b"")),
+        lambda request: request.recv(100, socket.MSG_WAITALL),
+    ],
+    ids=["makefile", "recv", "all"],
+)
+def test_a_tls_client_that_just_closes_is_at_its_end(tmp_path, capsys, read):
+    context, trusting = tls_contexts(tmp_path)
+    context.num_tickets = 0  # what a client has not read when it closes would make it a reset
+    seen = queue.Queue()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            seen.put(read(self.request))
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with Served(server):
+        # As http.client does: closed without close_notify.
+        with trusting.wrap_socket(connected(server), server_hostname="localhost") as client:
+            client.sendall(b"hello\n")
+        assert seen.get(timeout=10) == b"hello\n"
+    assert capsys.readouterr().err == ""
 
 
 def test_shutdown_leaves_what_has_begun_to_finish_and_closing_waits_for_it():

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Self
 
 from portico.address import Address
 from portico.deadline import timeout
-from portico.errors import ConfigError, LocalProtocolError, PorticoError, StreamClosed, Timeout
+from portico.errors import ConfigError, LocalProtocolError, PorticoError, StreamClosed, Timeout, Truncated
 from portico.sockets.datagram_port import Datagram
 from portico.sockets.stream import Stream
 from portico.sync import Event
@@ -95,7 +95,7 @@ class StreamSocket(_Named):
             if not size:
                 return b""
             self._ready()
-            data = self._all(size) if flags & socket.MSG_WAITALL else self.stream.read(size)
+            data = self._all(size) if flags & socket.MSG_WAITALL else self._some(size)
             if flags & socket.MSG_PEEK and data:
                 self.stream.unread(data)
             return data
@@ -112,15 +112,26 @@ class StreamSocket(_Named):
             if not len(view):
                 return 0
             self._ready()
-            return self.stream.read_into(view)
+            try:
+                return self.stream.read_into(view)
+            except Truncated:
+                return 0  # see _some
 
     def recvfrom(self, size: int, flags: int = 0) -> tuple[bytes, Any]:
         """As ``recv``; a stream names no sender."""
         return self.recv(size, flags), None
 
+    def _some(self, size: int) -> bytes:
+        # The standard library's TLS sockets take a missing close_notify for the end, unless told not to, and
+        # its own http.client never sends one: handlers written for them expect no error there.
+        try:
+            return self.stream.read(size)
+        except Truncated:
+            return b""
+
     def _all(self, size: int) -> bytes:
         data = b""
-        while len(data) < size and (more := self.stream.read(size - len(data))):
+        while len(data) < size and (more := self._some(size - len(data))):
             data += more
         return data
 
