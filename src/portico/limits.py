@@ -95,6 +95,8 @@ class Limits:
     """Peers whose rate is remembered (``Admission``), 10 MiB at most; the one not seen for longest goes."""
     queue: int = 1024
     """Requests that wait for a free thread; beyond it they are refused (503)."""
+    load: float = 60.0
+    """A new worker that has not loaded the handler by then is killed; large models take half a minute."""
     drain_quiet: float = 5.0
     """While draining: an idle kept connection gets so long for one more request."""
 

@@ -62,6 +62,11 @@ has_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this mach
 # -- TCP
 
 
+def test_a_backlog_that_is_no_c_int_is_as_much_as_the_system_takes() -> None:
+    with listening("tcp://127.0.0.1:0", backlog=1 << 40) as (listener,):
+        assert listener.address.port
+
+
 def test_port_zero_picks_one_and_shows_it() -> None:
     with listening("tcp://127.0.0.1:0") as [listener]:
         port = listener.address.port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -291,7 +293,8 @@ def test_processes_of_a_server_write_to_the_same_log(engine: str, tmp_path: Path
 
 
 def identified(*trusted: str, handler: Any = None) -> Server:
-    server = serving(handler or Gate(named))
+    handler = handler or Gate(named)
+    server = Server(handler, "http://127.0.0.1:0") if isinstance(handler, Mounts) else serving(handler)
     server.request_ids = RequestIds(trusted)
     return server
 
@@ -351,6 +354,22 @@ def test_a_request_that_is_answered_as_another_keeps_its_name() -> None:
     with identified(handler=Gate(moved)) as server, Client(server) as client:
         answer = client.ask(get("/"))
     assert names == [answer["x-request-id"]] * 2 == [answer.body.decode()] * 2
+
+
+def test_what_no_mount_answers_has_a_name_too() -> None:
+    with identified(handler=Mounts([("/here", Gate(named))])) as server, Client(server) as client:
+        for request in (get("/there"), b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"):
+            assert re.fullmatch("[0-9a-f]{32}", client.ask(request)["x-request-id"] or "")
+
+
+def test_mounts_of_before_a_reload_are_not_kept() -> None:
+    mounts = Mounts([("/", Gate(named))])
+    with identified(handler=mounts) as server, Client(server) as client:
+        client.ask(get("/"))
+        before = weakref.ref(next(iter(mounts)))
+        mounts.become(Mounts([("/", Gate(named))]))
+        client.ask(get("/"))
+        until(lambda: gc.collect() is not None and before() is None)
 
 
 def test_networks_that_are_none_are_refused() -> None:

@@ -67,7 +67,7 @@ class Mount:
     moment when its request's head has come; its ``body`` counts only where it is lower than the server's.
     """
 
-    __slots__ = ("edit", "gateway", "limits", "load", "plain", "prefix", "strand")
+    __slots__ = ("__weakref__", "edit", "gateway", "limits", "load", "plain", "prefix", "strand")
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ Bound = Callable[[int, tuple[Any, ...]], socket.socket]
 _NAMED = re.compile(r"fd://([A-Za-z_][^?/]*)(\?.*)?")
 _FIRST_INHERITED = 3  # sd_listen_fds(3)
 _PORT_TRIES = 16
+_MOST = 2**31 - 1  # a C int; the system takes less anyway
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
@@ -250,7 +251,7 @@ def _bound(family: int, name: tuple[object, ...], backlog: int, place: _Place) -
         if place is _Place.FIRST_OF_OURS:
             # Not before: the same server, started twice, would quietly share its connections.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.listen(backlog)
+        sock.listen(min(backlog, _MOST))
     except BaseException:
         sock.close()
         raise
@@ -287,7 +288,7 @@ def _listen_unix(address: Address, backlog: int) -> Listening:
     sock, made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), None
     try:
         made = bind_file(sock, address)
-        sock.listen(backlog)
+        sock.listen(min(backlog, _MOST))
     except BaseException as error:
         if made is not None:
             unlink_same(*made)

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from copy import copy
 from secrets import token_hex
+from weakref import WeakKeyDictionary
 
 from portico.address.networks import Networks, ip_of, local_kind
 from portico.errors import ConfigError
-from portico.http.exchange import Exchange, Gateway, Mount, Route
+from portico.http.exchange import Edit, Exchange, Gateway, Mount, Route
 from portico.http.messages import RequestHead
 
 __all__ = ["RequestIds", "request_id"]
@@ -43,13 +44,14 @@ class RequestIds:
 
     def route(self, inner: Route) -> Route:
         """``inner``, for requests that have a name."""
-        known: dict[Mount, Mount] = {}
+        known: WeakKeyDictionary[Mount, Mount] = WeakKeyDictionary()  # a reload makes others
 
         def named(exchange: Exchange) -> Mount | None:
             notes = exchange.note()
-            notes.request_id = notes.request_id or self.name(exchange)  # it may be answered as another
+            name = notes.request_id = notes.request_id or self.name(exchange)  # it may be answered as another
             mount = inner(exchange)
             if mount is None:
+                exchange.edit = _adding(name, None)  # the server itself answers
                 return None
             found = known.get(mount)
             if found is None:
@@ -82,16 +84,20 @@ class _Named:
         return self._gateway.streams(request)
 
     def __call__(self, exchange: Exchange) -> None:
-        notes = exchange.note()
-        edit, field = exchange.edit, (_FIELD, notes.request_id)
-
-        def add(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-            kept = [each for each in headers if each[0].lower() != "x-request-id"]
-            return [*(kept if edit is None else edit(kept)), field]
-
-        exchange.edit = add
-        before = request_id.set(notes.request_id)
+        name = exchange.note().request_id
+        exchange.edit = _adding(name, exchange.edit)
+        before = request_id.set(name)
         try:
             self._gateway(exchange)
         finally:
             request_id.reset(before)
+
+
+def _adding(name: str, edit: Edit | None) -> Edit:
+    """What puts a request's name into the head of its answer, after ``edit``."""
+
+    def add(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        kept = [each for each in headers if each[0].lower() != "x-request-id"]
+        return [*(kept if edit is None else edit(kept)), (_FIELD, name)]
+
+    return add

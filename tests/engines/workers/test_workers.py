@@ -360,6 +360,18 @@ def test_a_reload_that_fails_half_way_leaves_the_old_code_in_all_workers(
         until(lambda: "the old code goes on in all workers" in caplog.text)
 
 
+def test_code_that_never_ends_to_load_leaves_the_old_serving(tmp_path: Path) -> None:
+    code = tmp_path / "code.py"
+    code.write_text("def handler(stream): stream.write(b'1')\n")
+    late = Late(partial(handlers.from_file, str(code)))
+    with serving(late, wire="stream", limits=Limits(load=1.5)) as server, timeout(SECONDS):
+        before = pids(server)
+        code.write_text("import time; time.sleep(300)\n")
+        assert "has not loaded the handler within 1.5 s" in str(server.reload())
+        assert settled(server, 2) == before
+        assert said(server) == b"1"
+
+
 def test_a_worker_told_to_end_while_it_is_prepared_ends_the_reload(tmp_path: Path) -> None:
     code, hangs = tmp_path / "code.py", tmp_path / "hangs"
     code.write_text("def handler(stream): stream.write(b'1')\n")

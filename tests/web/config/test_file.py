@@ -180,6 +180,11 @@ def test_a_file_that_is_not_text_or_not_there(folder: Path) -> None:
         read_file(str(folder / "portico.toml"))
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "{a = " * 5000, f"[{'.'.join('a' * 5000)}]"])
+def test_what_is_nested_too_deeply_is_a_mistake(folder: Path, text: str) -> None:
+    assert "nested too deeply" in str(wrong(folder, text))
+
+
 def test_a_byte_order_mark_and_other_line_ends_are_taken(folder: Path) -> None:
     (folder / "portico.toml").write_bytes(b"\xef\xbb\xbf# first\r\ngrace = 3\r\nlog = 1\r\n")
     with pytest.raises(Problems, match=r"toml:3: log: expected a table"):

@@ -121,6 +121,18 @@ class Supervisor:
         else:
             if slot.coming is None:
                 slot.retry = self._loop.later(_LOOK, partial(self._hire, slot))
+            else:
+                hand = slot.coming
+                hand.killing = self._loop.later(
+                    self._outline.limits.load, partial(self._loads_too_long, hand)
+                )
+
+    def _loads_too_long(self, hand: Hand) -> None:
+        hand.failure = (
+            f"it has not loaded the handler within {self._outline.limits.load:g} s; "
+            "see what its code waits for, or allow more (limit load)"
+        )
+        os.kill(hand.pid, signal.SIGKILL)
 
     def _told(self, hand: Hand, message: Message) -> None:
         if "prepared" in message:
@@ -151,6 +163,9 @@ class Supervisor:
     def _prepared(self, hand: Hand) -> None:
         if hand.slot.coming is not hand or hand.expected:
             return
+        if hand.killing is not None:
+            hand.killing.cancel()
+            hand.killing = None
         hand.prepared = True
         if why := hand.weigh():
             self._is_too_large(hand, why)

@@ -50,10 +50,13 @@ class Source:
     def read(self) -> Settings:
         """The settings. Raises ``Problems``, with all that is wrong."""
         found: Any = BAD
-        raw = self._parse()
-        if raw is not None:
-            place = Place(os.path.dirname(os.path.abspath(self.file)), (), self.note)
-            found = read_table(Settings, self._filled(raw, ()), place)
+        try:
+            raw = self._parse()
+            if raw is not None:
+                place = Place(os.path.dirname(os.path.abspath(self.file)), (), self.note)
+                found = read_table(Settings, self._filled(raw, ()), place)
+        except RecursionError:
+            self.problems.append(Problem(0, "", "nested too deeply: this is no configuration"))
         self.check()
         assert isinstance(found, Settings)
         return found
