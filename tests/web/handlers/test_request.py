@@ -26,6 +26,17 @@ def seen(make, raw, **options):
     return kept[0] if answer.status == 204 else answer.status
 
 
+def test_a_name_that_the_query_has_not_is_a_mistake_of_the_client():
+    assert seen(lambda request: request.query["x"], get("/?y=1")) == 400
+
+    def caught(request):
+        with pytest.raises(KeyError):
+            request.query["x"]
+        return "x" in request.query
+
+    assert seen(caught, get("/?y=1")) is False
+
+
 def test_what_is_asked_for():
     raw = get(
         "/a%20b/%C3%A4?x=1&x=2&y=%C3%BC+z&leer=&=n", "X-One: 1", "x-one: 2", "Cookie: a=1", "cookie: b=2"

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from portico.errors import LocalProtocolError
+from portico.web.handlers.refusal import Refuse
 
-__all__ = ["Fields", "Headers", "ResponseHeaders"]
+__all__ = ["Fields", "Headers", "Query", "ResponseHeaders"]
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -47,6 +48,22 @@ class Fields(Mapping[str, str]):
     @staticmethod
     def _key(name: str) -> str:
         return name
+
+
+class _Missing(Refuse, KeyError):
+    """What a client left out; for ``get`` and ``in`` a name that is not there, as in any mapping."""
+
+
+class Query(Fields):
+    """The names and values of a query. One that is missing is a mistake of the client's: 400, if let pass."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return super().__getitem__(name)
+        except KeyError:
+            raise _Missing(400, f"The query has no {name!r}.") from None
 
 
 class Headers(Fields):

@@ -17,7 +17,7 @@ from portico.limits import Limits
 from portico.web.forms import Form, read_form
 from portico.web.forms_charset import known_codec
 from portico.web.handlers.cookies import read_cookies
-from portico.web.handlers.fields import Fields, Headers
+from portico.web.handlers.fields import Headers, Query
 from portico.web.handlers.refusal import Refuse
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class Request:
         return unquote(self.exchange.raw_path_info, errors="replace")
 
     @cached_property
-    def query(self) -> Fields:
+    def query(self) -> Query:
         """The names and values of the query, decoded as UTF-8."""
-        return Fields(parse_qsl(self.exchange.query, keep_blank_values=True, errors="replace"))
+        return Query(parse_qsl(self.exchange.query, keep_blank_values=True, errors="replace"))
 
     @property
     def query_string(self) -> str:
