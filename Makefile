@@ -5,7 +5,7 @@ PORT ?= 8000
 FUZZ ?= 300
 SOAK ?= 100000
 IDLE ?= 10000
-JOBS ?= logical
+JOBS ?= 3
 
 VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
@@ -63,9 +63,9 @@ serve: $(VENV)/core
 	@cd examples/demo && exec "$(CURDIR)/$(BIN)/portico" serve site /app=wsgi:app:app /cgi-bin=cgi:cgi-bin \
 	--at http://127.0.0.1:$(PORT)
 
-# In so many processes at once: most of the suite's time is spent waiting, and starting Python.
+# In so many processes at once, more than a small machine has processors: much of the time is spent waiting.
 test: $(VENV)/test
-	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/test
 	$(BIN)/ruff check $(PROGRAMS)

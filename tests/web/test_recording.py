@@ -1,5 +1,3 @@
-import io
-
 import pytest
 
 from portico.errors import EndOfStream, LocalProtocolError
@@ -43,8 +41,9 @@ def test_what_the_contract_forbids_is_raised(gateway):
         RecordingExchange().run(gateway)
 
 
-def test_a_file_is_closed_and_must_be_long_enough():
-    file = io.BytesIO(b"abc")
+def test_a_file_is_closed_and_must_be_long_enough(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    file = (tmp_path / "file").open("rb")
     with pytest.raises(EndOfStream):
         RecordingExchange().run(lambda ex: (ex.start(200, []), ex.send_file(file, 1, 3)))
     assert file.closed

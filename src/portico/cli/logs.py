@@ -37,16 +37,19 @@ def logging_to_stderr(verbosity: int) -> Iterator[None]:
 
     Only these, and only inside: a program that is served sets up its own logging as it always does.
     """
-    library = logging.getLogger("portico")
+    library, drain = logging.getLogger("portico"), logging.getLogger("portico.drain")
+    levels = library.level, drain.level
     lines = logging.StreamHandler()
     lines.setFormatter(_Lines())
     library.addHandler(lines)
     library.propagate = False
     library.setLevel(_LEVELS[min(verbosity, 2)])
     # How the end goes is what somebody waits for who has asked for it.
-    logging.getLogger("portico.drain").setLevel(min(logging.INFO, library.level))
+    drain.setLevel(min(logging.INFO, library.level))
     try:
         yield
     finally:
         library.removeHandler(lines)
         library.propagate = True
+        for logger, level in zip((library, drain), levels, strict=True):
+            logger.setLevel(level)
