@@ -234,6 +234,7 @@ class Load:
         said = self._process.communicate(timeout=120)[0]
         answered = re.search(r"(\d+) requests in", said)
         assert answered, said
+        self.said = said
         errors = re.findall(r"(?:connect|read|write|timeout) (\d+)", said)
         bad = re.findall(r"Non-2xx or 3xx responses: (\d+)", said)
         return int(answered[1]), sum(map(int, [*errors, *bad]))
@@ -256,7 +257,7 @@ def test_ten_reloads_under_load_fail_no_request(folder: Path, inner: str) -> Non
         for load in loads:
             answered, failed = load.end()
             assert answered > 100
-            assert failed == 0
+            assert failed == 0, f"{load.said}\n{errors(running)}"
 
 
 def test_ten_kills_under_load_lose_only_what_that_worker_was_running(folder: Path) -> None:
