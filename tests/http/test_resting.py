@@ -112,3 +112,12 @@ def test_a_rested_connection_answers_as_before(engine, monkeypatch, no_leaks):
         time.sleep(0.7)  # until deadlines have been looked at
         assert client.ask(get("/b")).body == b"GET /b "
         assert client.ask(post(b"more")).body.endswith(b"more")
+
+
+def test_who_is_told_of_the_end_while_another_thread_parks_it_has_the_quiet_time_and_no_more(wire):
+    wire.ask(get("/"))
+    connection, until = wire.connection, monotonic() + 0.5
+    connection.running = True  # the thread that has answered is about to leave
+    connection.drain(until)
+    assert wire.go_on() == WAIT_READ  # as it is when there is word for it
+    assert connection.deadline == until

@@ -214,7 +214,11 @@ class HTTPConnection(Gathering):
                 if data is None:
                     self._drained = False
                     self._answers = 0
-                    return self._await_head() if self._in_head else WAIT_READ
+                    if self._in_head:
+                        return self._await_head()
+                    if self._drain_until < self.deadline:  # said while another thread was about to park it
+                        self.deadline = self._drain_until
+                    return WAIT_READ
                 self._drained = 0 < len(data) < _HEADS and self.transport.short_read_drains
                 try:
                     event = (self._codec or self.codec).receive(data)
