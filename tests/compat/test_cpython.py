@@ -65,4 +65,4 @@ def test_socketserver(engine: str, tmp_path: Path) -> None:
 def test_http_server(engine: str, tmp_path: Path) -> None:
     passed, failed, errors = run("test_httpservers", HTTP_SERVER, engine, tmp_path)
     assert failed == [], errors
-    assert passed >= 50
+    assert passed >= 40  # not every version has as many
