@@ -17,7 +17,7 @@ from pathlib import Path
 __all__ = ["Import", "Tree", "floor_of", "unit_of", "violations"]
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"compiled", "errors", "figures", "late", "limits", "deadline", "address", "pace"}),
+    frozenset({"compiled", "errors", "figures", "late", "limits", "deadline", "address", "pace", "unnamed"}),
     frozenset({"engines", "sockets", "sync"}),
     frozenset({"server", "entrance", "served", "binding", "admission", "refusals", "signals", "wires"}),
     frozenset({"http", "ftp", "smtp", "rpc"}),

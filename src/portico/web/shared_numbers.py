@@ -16,7 +16,6 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -24,6 +23,7 @@ from weakref import WeakSet
 
 from portico.figures import MAX, TOTAL
 from portico.sync import Guard
+from portico.unnamed import unnamed_file
 
 __all__ = ["PROCESSES", "SERIES", "SharedNumbers"]
 
@@ -44,7 +44,9 @@ class SharedNumbers:
 
     def __init__(self, path: str = "") -> None:
         self._path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC) if path else _make_file()
+        self._file = (
+            os.open(path, os.O_RDWR | os.O_CLOEXEC) if path else unnamed_file("portico metrics", _SIZE)
+        )
         self._map = mmap.mmap(self._file, _SIZE)
         self._cells = memoryview(self._map)[SERIES * _NAME :].cast("d")
         self._places: dict[str, int] = {}
@@ -180,17 +182,6 @@ class SharedNumbers:
         except OSError:
             return False
         return True
-
-
-def _make_file() -> int:
-    """A file without a name."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("portico metrics")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.truncate(descriptor, _SIZE)
-    return descriptor
 
 
 _tables: WeakSet[SharedNumbers] = WeakSet()

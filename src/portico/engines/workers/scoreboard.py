@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from portico.unnamed import unnamed_file
 
 __all__ = ["LOSSES", "ROWS", "Cell", "Row", "Scoreboard", "State", "Totals"]
 
@@ -184,7 +185,7 @@ class Scoreboard:
     """The table. ``named=True`` gives it a descriptor, for a process that does not inherit our memory."""
 
     def __init__(self, *, named: bool = False, descriptor: int = -1) -> None:
-        self.descriptor = _make_file() if named else descriptor
+        self.descriptor = unnamed_file("portico scoreboard", _SIZE) if named else descriptor
         self._map = mmap.mmap(self.descriptor, _SIZE)
         self._cells = memoryview(self._map).cast("Q")
         self.past = Row(self._cells, 0)
@@ -249,14 +250,3 @@ def _did(rows: Sequence[Row]) -> Totals:
         dropped=sum(row.dropped for row in rows),
         refused=tuple(map(sum, zip(*(row.refused for row in rows), strict=True))),
     )
-
-
-def _make_file() -> int:
-    """A file without a name."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("portico scoreboard")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.truncate(descriptor, _SIZE)
-    return descriptor
