@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -16,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from portico.engines import door
 from portico.sockets import names
+from tests.descriptors import descriptors
 from tests.peers import SKIPPED
 
 # No deadlines: on a shared machine they measure the neighbours.
@@ -47,18 +46,7 @@ def no_leaks() -> Iterator[None]:
 
 
 def _held() -> set[str]:
-    return _descriptors() | _threads() | _children()
-
-
-def _descriptors() -> set[str]:
-    """Number and target of every open descriptor, so that a reused number is noticed."""
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            found.add(f"descriptor {entry.name} -> {os.readlink(entry)}")
-        except FileNotFoundError:
-            continue  # the one that lists the folder
-    return found
+    return descriptors() | _threads() | _children()
 
 
 def _threads() -> set[str]:

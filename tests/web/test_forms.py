@@ -17,6 +17,7 @@ from portico.errors import ConfigError, FormError, FormTooLarge
 from portico.limits import Limits
 from portico.web.forms import Form, Upload, read_form, read_query
 from portico.web.wsgi import WSGI
+from tests.descriptors import descriptors, none_left_open
 from tests.http.served import Client, chunked, get, post, serving
 from tests.web.recording import RecordingExchange
 
@@ -170,22 +171,19 @@ def test_files_of_one_form_are_read_beside_one_another(spooled):
 
 def test_a_large_file_is_not_kept_in_memory_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before = set(os.listdir("/proc/self/fd"))
     request = multipart(*(part(f"f{n}", bytes(400_000), filename="x") for n in range(20)))
-    with read_form(request) as form:
+    with none_left_open() as before, read_form(request) as form:
         assert sum(upload.size for upload in form.uploads) == 8_000_000
         assert list(tmp_path.iterdir()) == []  # it has no name
-        assert len(set(os.listdir("/proc/self/fd")) - before) == 1
-    assert set(os.listdir("/proc/self/fd")) <= before
+        assert len(descriptors() - before) == 1
     with pytest.raises(ValueError, match="closed"):
         form.uploads[0].value  # noqa: B018
 
 
 def test_a_form_that_fails_leaves_nothing():
-    before = set(os.listdir("/proc/self/fd"))
     request = multipart(part("f", bytes(400_000), filename="x"), part("b", b"", "Content-Type: multipart/x"))
-    assert status_of(request) == 400
-    assert set(os.listdir("/proc/self/fd")) == before
+    with none_left_open():
+        assert status_of(request) == 400
 
 
 # Limits

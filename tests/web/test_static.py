@@ -18,6 +18,7 @@ from portico.errors import ConfigError, EndOfStream
 from portico.limits import Limits
 from portico.web.file_answer import SMALL
 from portico.web.static import Static
+from tests.descriptors import none_left_open
 from tests.web.recording import RecordingExchange
 
 BIG = bytes(range(256)) * 1024
@@ -47,9 +48,8 @@ def site(tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left():
-    before = len(os.listdir("/dev/fd"))
-    yield
-    assert len(os.listdir("/dev/fd")) == before
+    with none_left_open():
+        yield
 
 
 def get(root, target="/", headers=(), method="GET", mount="", **options):

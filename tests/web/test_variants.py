@@ -15,6 +15,7 @@ import zstandard
 from portico.errors import ConfigError, EndOfStream
 from portico.web import kept, packing, variants
 from portico.web.static import Static
+from tests.descriptors import descriptors, none_left_open
 from tests.web.recording import RecordingExchange
 from tests.web.test_codings import unpack
 
@@ -258,15 +259,14 @@ def test_a_text_that_shrinks_while_it_is_compressed_is_never_cut_silently(site, 
 
 def test_a_large_result_lies_in_a_file_that_is_shared_and_closed_when_it_is_not_needed(site, monkeypatch):
     gateway = Static(site, compress=["gzip"])
-    before = len(os.listdir("/dev/fd"))
     monkeypatch.setattr(kept, "_SETTLED", -1_000_000_000)
-    answers = [get(gateway, "/noise.txt", "gzip") for _ in range(3)]
-    assert {gzip.decompress(answer.sent) for answer in answers} == {NOISE}
-    assert [answer.file_reads for answer in answers] == [[(0, len(answers[0].sent))]] * 3
-    assert answers[0].sent_header("Content-Length") == str(len(answers[0].sent))
-    assert len(os.listdir("/dev/fd")) == before + 1
-    del gateway
-    assert len(os.listdir("/dev/fd")) == before
+    with none_left_open() as before:
+        answers = [get(gateway, "/noise.txt", "gzip") for _ in range(3)]
+        assert {gzip.decompress(answer.sent) for answer in answers} == {NOISE}
+        assert [answer.file_reads for answer in answers] == [[(0, len(answers[0].sent))]] * 3
+        assert answers[0].sent_header("Content-Length") == str(len(answers[0].sent))
+        assert len(descriptors() - before) == 1
+        del gateway
 
 
 def test_many_who_ask_for_one_large_text_wait_for_one_result(site, monkeypatch):
