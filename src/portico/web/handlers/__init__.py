@@ -1,9 +1,9 @@
 """Request handlers: a plain function of a request, and what surrounds it."""
 
+from portico.http.field_map import Fields, Headers
 from portico.web.handlers.app import App, streaming
 from portico.web.handlers.cookies import Cookie
 from portico.web.handlers.events import Event
-from portico.web.handlers.fields import Fields, Headers
 from portico.web.handlers.refusal import Refuse
 from portico.web.handlers.request import Request
 from portico.web.handlers.response import Response

@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl, unquote
 
 from portico.address import Address
 from portico.errors import ConfigError
+from portico.http.field_map import Headers
 from portico.limits import Limits
 from portico.web.forms import Form, read_form
 from portico.web.forms_charset import known_codec
 from portico.web.handlers.cookies import read_cookies
-from portico.web.handlers.fields import Headers, Query
+from portico.web.handlers.fields import Query
 from portico.web.handlers.refusal import Refuse
 
 if TYPE_CHECKING:

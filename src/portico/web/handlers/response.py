@@ -12,9 +12,9 @@ from typing import Any, BinaryIO, Self
 from uuid import UUID
 
 from portico.errors import ConfigError, LocalProtocolError
+from portico.http.field_map import OutgoingHeaders
 from portico.web.handlers.cookies import Cookie
 from portico.web.handlers.events import Event, event_stream
-from portico.web.handlers.fields import ResponseHeaders
 from portico.web.handlers.files import FileBody
 from portico.web.handlers.locations import read_location
 
@@ -47,7 +47,7 @@ class Response:
         if not 200 <= status <= 999:
             raise LocalProtocolError(f"{status!r} is not the status of a final answer")
         self.status = int(status)
-        self.headers = ResponseHeaders(headers.items() if isinstance(headers, Mapping) else headers)
+        self.headers = OutgoingHeaders(headers.items() if isinstance(headers, Mapping) else headers)
         self.cookies: list[Cookie] = []
         if isinstance(body, str):
             type = type or "text/plain; charset=utf-8"  # noqa: A001
