@@ -23,6 +23,7 @@
     ├── LimitExceeded                 more than a limit allows; .limit names it, .status is the answer
     │   └── DatagramTooLong           a datagram of which only the beginning was taken, .partial
     ├── HTTPError                     an HTTP answer that says no; .response
+    ├── RedirectError                 a redirect that is not followed; .response
     ├── AuthenticationError           who is there could not be proved
     └── RemoteError                   code on the other side raised; .traceback
 
@@ -55,6 +56,7 @@ __all__ = [
     "LocalProtocolError",
     "PorticoError",
     "ProtocolError",
+    "RedirectError",
     "RemoteError",
     "ResolveError",
     "StreamBusy",
@@ -66,7 +68,15 @@ __all__ = [
 
 
 class PorticoError(Exception):
-    """Root of everything that Portico raises on its own account."""
+    """Root of everything that Portico raises on its own account.
+
+    Where a client's request failed, ``request`` is that request and ``reached`` how far it got: ``"pool"``
+    (waiting for a connection), ``"resolve"``, ``"connect"``, ``"proxy"``, ``"tls"``, ``"send"``, ``"wait"``
+    (it has been sent), ``"head"`` (the answer began to come) or ``"body"``.
+    """
+
+    request: Any = None
+    reached: str = ""
 
 
 class AddressError(PorticoError, ValueError):
@@ -199,6 +209,17 @@ class DatagramTooLong(LimitExceeded):
 
 class HTTPError(PorticoError):
     """An HTTP answer that says no; ``response`` is that answer."""
+
+    def __init__(self, message: str, response: object = None) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class RedirectError(PorticoError):
+    """A redirect that is not followed: too many, to where it must not lead, or of a body that is gone.
+
+    ``response`` is the answer that asked for it.
+    """
 
     def __init__(self, message: str, response: object = None) -> None:
         super().__init__(message)
