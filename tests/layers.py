@@ -21,7 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"engines", "sockets", "sync"}),
     frozenset({"server", "entrance", "served", "binding", "admission", "refusals", "signals", "wires"}),
     frozenset({"http", "ftp", "smtp", "rpc"}),
-    frozenset({"web", "session", "opener", "download", "data", "site", "cluster", "capture", "compat"}),
+    frozenset({"web", "client", "data", "site", "cluster", "capture", "compat"}),
     frozenset({"testing", "dashboard", "cli"}),
     frozenset({"aio", "public", "", "__main__"}),  # "" is portico/__init__.py, which loads public
 )

@@ -72,11 +72,13 @@ class PorticoError(Exception):
 
     Where a client's request failed, ``request`` is that request and ``reached`` how far it got: ``"pool"``
     (waiting for a connection), ``"resolve"``, ``"connect"``, ``"proxy"``, ``"tls"``, ``"send"``, ``"wait"``
-    (it has been sent), ``"head"`` (the answer began to come) or ``"body"``.
+    (it has been sent), ``"head"`` (the answer began to come) or ``"body"``. ``partial`` is what had come of a
+    body that ended early.
     """
 
     request: Any = None
     reached: str = ""
+    partial: bytes = b""
 
 
 class AddressError(PorticoError, ValueError):

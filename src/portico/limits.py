@@ -72,6 +72,10 @@ class Limits:
     request: float | None = None
     """A whole request, from its first byte to the answer's last; off by default."""
 
+    # The client
+    answer: int = 256 << 20
+    """What a client gathers of one answer (``content``, ``text``, ``json()``): larger ones are to be streamed."""
+
     # Forms; all of a body is bounded by ``body``
     form_fields: int = 1000
     """Fields of a form, files not counted; the largest forms of real sites have some hundreds."""

@@ -258,7 +258,9 @@ def _decoded_host(host: str) -> str:
 def _socket(place: str) -> str:
     path = unquote(place)
     if not path or _FORBIDDEN.search(path):
-        raise AddressError("http+unix:// takes the path of a socket, percent-encoded: http+unix://%2Frun%2Fx.sock/")
+        raise AddressError(
+            "http+unix:// takes the path of a socket, percent-encoded: http+unix://%2Frun%2Fx.sock/"
+        )
     return path
 
 

@@ -190,6 +190,15 @@ class Stream(Reading, Writing):
         self._aborted = True
         self.close()
 
+    def forget(self) -> None:
+        """Close this process's descriptor, of which the peer learns nothing: in a child, for a stream that its
+        parent goes on using."""
+        self._finishing = True
+        self._closed = self._transport.closed = True
+        sock = self._socket()
+        if sock is not None:
+            sock.close()
+
     def __enter__(self) -> Self:
         return self
 

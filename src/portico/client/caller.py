@@ -1,0 +1,160 @@
+"""One request, one answer, over a connection of the pool: whom to connect to, what to send, what to note."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from portico.client.connection import RESTED, Connection, Route, open_connection
+from portico.client.exchange import Exchange
+from portico.client.options import Options
+from portico.client.pool import Pool, PoolSize
+from portico.client.request import Request
+from portico.client.response import Response
+from portico.client.wire import WireBody
+from portico.deadline import timeout
+from portico.errors import AddressError, ConnectionLost, LocalProtocolError, PorticoError
+from portico.http.messages import ResponseHead
+
+__all__ = ["Caller"]
+
+_SAFE_TO_REPEAT = frozenset("DELETE GET HEAD OPTIONS PUT TRACE PROPFIND REPORT SEARCH".split())
+"""RFC 9110, 9.2.2, and of WebDAV what only asks: twice is as good as once."""
+_ROUTES = 4096
+"""Routes that are remembered; a crawler has more, and finds them anew."""
+
+
+class Caller:
+    """Sends requests over connections of its pool, or to an application in memory."""
+
+    def __init__(self, cookies: Any, hsts: Any, app: Any, size: PoolSize | None) -> None:
+        self._cookies = cookies
+        self._hsts = hsts
+        self._app = None if app is None else _in_memory(app)
+        self._pool = Pool(size)
+        self._routes: dict[Any, Route] = {}
+
+    def close(self) -> None:
+        """Close what rests, and the application in memory."""
+        self._pool.close()
+        if self._app is not None:
+            self._app.close()
+
+    def __repr__(self) -> str:
+        return f"{self._pool.open} connections, {self._pool.resting} at rest"
+
+    def call(self, request: Request, options: Options, until: float) -> Response:
+        """Send over a connection of the pool; over a new one, if a kept one turns out to have been closed."""
+        route = self._route(request, options)
+        connection = self._take(route, options, request)
+        try:
+            return self._exchanged(connection, request, options, until)
+        except ConnectionLost as error:
+            if not connection.reused or connection.received or not _repeatable(request):
+                raise
+            if options.trace is not None:
+                options.trace("retry", {"seconds": 0.0, "error": error})
+        connection = self._take(route, options, request, fresh=True)
+        return self._exchanged(connection, request, options, until)
+
+    def _exchanged(
+        self, connection: Connection, request: Request, options: Options, until: float
+    ) -> Response:
+        url, times, trace = request.url, options.timeouts, options.trace
+        proxy = connection.route.proxy
+        fields = request.headers.spelt()
+        if "host" not in request.headers:
+            fields.insert(0, ("Host", "localhost" if url.socket_path else url.authority))
+        target = url.target
+        if proxy is not None and connection.route.tls is None and proxy.forwards:
+            target = f"{url.origin}{target}"
+            fields += proxy.fields(request.method, target)
+        if trace is not None:
+            facts = {"method": request.method, "url": url, "target": target, "headers": fields}
+            trace("request", {**facts, "reused": connection.reused})
+        exchange = Exchange(connection, times)
+        began = monotonic()
+        try:
+            head = exchange.ask(request.method, target, fields, request.body)
+        except BaseException as error:
+            self._pool.drop(connection, abort=True)
+            if isinstance(error, PorticoError):
+                error.request = error.request or request
+                error.reached = error.reached or exchange.reached
+            raise
+        response = _response(request, head, WireBody(exchange, self._pool, times.read, until), options)
+        response._time(began, connection.steps if not connection.reused else RESTED)
+        stream = connection.stream
+        response.peer, response.tls = stream.peer, stream.tls
+        self._note(response, options)
+        if trace is not None:
+            facts = {
+                "status": head.status,
+                "reason": head.reason,
+                "version": head.version,
+                "headers": head.headers,
+            }
+            trace("response", {**facts, "seconds": monotonic() - began})
+        return response
+
+    def _note(self, response: Response, options: Options) -> None:
+        """Keep what the server wants to be kept: cookies, and that it is to be spoken to over TLS only."""
+        pairs, url = response._pairs, response.url
+        cookies = [value for name, value in pairs if name == "set-cookie"]
+        if cookies:
+            self._cookies.store(url, cookies)
+        if self._hsts is not None and url.secure and options.tls is not None and options.tls.verify:
+            rules = response.headers.all("strict-transport-security")
+            if rules:
+                self._hsts.note(url, rules[0])
+
+    def _route(self, request: Request, options: Options) -> Route:
+        url = request.url
+        key = (url.scheme, url.host, url.port, options.tls, options.proxies)
+        route = self._routes.get(key)
+        if route is None:
+            if len(self._routes) >= _ROUTES:
+                self._routes.clear()
+            route = self._routes[key] = self._found_route(request, options)
+        return route
+
+    def _found_route(self, request: Request, options: Options) -> Route:
+        url = request.url
+        if url.scheme not in ("http", "https", "http+unix"):
+            raise AddressError(f"{url}: a session speaks http:// and https://; portico.open() opens others")
+        if request.method == "CONNECT":
+            raise LocalProtocolError(
+                "CONNECT is for proxies=; by hand, portico.http.client_connection has it"
+            )
+        if self._app is not None:
+            return Route(url.origin, None, memory=self._app.address)
+        proxy = None if url.socket_path or options.proxies is None else options.proxies.for_url(url)
+        return Route(url.origin, options.tls if url.secure else None, proxy)
+
+    def _take(self, route: Route, options: Options, request: Request, fresh: bool = False) -> Connection:
+        def make() -> Connection:
+            with timeout(options.timeouts.connect):
+                return open_connection(route, options.limits, resolve=options.resolve, trace=options.trace)
+
+        try:
+            return self._pool.take(route, make, options.timeouts.pool, fresh=fresh)
+        except PorticoError as error:
+            error.request = error.request or request
+            raise
+
+
+def _in_memory(app: Any) -> Any:
+    from portico.client.memory import InMemory
+
+    return InMemory(app)
+
+
+def _repeatable(request: Request) -> bool:
+    """Whether a request that may have been acted upon can be sent once more all the same."""
+    return request.method in _SAFE_TO_REPEAT and (request.body is None or request.body.replayable)
+
+
+def _response(request: Request, head: ResponseHead, body: WireBody, options: Options) -> Response:
+    return Response(
+        request, head.status, head.reason, head.headers, body, version=head.version, limits=options.limits
+    )

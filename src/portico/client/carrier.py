@@ -1,0 +1,145 @@
+"""From a request to its answer: redirects around credentials around retries around the cache around the
+wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from math import inf
+from time import monotonic
+from typing import Any, TypeAlias
+
+from portico.client.caller import Caller
+from portico.client.options import Options
+from portico.client.pool import PoolSize
+from portico.client.redirects import redirected
+from portico.client.request import Request
+from portico.client.response import Response
+from portico.deadline import timeout
+from portico.errors import RedirectError
+
+__all__ = ["Carrier"]
+
+_AUTH_ROUNDS = 4
+"""Answers to challenges in one request: Digest needs one, and one more for a nonce that has gone stale."""
+
+
+Forward: TypeAlias = Callable[[Request], Response]
+
+
+class Carrier:
+    """Carries requests over connections of its pool; keeps cookies and HSTS."""
+
+    def __init__(
+        self,
+        cookies: Any,
+        *,
+        hsts: Any = None,
+        app: Any = None,
+        size: PoolSize | None = None,
+        env: bool = True,
+    ) -> None:
+        self._cookies = cookies
+        self._hsts = hsts
+        self._env = env
+        self._caller = Caller(cookies, hsts, app, size)
+
+    def send(self, request: Request, options: Options) -> Response:
+        """The answer, after redirects. Raises as ``Session`` says."""
+        total = options.timeouts.total
+        if total is None:
+            response = self._follow(request, options, inf)
+        else:
+            with timeout(total):
+                response = self._follow(request, options, monotonic() + total)
+        if options.check and response.status >= 400:
+            response.raise_for_status()
+        return response
+
+    def close(self) -> None:
+        """Close what rests, and the application in memory."""
+        self._caller.close()
+
+    def __repr__(self) -> str:
+        return str(self._caller)
+
+    # -- redirects
+
+    def _follow(self, request: Request, options: Options, until: float) -> Response:
+        history: list[Response] = []
+        first = request.url.origin
+        while True:
+            response = self._authenticated(request, options, until)
+            target = redirected(request, response, downgrade=options.downgrade) if options.redirects else None
+            if target is None:
+                break
+            response.close()
+            history.append(response)
+            if len(history) > options.redirects:
+                raise RedirectError(
+                    f"{history[0].url}: {len(history)} redirects, the last to {target.url}", response
+                )
+            if options.trace is not None:
+                options.trace("redirect", {"url": target.url, "status": response.status})
+            request = target
+            if request.url.origin != first and options.auth is not None:
+                options = replace(
+                    options, auth=None
+                )  # for good: who sent us away chooses what we ask on return
+        response.history = tuple(history)
+        if not options.stream:
+            _ = response.content
+        return response
+
+    # -- credentials
+
+    def _authenticated(self, request: Request, options: Options, until: float) -> Response:
+        auth = options.auth
+        if auth is not None or self._env or request.url.username is not None:
+            from portico.client.auth import auth_for
+
+            auth = auth_for(auth, request.url, env=self._env)
+        if auth is None:
+            return self._carried(request, options, until)
+        request = request.but()
+        request = auth.begin(request) or request
+        response = self._carried(request, options, until)
+        for _ in range(_AUTH_ROUNDS):
+            another = auth.again(request, response)
+            if another is None:
+                break
+            response.close()
+            request = another
+            response = self._carried(request, options, until)
+        return response
+
+    # -- what surrounds each request that goes out
+
+    def _carried(self, request: Request, options: Options, until: float) -> Response:
+        if self._hsts is not None:
+            url = self._hsts.upgrade(request.url)
+            if url is not request.url:
+                request = request.but(url=url)
+        if self._cookies:
+            cookies = self._cookies.header(request.url)
+            if cookies:
+                request = request.but()
+                given = request.headers.get("cookie")
+                request.headers["Cookie"] = f"{given}; {cookies}" if given else cookies
+        for hook in options.hooks.get("request", ()):
+            request = hook(request) or request
+
+        forward: Forward = partial(self._caller.call, options=options, until=until)
+        if options.cache is not None:
+            forward = _layered(options.cache, forward)
+        if options.retry is not None:
+            forward = _layered(options.retry.layer(options.trace), forward)
+        response = forward(request)
+        for hook in options.hooks.get("response", ()):
+            response = hook(response) or response
+        return response
+
+
+def _layered(layer: Callable[[Request, Forward], Response], forward: Forward) -> Forward:
+    return lambda request: layer(request, forward)

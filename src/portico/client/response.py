@@ -1,0 +1,415 @@
+"""An answer, of whatever scheme: head at once, body as a file, in pieces, by lines, or as a whole.
+
+A body is read once. ``content``, ``text``, ``json()``, ``html()`` and ``xml()`` gather what has not been
+read yet and keep it; ``read()`` without a size, from the beginning, keeps it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from time import monotonic
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, overload
+
+from portico.client.request import Request
+from portico.client.url import URL
+from portico.errors import HTTPError, LimitExceeded, LocalProtocolError, PorticoError
+from portico.http.field_map import Headers
+from portico.http.messages import Fields
+from portico.limits import Limits
+
+__all__ = ["Elapsed", "Response", "Source"]
+
+T = TypeVar("T")
+
+
+class Source(Protocol):
+    """Where a body comes from: what was sent, before any content coding is undone."""
+
+    trailers: Fields
+
+    def piece(self) -> bytes:
+        """The next piece; ``b""`` at the end. Raises what streams raise."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        ...
+
+
+class Elapsed(NamedTuple):
+    """Seconds of one exchange: of each step of connecting (0 on a connection that was there), from sending
+    the request to the first byte of its answer, and of everything up to now or to the end of the body."""
+
+    lookup: float
+    connect: float
+    tls: float
+    first_byte: float
+    total: float
+
+    def total_seconds(self) -> float:
+        """``total``, under the name that a ``timedelta`` has for it."""
+        return self.total
+
+
+class Response:
+    """The answer to ``request``; a context manager that closes it.
+
+    ``status``, ``reason``, ``version`` (``"HTTP/1.1"``), ``url`` (after redirects), ``headers`` (names in
+    any case, several values each: ``headers.all(name)``), ``trailers`` (when the body has been read),
+    ``history`` (the answers that led here, the first one first), ``peer`` and ``tls`` (address of the
+    server, and the facts of the secure channel), ``cache_status`` (``None`` without a cache).
+    """
+
+    __slots__ = (
+        "_began",
+        "_charset",
+        "_content",
+        "_decoder",
+        "_ended",
+        "_first_byte",
+        "_headers",
+        "_limits",
+        "_pairs",
+        "_position",
+        "_rest",
+        "_source",
+        "_started",
+        "_steps",
+        "cache_status",
+        "closed",
+        "history",
+        "peer",
+        "reason",
+        "request",
+        "status",
+        "tls",
+        "url",
+        "version",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        status: int,
+        reason: str,
+        pairs: list[tuple[str, str]],
+        source: Source | None,
+        content: bytes | None = None,
+        *,
+        version: str = "HTTP/1.1",
+        limits: Limits | None = None,
+    ) -> None:
+        self.request = request
+        self.url: URL = request.url
+        self.status = status
+        self.reason = reason
+        self.version = version
+        self.history: tuple[Response, ...] = ()
+        self.peer: Any = None
+        self.tls: Any = None
+        self.cache_status: str | None = None
+        self.closed = False
+        """Whether the body was given up, or failed, before its end."""
+        self._pairs = pairs
+        self._headers: Headers | None = None
+        self._source = source
+        self._content = content  # of a body that has been gathered: all of it, decoded
+        self._position = 0  # in _content
+        self._decoder: Any = None
+        self._rest = b""  # decoded, and not read yet
+        self._started = False  # whether the body is being read in pieces
+        self._charset: str | None = None
+        self._limits = limits or Limits()
+        self._steps = (0.0, 0.0, 0.0)
+        self._began = self._first_byte = self._ended = 0.0
+
+    # -- the head
+
+    @property
+    def headers(self) -> Headers:
+        """The fields of the head, as they came."""
+        if self._headers is None:
+            self._headers = Headers(self._pairs)
+        return self._headers
+
+    @property
+    def trailers(self) -> Headers:
+        """The fields after a chunked body, once that has been read."""
+        return Headers(self._source.trailers if self._source is not None else ())
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400
+
+    @property
+    def elapsed(self) -> Elapsed:
+        """How long it took: see ``Elapsed``."""
+        end = self._ended or monotonic()
+        return Elapsed(
+            *self._steps, max(0.0, self._first_byte - self._began), end - self._began + sum(self._steps)
+        )
+
+    def raise_for_status(self) -> Self:
+        """Raise ``HTTPError`` if the server says no (400 and above); else the response itself."""
+        if self.status >= 400:
+            raise HTTPError(f"{self.request.method} {self.url}: {self.status} {self.phrase}".rstrip(), self)
+        return self
+
+    @property
+    def phrase(self) -> str:
+        """The reason phrase, or the usual one of the status where the server sent none."""
+        if self.reason:
+            return self.reason
+        try:
+            return HTTPStatus(self.status).phrase
+        except ValueError:
+            return ""
+
+    # -- the body as a whole
+
+    @property
+    def content(self) -> bytes:
+        """All of the body, without its content codings.
+
+        Raises ``LocalProtocolError`` when part of it was read already, ``LimitExceeded`` for more than
+        ``Limits.answer``, ``EndOfStream`` (``partial`` holds what came) for a body that was cut.
+        """
+        if self._content is None:
+            if self._started:
+                raise LocalProtocolError("the body has been read in pieces; what was read is not kept")
+            self._content = self._gathered()
+        return self._content
+
+    @property
+    def charset(self) -> str:
+        """The character encoding of ``text``: by the header, a byte order mark, the document, or by looking
+        at it. May be set."""
+        if self._charset is None:
+            from portico.client.charset import charset_of
+
+            self._charset = charset_of(self.content, self.headers.get("content-type", ""))
+        return self._charset
+
+    @charset.setter
+    def charset(self, name: str) -> None:
+        self._charset = name
+
+    @property
+    def text(self) -> str:
+        """The body as text; what cannot be decoded becomes U+FFFD."""
+        from portico.client.charset import decoded
+
+        return decoded(self.content, self.charset)
+
+    @overload
+    def json(self) -> Any: ...
+    @overload
+    def json(self, type: type[T]) -> T: ...
+    def json(self, type: Any = None) -> Any:  # noqa: A002 - as request.json of the server has it
+        """The JSON document of the body, checked against ``type`` if one is given (a ``msgspec.Struct``, a
+        dataclass, ``list[int]`` …). Raises ``ProtocolError`` for a body that is not one."""
+        from portico.client.documents import json_of
+
+        return json_of(self.content, type, str(self.url))
+
+    def html(self) -> Any:
+        """The page as a tree of ``lxml.html``. Raises ``ProtocolError``."""
+        from portico.data.trees import parse_html
+
+        return parse_html(self.content, self.charset, str(self.url))
+
+    def xml(self) -> Any:
+        """The document as an element of ``lxml.etree``, read without entities or anything external. Raises
+        ``ProtocolError``."""
+        from portico.data.trees import parse_xml
+
+        return parse_xml(self.content)
+
+    # -- the body in pieces
+
+    def iter_bytes(self, size: int | None = None) -> Iterator[bytes]:
+        """The body in pieces as they come, or of ``size`` bytes each but for the last."""
+        while piece := (self._some() if size is None else self.read(size)):
+            yield piece
+
+    def iter_lines(self) -> Iterator[str]:
+        r"""The body by lines of text, without their ends (``\n`` or ``\r\n``). Raises ``LimitExceeded`` for
+        one of more than ``Limits.line`` bytes."""
+        from portico.client.charset import text_lines
+
+        return text_lines(
+            self.iter_bytes(), self._charset or self.headers.get("content-type", ""), self._limits.line
+        )
+
+    def read(self, size: int | None = -1) -> bytes:
+        """``size`` bytes, fewer only at the end of the body; without a size all that is left."""
+        if size is None or size < 0:
+            if self._content is None and not self._started:
+                self._content = self._gathered()
+            if self._content is not None:
+                return self._kept(len(self._content))
+            return self._gathered()
+        if self._content is not None:
+            return self._kept(size)
+        pieces, missing = [], size
+        while missing > 0 and (piece := self._some()):
+            if len(piece) > missing:
+                self._rest = piece[missing:]
+                piece = piece[:missing]
+            pieces.append(piece)
+            missing -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read1(self, size: int = -1) -> bytes:
+        """What has come, at most ``size`` bytes; waits for the first. ``b""`` at the end."""
+        piece = self._some()
+        if 0 <= size < len(piece):
+            self._unread(piece[size:])
+            piece = piece[:size]
+        return piece
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; fewer bytes than it holds only at the end of the body."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        r"""A line with its ``\n``; ``b""`` at the end of the body. Without a ``size``, one of more than
+        ``Limits.line`` bytes raises ``LimitExceeded``."""
+        most = self._limits.line if size is None or size < 0 else size
+        pieces, length = [], 0
+        while length < most and (piece := self._some()):
+            end = piece.find(b"\n") + 1
+            cut = min(end or len(piece), most - length)
+            if cut < len(piece):
+                self._unread(piece[cut:])
+            pieces.append(piece[:cut])
+            length += cut
+            if cut == end:
+                return b"".join(pieces)
+        if length >= most and (size is None or size < 0):
+            raise LimitExceeded(f"{self.url}: a line of more than {most} bytes", "line")
+        return b"".join(pieces)
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        """All lines that are left."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self.readline():
+            yield line
+
+    def readable(self) -> bool:
+        """As files tell it: yes."""
+        return True
+
+    def writable(self) -> bool:
+        """As files tell it: no."""
+        return False
+
+    def seekable(self) -> bool:
+        """As files tell it: no."""
+        return False
+
+    def flush(self) -> None:
+        """As files have it: nothing to do."""
+
+    def close(self) -> None:
+        """Nothing more is wanted. A connection on which the rest has come already goes back to its pool."""
+        if self._source is not None and self._content is None and not self._ended:
+            self.closed = True
+            self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.phrase} of {self.request.method} {self.url}>"
+
+    # -- inside
+
+    def _time(self, began: float, steps: tuple[float, float, float]) -> None:
+        """When the request was sent (now its head has come), and how long connecting took."""
+        self._began, self._first_byte, self._steps = began, monotonic(), steps
+
+    def _kept(self, size: int) -> bytes:
+        assert self._content is not None
+        begin = self._position
+        self._position = end = min(begin + size, len(self._content))
+        return self._content if end - begin == len(self._content) else self._content[begin:end]
+
+    def _unread(self, data: bytes) -> None:
+        if self._content is not None:
+            self._position -= len(data)
+        else:
+            self._rest = data
+
+    def _some(self) -> bytes:
+        """Some bytes of the body that have not been read, ``b""`` at its end."""
+        if self._content is not None:
+            return self._kept(len(self._content))
+        self._started = True
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            return rest
+        return self._decoded()
+
+    def _decoded(self) -> bytes:
+        source = self._source
+        if self.closed:
+            raise LocalProtocolError(f"the body of {self!r} was given up before its end")
+        if source is None or self._ended:
+            return b""
+        if self._decoder is None:
+            self._decoder = self._chosen_decoder()
+        try:
+            piece = source.piece() if self._decoder is _PLAIN else self._decoder.read(source.piece)
+        except PorticoError as error:
+            error.request = error.request or self.request
+            error.reached = error.reached or "body"
+            self.close()
+            raise
+        if not piece:
+            self._ended = monotonic()
+        return piece
+
+    def _chosen_decoder(self) -> Any:
+        coding = next((value for name, value in self._pairs if name == "content-encoding"), None)
+        if coding is None or self.request.method == "HEAD":
+            return _PLAIN
+        from portico.client.decoding import decoder
+
+        return decoder(self.headers["content-encoding"], self._limits)
+
+    def _gathered(self) -> bytes:
+        pieces, size, most = [], 0, self._limits.answer
+        try:
+            while piece := self._some():
+                size += len(piece)
+                if size > most:
+                    self.close()
+                    raise LimitExceeded(
+                        f"{self.url}: a body of more than {most} bytes; read it in pieces (stream=True), or "
+                        "raise Limits.answer",
+                        "answer",
+                        413,
+                    )
+                pieces.append(piece)
+        except PorticoError as error:
+            error.partial = b"".join([*pieces, error.partial])
+            raise
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+_PLAIN = object()
+"""In place of a decoder: there is nothing to undo."""

@@ -1,0 +1,217 @@
+"""Sessions: requests that share connections, cookies, header fields and options.
+
+::
+
+    with Session(base_url="https://api.example.org/v1/", auth=("me", "secret"), timeout=10) as session:
+        user = session.get("users/1").json()
+        session.post("users", json={"name": "Ada"})
+
+An answer that says no (400 and above) raises ``HTTPError``, unless ``check=False``. One timeout covers a
+whole request: look-up, redirects, retries and the body. A session may be used by any number of threads and
+strands.
+
+``trace=`` is called with the name of what has happened and its facts: ``resolve`` (host, addresses,
+seconds), ``connect`` (peer, local, seconds), ``proxy``, ``tls`` (the channel's facts), ``request`` (method,
+url, headers, reused), ``response`` (status, headers, seconds since the request), ``redirect`` (url),
+``retry`` (seconds, error).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from portico.client.carrier import Carrier
+from portico.client.cookies import as_jar, given_cookies
+from portico.client.encode import encode_body
+from portico.client.fields import default_headers, update_fields
+from portico.client.options import UNSET, Options, as_hooks, client_tls
+from portico.client.params import add_params
+from portico.client.pool import PoolSize
+from portico.client.proxies import Proxies
+from portico.client.redirects import MOST
+from portico.client.request import Request
+from portico.client.response import Response
+from portico.client.retries import as_retry
+from portico.client.timeouts import TimeoutLike, Timeouts, as_timeouts
+from portico.client.url import URL
+from portico.client.verbs import Verbs
+from portico.http.field_map import OutgoingHeaders
+from portico.limits import Limits
+from portico.sockets.names import Resolver
+
+__all__ = ["Session"]
+
+
+class Session(Verbs[Response]):
+    """Sends requests. A context manager that closes its connections.
+
+    ``base_url``: what relative URLs are relative to; ``auth``, ``headers`` and ``params`` of the session
+    then go to its origin only. ``headers``, ``params``, ``cookies`` (a ``CookieJar``, a mapping, or the
+    path of a Netscape file): for every request. ``auth``: ``(user, password)``, an ``Auth``, or a function
+    of the request. ``timeout``: seconds for everything together, or ``Timeouts``; by default only silence
+    is bounded. ``proxies``: as ``requests`` has them; ``env``: whether proxies and ``~/.netrc`` come from
+    the environment. ``verify`` and ``cert``: see ``client_tls``. ``redirects``: followed at most, 0 for
+    none; ``downgrade``: also from https to http. ``retry``: a ``Retry``, or how many more times. ``cache``:
+    a ``Cache``. ``hsts``: an ``HSTS``. ``app``: an application (WSGI, a request handler or gateway of
+    Portico) that answers in memory, instead of the network. ``pool``: a ``PoolSize``. ``resolve``: host to
+    address, as in ``portico.connect``.
+
+    Its methods raise ``HTTPError``, ``RedirectError``, and what connecting and streams do:
+    ``AddressError``, ``ResolveError``, ``ConnectError``, ``TLSError``, ``Timeout``, ``ConnectionLost``,
+    ``ProtocolError``, ``LimitExceeded``, ``AuthenticationError``. ``error.request`` and ``error.reached``
+    tell what was attempted and how far it got.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | URL | None = None,
+        headers: Any = None,
+        params: Any = None,
+        auth: Any = None,
+        cookies: Any = None,
+        timeout: TimeoutLike = Timeouts(),  # noqa: B008 - a frozen value
+        proxies: Any = None,
+        env: bool = True,
+        verify: Any = True,
+        cert: Any = None,
+        redirects: int = MOST,
+        downgrade: bool = False,
+        retry: Any = None,
+        check: bool = True,
+        stream: bool = False,
+        cache: Any = None,
+        hsts: Any = None,
+        hooks: Mapping[str, Any] | None = None,
+        app: Any = None,
+        pool: PoolSize | None = None,
+        limits: Limits | None = None,
+        resolve: Resolver | None = None,
+        trace: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.base_url = None if base_url is None else URL.parse(base_url)
+        self.headers = OutgoingHeaders(default_headers())
+        self.headers.update(headers or {})
+        self.params = params
+        self.cookies = as_jar(cookies)
+        self.env = env
+        self.defaults = Options(
+            timeouts=as_timeouts(timeout),
+            redirects=redirects,
+            downgrade=downgrade,
+            check=check,
+            stream=stream,
+            tls=client_tls(verify, cert),
+            auth=auth,
+            proxies=Proxies.of(proxies, env=env),
+            retry=as_retry(retry),
+            cache=cache,
+            hooks=as_hooks(hooks),
+            limits=limits or Limits(),
+            resolve=resolve,
+            trace=trace,
+        )
+        """What holds for requests that say nothing else."""
+        self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env)
+
+    def request(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        params: Any = None,
+        data: Any = None,
+        json: Any = None,
+        files: Any = None,
+        headers: Any = None,
+        cookies: Any = None,
+        **options: Any,
+    ) -> Response:
+        """Send a request and return its answer, the body included unless ``stream=True``.
+
+        ``params``: a mapping, pairs or text, added to the query. ``data``: a mapping or pairs (a form),
+        bytes, text, a file, or an iterable of bytes. ``json``: any value. ``files``: as ``requests`` has
+        them; with ``data``, a multipart form. ``cookies``: for this request alone. All else as the session
+        has it: ``auth timeout proxies verify cert redirects downgrade retry check stream cache hooks limits
+        resolve trace``; ``allow_redirects=False`` is ``redirects=0``.
+        """
+        request = self.prepare(
+            method, url, params=params, data=data, json=json, files=files, headers=headers, cookies=cookies
+        )
+        return self._carrier.send(request, self._options(options) if options else self.defaults)
+
+    def prepare(
+        self,
+        method: str,
+        url: str | URL,
+        *,
+        params: Any = None,
+        data: Any = None,
+        json: Any = None,
+        files: Any = None,
+        headers: Any = None,
+        cookies: Any = None,
+    ) -> Request:
+        """The request that ``request`` would send with these arguments, but for cookies of the jar and
+        credentials."""
+        target = URL.parse(url, self.base_url)
+        ours = self.base_url is None or target.origin == self.base_url.origin
+        if self.params is not None and ours:
+            target = add_params(target, self.params)
+        if params is not None:
+            target = add_params(target, params)
+        fields = self.headers.copy() if ours else OutgoingHeaders(default_headers())
+        if headers:
+            update_fields(fields, headers)
+        body = None
+        if data is not None or json is not None or files is not None:
+            body = encode_body(data=data, json=json, files=files)
+            if body is not None and body.content_type is not None:
+                fields.setdefault("Content-Type", body.content_type)
+        if cookies:
+            fields["Cookie"] = "; ".join(filter(None, (fields.get("cookie"), given_cookies(cookies))))
+        return Request(method, target, fields, body)
+
+    def send(self, request: Request, **options: Any) -> Response:
+        """Send a request as it is, with cookies of the jar and credentials."""
+        return self._carrier.send(request, self._options(options) if options else self.defaults)
+
+    def close(self) -> None:
+        """Close its connections; what is being read is closed when it has been read."""
+        self._carrier.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        base = "" if self.base_url is None else f" of {self.base_url}"
+        return f"<Session{base}: {self._carrier}>"
+
+    # -- inside
+
+    def _options(self, changes: dict[str, Any]) -> Options:
+        """The session's options with those of one call. Raises ``ConfigError``, ``TypeError``."""
+        if changes.pop("allow_redirects", True) is False:
+            changes["redirects"] = 0
+        if "timeout" in changes:
+            changes["timeouts"] = as_timeouts(changes.pop("timeout"))
+        if "verify" in changes or "cert" in changes:
+            verify = changes.pop("verify", True)
+            changes["tls"] = client_tls(verify, changes.pop("cert", None))
+        if "proxies" in changes:
+            changes["proxies"] = Proxies.of(changes["proxies"], env=self.env)
+        if "retry" in changes:
+            changes["retry"] = as_retry(changes["retry"])
+        if "hooks" in changes:
+            changes["hooks"] = as_hooks(changes["hooks"])
+        return replace(
+            self.defaults, **{name: value for name, value in changes.items() if value is not UNSET}
+        )

@@ -1,0 +1,90 @@
+"""The body of an answer that comes over a connection of a pool."""
+
+from __future__ import annotations
+
+import warnings
+from math import inf
+from time import monotonic
+
+from portico.client.exchange import Exchange
+from portico.client.pool import Pool
+from portico.deadline import timeout
+from portico.errors import PorticoError
+from portico.http.client_connection import ClientEvent
+from portico.http.messages import End, Fields
+
+__all__ = ["WireBody"]
+
+_DRAINED = 1 << 18
+"""Bytes that are passed over at most, when a body is not wanted, to use its connection again."""
+
+
+class WireBody:
+    """Pieces of a body as they come. The connection goes back to ``pool`` with the last one.
+
+    ``silence``: seconds that may pass between two pieces; ``until``: when the whole operation is to be
+    over, on the clock of ``time.monotonic``.
+    """
+
+    __slots__ = ("_done", "_exchange", "_pool", "_silence", "_until", "trailers")
+
+    def __init__(self, exchange: Exchange, pool: Pool, silence: float | None, until: float) -> None:
+        self.trailers: Fields = ()
+        self._exchange = exchange
+        self._pool = pool
+        self._silence = silence
+        self._until = until
+        self._done = False
+
+    def piece(self) -> bytes:
+        """The next piece; ``b""`` at the end. Raises what streams raise."""
+        if self._done:
+            return b""
+        try:
+            event = self._event()
+        except BaseException:
+            self._drop()
+            raise
+        if isinstance(event, bytes):
+            return event
+        if isinstance(event, End):
+            self.trailers = event.trailers
+        self._done = True
+        self._pool.give_back(self._exchange.connection)
+        return b""
+
+    def close(self) -> None:
+        """Nothing more is wanted. The connection is kept if the rest has come already."""
+        passed = 0
+        while not self._done:
+            try:
+                event = self._exchange.try_event() if passed < _DRAINED else None
+            except PorticoError:
+                event = None
+            if event is None:
+                self._drop()
+            elif isinstance(event, bytes):
+                passed += len(event)
+            else:
+                self._done = True
+                self._pool.give_back(self._exchange.connection)
+
+    def _event(self) -> ClientEvent:
+        left = self._until - monotonic() if self._until != inf else None
+        if left is None or left > 0:
+            event = self._exchange.try_event()
+            if event is not None:
+                return event
+        seconds = self._silence if left is None else max(0.0, min(left, self._silence or left))
+        with timeout(seconds):
+            return self._exchange.event()
+
+    def _drop(self) -> None:
+        self._done = True
+        self._pool.drop(self._exchange.connection, abort=True)
+
+    def __del__(self) -> None:
+        if not getattr(self, "_done", True):
+            connection = self._exchange.connection
+            warnings.warn(f"unclosed response on {connection!r}", ResourceWarning, stacklevel=2, source=self)
+            self._drop()
