@@ -14,6 +14,7 @@ TYPE_CHECKING = False  # as type checkers know it; the module of that name alone
 if TYPE_CHECKING:
     from portico.public import *  # noqa: F403
     from portico.public import __all__ as __all__
+    from portico.public import open as open  # noqa: A004 - public, but not in __all__: it would hide the built-in
 else:
 
     def __getattr__(name: str) -> object:
@@ -26,7 +27,7 @@ else:
                 if error.name != f"portico.{name}":
                     raise
         public = import_module("portico.public")
-        if name != "__all__" and name not in public.__all__:
+        if name not in ("__all__", "open") and name not in public.__all__:
             raise AttributeError(f"module 'portico' has no attribute {name!r}")
         value = globals()[name] = getattr(public, name)
         return value

@@ -74,7 +74,8 @@ class Limits:
 
     # The client
     answer: int = 256 << 20
-    """What a client gathers of one answer (``content``, ``text``, ``json()``): larger ones are to be streamed."""
+    """What a client gathers of one answer (``content``, ``text``, ``json()``): larger ones are to be
+    streamed."""
 
     # Forms; all of a body is bounded by ``body``
     form_fields: int = 1000

@@ -2,6 +2,10 @@
 
 from portico.address import Address
 from portico.admission import Admission
+from portico.client.session import Session
+from portico.client.single import delete, get, head, options, patch, post, put, request
+from portico.client.timeouts import Timeouts
+from portico.client.url import URL
 from portico.deadline import timeout
 from portico.engines.door import sleep
 from portico.engines.run import run
@@ -21,6 +25,7 @@ from portico.web.kinds import as_gateway
 from portico.web.mounts import Mounts
 
 __all__ = [
+    "URL",
     "Address",
     "Admission",
     "App",
@@ -38,14 +43,24 @@ __all__ = [
     "Routes",
     "Server",
     "ServerTLS",
+    "Session",
     "Sessions",
     "Stream",
     "TaskGroup",
     "Timeout",
+    "Timeouts",
     "as_gateway",
     "connect",
     "datagrams",
+    "delete",
+    "get",
+    "head",
     "listen",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "request",
     "run",
     "serve",
     "sleep",

@@ -191,8 +191,8 @@ class Stream(Reading, Writing):
         self.close()
 
     def forget(self) -> None:
-        """Close this process's descriptor, of which the peer learns nothing: in a child, for a stream that its
-        parent goes on using."""
+        """Close this process's descriptor, of which the peer learns nothing: in a child, for a stream that
+        its parent goes on using."""
         self._finishing = True
         self._closed = self._transport.closed = True
         sock = self._socket()
