@@ -17,7 +17,20 @@ from pathlib import Path
 __all__ = ["Import", "Tree", "floor_of", "unit_of", "violations"]
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"compiled", "errors", "figures", "late", "limits", "deadline", "address", "pace", "unnamed"}),
+    frozenset(
+        {
+            "compiled",
+            "errors",
+            "figures",
+            "late",
+            "limits",
+            "deadline",
+            "address",
+            "pace",
+            "unnamed",
+            "unpacking",
+        }
+    ),
     frozenset({"engines", "sockets", "sync"}),
     frozenset({"server", "entrance", "served", "binding", "admission", "refusals", "signals", "wires"}),
     frozenset({"http", "ftp", "smtp", "rpc"}),

@@ -77,6 +77,12 @@ class Limits:
     """What a client gathers of one answer (``content``, ``text``, ``json()``): larger ones are to be
     streamed."""
 
+    # Compressed data
+    unpacked: int | None = 8 << 30
+    """Bytes that are made of one compressed body or source: what is larger is meant to fill a disk."""
+    unpack_ratio: int | None = 200
+    """How many times the bytes that came, beyond 32 MiB: real texts and logs stay below 100."""
+
     # Forms; all of a body is bounded by ``body``
     form_fields: int = 1000
     """Fields of a form, files not counted; the largest forms of real sites have some hundreds."""

@@ -10,11 +10,10 @@ from portico.client.exchange import Exchange
 from portico.client.options import Options
 from portico.client.pool import Pool, PoolSize
 from portico.client.request import Request
-from portico.client.response import Response
-from portico.client.wire import WireBody
+from portico.client.response import Response, Source
+from portico.client.wire import HeldBody, WireBody
 from portico.deadline import timeout
 from portico.errors import AddressError, ConnectionLost, LocalProtocolError, PorticoError
-from portico.http.messages import ResponseHead
 
 __all__ = ["Caller"]
 
@@ -82,7 +81,21 @@ class Caller:
                 error.request = error.request or request
                 error.reached = error.reached or exchange.reached
             raise
-        response = _response(request, head, WireBody(exchange, self._pool, times.read, until), options)
+        source: Source
+        if exchange.content is not None:
+            self._pool.give_back(connection)
+            source = HeldBody(exchange.content)
+        else:
+            source = WireBody(exchange, self._pool, times.read, until)
+        response = Response(
+            request,
+            head.status,
+            head.reason,
+            head.headers,
+            source,
+            version=head.version,
+            limits=options.limits,
+        )
         response._time(began, connection.steps if not connection.reused else RESTED)
         stream = connection.stream
         response.peer, response.tls = stream.peer, stream.tls
@@ -152,9 +165,3 @@ def _in_memory(app: Any) -> Any:
 def _repeatable(request: Request) -> bool:
     """Whether a request that may have been acted upon can be sent once more all the same."""
     return request.method in _SAFE_TO_REPEAT and (request.body is None or request.body.replayable)
-
-
-def _response(request: Request, head: ResponseHead, body: WireBody, options: Options) -> Response:
-    return Response(
-        request, head.status, head.reason, head.headers, body, version=head.version, limits=options.limits
-    )

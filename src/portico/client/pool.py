@@ -22,6 +22,8 @@ __all__ = ["Pool", "PoolSize"]
 
 _SWEEP = 10.0
 """Seconds between two looks for connections that have rested too long."""
+_FRESH = 0.002
+"""Seconds within which a connection is not looked at again: what it was given back with was all there was."""
 _OFTEN = 64
 """So many that are given back between two looks whether too many rest."""
 
@@ -92,7 +94,7 @@ class Pool:
                     connection = resting.pop()
                 except IndexError:  # another thread was faster
                     break
-                if not connection.stale:
+                if monotonic() - connection.rested_at < _FRESH or not connection.stale:
                     connection.reused = True
                     return connection
                 self.drop(connection)

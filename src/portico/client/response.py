@@ -6,7 +6,7 @@ read yet and keep it; ``read()`` without a size, from the beginning, keeps it to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from time import monotonic
 from types import TracebackType
@@ -66,11 +66,11 @@ class Response:
         "_began",
         "_charset",
         "_content",
-        "_decoder",
         "_ended",
         "_first_byte",
         "_headers",
         "_limits",
+        "_next",
         "_pairs",
         "_position",
         "_rest",
@@ -117,7 +117,7 @@ class Response:
         self._source = source
         self._content = content  # of a body that has been gathered: all of it, decoded
         self._position = 0  # in _content
-        self._decoder: Any = None
+        self._next: Callable[[], bytes] | None = None
         self._rest = b""  # decoded, and not read yet
         self._started = False  # whether the body is being read in pieces
         self._charset: str | None = None
@@ -240,9 +240,8 @@ class Response:
         one of more than ``Limits.line`` bytes."""
         from portico.client.charset import text_lines
 
-        return text_lines(
-            self.iter_bytes(), self._charset or self.headers.get("content-type", ""), self._limits.line
-        )
+        content_type = self.headers.get("content-type", "")
+        return text_lines(self.iter_bytes(), content_type, self._limits.line, self._charset)
 
     def read(self, size: int | None = -1) -> bytes:
         """``size`` bytes, fewer only at the end of the body; without a size all that is left."""
@@ -370,10 +369,10 @@ class Response:
             raise LocalProtocolError(f"the body of {self!r} was given up before its end")
         if source is None or self._ended:
             return b""
-        if self._decoder is None:
-            self._decoder = self._chosen_decoder()
         try:
-            piece = source.piece() if self._decoder is _PLAIN else self._decoder.read(source.piece)
+            if self._next is None:
+                self._next = self._reader(source)
+            piece = self._next()
         except PorticoError as error:
             error.request = error.request or self.request
             error.reached = error.reached or "body"
@@ -383,13 +382,14 @@ class Response:
             self._ended = monotonic()
         return piece
 
-    def _chosen_decoder(self) -> Any:
-        coding = next((value for name, value in self._pairs if name == "content-encoding"), None)
-        if coding is None or self.request.method == "HEAD":
-            return _PLAIN
-        from portico.client.decoding import decoder
+    def _reader(self, source: Source) -> Callable[[], bytes]:
+        """What gives the next piece of the body without its codings."""
+        if all(name != "content-encoding" for name, _ in self._pairs):
+            return source.piece
+        from portico.client.decoding import decoded
 
-        return decoder(self.headers["content-encoding"], self._limits)
+        unpacking = decoded(self.headers["content-encoding"], source, self._limits)
+        return source.piece if unpacking is None else unpacking.read
 
     def _gathered(self) -> bytes:
         pieces, size, most = [], 0, self._limits.answer
@@ -409,7 +409,3 @@ class Response:
             error.partial = b"".join([*pieces, error.partial])
             raise
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-_PLAIN = object()
-"""In place of a decoder: there is nothing to undo."""

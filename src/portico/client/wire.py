@@ -1,4 +1,4 @@
-"""The body of an answer that comes over a connection of a pool."""
+"""The body of an answer: one that has come, and one that comes over a connection of a pool."""
 
 from __future__ import annotations
 
@@ -13,10 +13,29 @@ from portico.errors import PorticoError
 from portico.http.client_connection import ClientEvent
 from portico.http.messages import End, Fields
 
-__all__ = ["WireBody"]
+__all__ = ["HeldBody", "WireBody"]
 
 _DRAINED = 1 << 18
 """Bytes that are passed over at most, when a body is not wanted, to use its connection again."""
+
+
+class HeldBody:
+    """A body that is there already."""
+
+    __slots__ = ("_data", "trailers")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.trailers: Fields = ()
+
+    def piece(self) -> bytes:
+        """All of it; then ``b""``."""
+        data, self._data = self._data, b""
+        return data
+
+    def close(self) -> None:
+        """Forget it."""
+        self._data = b""
 
 
 class WireBody:

@@ -58,7 +58,7 @@ class ClientConnection:
         self.received = 0
         self.trailers: Fields = ()
         """Those of the last body, once it has been read to its end."""
-        self._codec = Codec(Role.CLIENT, self.limits, memo=False)
+        self._codec = Codec(Role.CLIENT, self.limits)
         self._unsent = Outbox()
 
     @property
@@ -125,6 +125,31 @@ class ClientConnection:
         return self._codec.our_state in (State.DONE, State.SWITCHED) and not self._unsent
 
     # -- the answer
+
+    def ask(
+        self, method: str, target: str, headers: Sequence[tuple[str, str]]
+    ) -> tuple[ResponseHead | None, bytes | None]:
+        """Send a request without a body, and wait for what comes back first.
+
+        The head and the whole body, if they came together; the head, which may be informational, and ``None``
+        where ``read_event`` tells more; ``None`` twice when not even that has come as a whole.
+        """
+        codec, stream = self._codec, self.stream
+        if self._unsent:
+            raise LocalProtocolError("an earlier request has not been sent as a whole")
+        stream.write(codec.send_request(method, target, headers, body_length=0))
+        self.cycle += 1
+        self.trailers = ()
+        data = stream.read(_CHUNK)
+        self.received = len(data)
+        codec.feed(data)
+        head = codec.next_event()
+        if not isinstance(head, ResponseHead):
+            return None, None  # not all of the head has come
+        if head.body_length == 0 and head.status >= 200:
+            codec.next_event()  # the end
+            return head, b""
+        return head, codec.rest_of_body()
 
     def read_event(self) -> ClientEvent:
         """The next part of the answer. Waits for it."""

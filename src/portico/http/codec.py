@@ -19,7 +19,7 @@ nothing changed, so that a server can still answer 500.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from portico.errors import LocalProtocolError
 from portico.http.bodies import BodyWriter, CloseWriter, LengthWriter, MutedWriter
@@ -32,6 +32,7 @@ from portico.http.outgoing import (
     frame_request,
     frame_response,
     informational_head,
+    is_origin_form,
     with_defaults,
 )
 from portico.http.receiving import Receiving
@@ -54,7 +55,7 @@ class Codec(Receiving):
     ``memo=False`` parses every head afresh; the events are the same.
     """
 
-    __slots__ = ("_end_spare", "_last_facts", "_last_head", "_last_headers", "_memo", "_writer")
+    __slots__ = ("_asked", "_end_spare", "_last_facts", "_last_head", "_last_headers", "_memo", "_writer")
 
     def __init__(self, role: Role, limits: Limits, *, memo: bool = True) -> None:
         super().__init__(role, limits, memo=memo)
@@ -63,6 +64,7 @@ class Codec(Receiving):
         self._last_facts: tuple[object, ...] = ()
         self._last_headers: Sequence[tuple[str, ...]] = ()
         self._last_head = b""
+        self._asked: _Asked | None = None
         self._end_spare = False  # an end that the caller may still declare
 
     def send_request(
@@ -75,6 +77,9 @@ class Codec(Receiving):
         """
         if self.role is Role.CLIENT:
             self._refuse_surplus()
+            asked = self._asked
+            if asked is not None and asked.is_like(method, target, headers, body_length):
+                return self._ask_again(asked, target)
         plan = frame_request(method, target, headers, body_length)
         bare = plan.length == 0
         state = after(self.role, self._ours, Move.BARE_REQUEST if bare else Move.REQUEST)
@@ -86,7 +91,21 @@ class Codec(Receiving):
         self._keep = self._keep and not plan.closes
         self._end_spare = bare
         self._writer = _writer(plan.length)
+        if self._memo and bare and not plan.upgrades and not plan.closes and method != "CONNECT":
+            self._asked = _Asked(method, list(headers), body_length, head[head.index(b"\r\n") :])
         return head
+
+    def _ask_again(self, asked: _Asked, target: str) -> bytes:
+        """A request that differs from the last in nothing but its target."""
+        if self._ours is not _IDLE or self._theirs is not _IDLE:
+            after(self.role, self._ours, Move.BARE_REQUEST)
+            after(self._them, self._theirs, Move.ASKED)
+        self._ours, self._theirs = _DONE, _ANSWER
+        self._method = asked.method
+        self._upgrade = False
+        self._end_spare = True
+        self._writer = _NO_MORE
+        return f"{asked.method} {target} HTTP/1.1".encode("latin-1") + asked.rest
 
     def _refuse_surplus(self) -> None:
         """A client must not take what came before its request for the answer to it (response splitting)."""
@@ -263,6 +282,22 @@ class Codec(Receiving):
         self._ours = self._theirs = _IDLE
         self._method = ""
         self._end_due = self._end_spare = False
+
+
+class _Asked(NamedTuple):
+    """A request without a body that was sent: ``rest`` is its head without the request line."""
+
+    method: str
+    headers: Sequence[tuple[str, str]]
+    body_length: int | None
+    rest: bytes
+
+    def is_like(
+        self, method: str, target: str, headers: Sequence[tuple[str, str]], body_length: int | None
+    ) -> bool:
+        """Whether only the target is another, and that one is of the common form."""
+        same = method == self.method and headers == self.headers and body_length == self.body_length
+        return same and is_origin_form(target)
 
 
 def _writer(length: int | None) -> BodyWriter:

@@ -101,9 +101,10 @@ class HeadFinder:
 
 
 class HeadParser:
-    """Parses complete heads of one connection; remembers the last request's."""
+    """Parses complete heads of one connection; remembers the last."""
 
     __slots__ = (
+        "_answer",
         "_forgetful",
         "_limits",
         "_line",
@@ -125,6 +126,7 @@ class HeadParser:
         self._shape: Shape | None = None
         self._start = b""  # the last request line, as it came
         self._line: RequestLine | None = None
+        self._answer: tuple[str, ResponseHead | None] = ("", None)  # the last one, and the method it was for
         self.whole: bytes | None = None
         """The last head. Should it come again, ``last`` is what it means."""
         self.last: RequestHead | None = None
@@ -248,7 +250,22 @@ class HeadParser:
             status=status,
         )
         alive = keeps_alive(fields.connection, http11) and length != UNTIL_CLOSE
-        return ResponseHead(status, reason, "HTTP/1.1" if http11 else "HTTP/1.0", headers, raw, length, alive)
+        version = "HTTP/1.1" if http11 else "HTTP/1.0"
+        head = ResponseHead(status, reason, version, headers, raw, length, alive)
+        if self._memo:
+            self._answer = method, head
+        return head
+
+    def same_response(self, data: bytes | bytearray, start: int, method: str) -> ResponseHead | None:
+        """The head that begins at ``start``, if it is that of the last response, byte for byte, and the
+        answer to the same method. Its list of fields is the caller's own."""
+        asked, last = self._answer
+        if asked != method or last is None or not data.startswith(last.raw, start):
+            return None
+        fields = list(last.headers)
+        return ResponseHead(
+            last.status, last.reason, last.version, fields, last.raw, last.body_length, last.keep_alive
+        )
 
 
 def _request_line(line: str) -> RequestLine:

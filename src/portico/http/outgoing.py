@@ -23,6 +23,7 @@ __all__ = [
     "frame_request",
     "frame_response",
     "informational_head",
+    "is_origin_form",
     "with_defaults",
 ]
 
@@ -211,6 +212,11 @@ def frame_request(
         plan.add_length(length)
     plan.settle(Role.CLIENT, method)
     return plan
+
+
+def is_origin_form(target: str) -> bool:
+    """Whether a target is a path (and query) that any method but CONNECT can have."""
+    return target[:1] == "/" and _TARGET.fullmatch(target) is not None
 
 
 def _check_request(method: str, target: str, hosts: list[str]) -> None:

@@ -253,6 +253,12 @@ class Receiving:
 
     def _read_response(self) -> Event:
         inbox = self._inbox
+        again = (
+            None if self._finder.searched else self._parser.same_response(inbox.data, inbox.at, self._method)
+        )
+        if again is not None:
+            inbox.skip(len(again.raw))
+            return self._begin_response(again)
         length = self._finder.find(inbox)
         if length:
             self._finder.reset()

@@ -1,0 +1,197 @@
+"""Which characters the bytes of a body mean: by its header, a byte order mark, the document, or by looking
+at it.
+
+Names are read as browsers read them (the Encoding standard of the WHATWG): who says ISO-8859-1 means
+windows-1252, and who says GB2312 means GB18030. Codecs of Python that are no character encodings of the
+web, UTF-7 above all, are not used whatever a server says: they let harmless bytes turn into markup.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+
+from portico.errors import LimitExceeded
+
+__all__ = ["charset_of", "decoded", "known", "text_lines"]
+
+_MEANT = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "hz": "",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+    "utf-16": "utf-16-le",
+    "utf-8-sig": "utf-8",
+    "utf-7": "",
+}
+"""What is meant by a codec of Python; nothing, where it is not to be used."""
+_LABELS = {
+    "x-sjis": "cp932",
+    "windows-31j": "cp932",
+    "ms_kanji": "cp932",
+    "x-gbk": "gb18030",
+    "unicode-1-1-utf-8": "utf-8",
+    "x-unicode20utf8": "utf-8",
+    "x-cp1252": "cp1252",
+    "x-cp1251": "cp1251",
+    "x-x-big5": "big5hkscs",
+    "windows-949": "cp949",
+    "ks_c_5601-1987": "cp949",
+    "dos-874": "cp874",
+    "windows-874": "cp874",
+    "x-mac-roman": "mac-roman",
+    "x-mac-cyrillic": "mac-cyrillic",
+    "x-euc-jp": "euc_jp",
+    "unicode": "utf-16-le",
+}
+_LABEL = re.compile(r"[A-Za-z0-9_.:+-]{1,40}", re.ASCII)
+_PARAMETER = re.compile(r';[ \t]*charset[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]*))', re.IGNORECASE)
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_HEAD = 1024  # bytes in which a page says what it is written in (HTML standard, 13.2.3.2)
+_META = re.compile(rb"<meta\s[^>]*?charset\s*=\s*[\"']?\s*([^\s\"'/>;]+)", re.IGNORECASE)
+_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
+_XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
+_DETECTED = 1 << 18  # bytes that a detector is shown: it is slow, and sees enough
+_FALLBACK = "cp1252"
+
+
+def known(label: str) -> str | None:
+    """The codec of Python for a charset's name; ``None`` for none that is to be used."""
+    label = label.strip(" \t\r\n\f\"'").lower()
+    if not _LABEL.fullmatch(label):
+        return None
+    if label in _LABELS:
+        return _LABELS[label]
+    try:
+        info = codecs.lookup(label)
+    except LookupError:
+        return None
+    if info.name in _NO_CHARSETS or not getattr(info, "_is_text_encoding", True):
+        return None
+    return _MEANT.get(info.name, info.name) or None
+
+
+_NO_CHARSETS = frozenset(
+    "idna punycode unicode_escape raw_unicode_escape unicode-escape raw-unicode-escape undefined mbcs oem "
+    "utf-7".split()
+)
+
+
+def charset_of(content: bytes, content_type: str) -> str:
+    """The charset of a whole body."""
+    found = _declared(content, content_type)
+    if found is not None:
+        return found
+    if _is_json(content_type):
+        return _of_json(content)
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return _detected(content)
+    return "utf-8"
+
+
+def decoded(content: bytes, charset: str) -> str:
+    """A body as text, without a byte order mark; what cannot be decoded becomes U+FFFD.
+
+    Raises ``LookupError`` for a charset that Python does not have.
+    """
+    return content.decode(charset, "replace").removeprefix("\ufeff")
+
+
+def text_lines(
+    pieces: Iterable[bytes], content_type: str, limit: int, charset: str | None = None
+) -> Iterator[str]:
+    r"""Lines of text, without their ends (``\n``, ``\r\n``), as their bytes come.
+
+    Where nothing tells the charset, it is UTF-8. Raises ``LimitExceeded`` for a line of more than ``limit``
+    characters.
+    """
+    decoder = None
+    waiting: list[str] = []
+    length = 0
+    for piece in pieces:
+        if decoder is None:
+            name = charset or _declared(piece, content_type) or "utf-8"
+            decoder = codecs.getincrementaldecoder(name)("replace")
+            text = decoder.decode(piece).removeprefix("\ufeff")
+        else:
+            text = decoder.decode(piece)
+        *lines, rest = text.split("\n")
+        for line in lines:
+            yield "".join([*waiting, line]).removesuffix("\r")
+            waiting, length = [], 0
+        waiting.append(rest)
+        length += len(rest)
+        if length > limit:
+            raise LimitExceeded(f"a line of more than {limit} characters", "line", 413)
+    last = "".join([*waiting, "" if decoder is None else decoder.decode(b"", True)])
+    if last:
+        yield last.removesuffix("\r")
+
+
+def _declared(content: bytes, content_type: str) -> str | None:
+    """By the header, else a byte order mark, else the document itself."""
+    parameter = _PARAMETER.search(content_type)
+    if parameter is not None:
+        found = known(parameter[1] if parameter[1] is not None else parameter[2])
+        if found is not None:
+            return _with_its_order(found, content, parameter[0])
+    for mark, name in _BOMS:
+        if content.startswith(mark):
+            return name
+    return _in_document(content, content_type)
+
+
+def _with_its_order(name: str, content: bytes, label: str) -> str:
+    """UTF-16 without an order is in the one that its mark tells."""
+    if name == "utf-16-le" and not label.lower().endswith("le") and content.startswith(codecs.BOM_UTF16_BE):
+        return "utf-16-be"
+    return name
+
+
+def _in_document(content: bytes, content_type: str) -> str | None:
+    kind = content_type.partition(";")[0].strip().lower()
+    found = None
+    if kind in ("text/html", "application/xhtml+xml", ""):
+        found = _META.search(_COMMENT.sub(b"", content[:_HEAD]))
+    if found is None and (kind.endswith(("/xml", "+xml")) or kind in ("text/html", "")):
+        found = _XML.match(content[:_HEAD].lstrip())
+    name = None if found is None else known(found[1].decode("latin-1"))
+    # It was read as bytes of ASCII: what says so cannot be UTF-16 (HTML standard, 13.2.3.2).
+    return "utf-8" if name is not None and name.startswith("utf-16") else name
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def _of_json(content: bytes) -> str:
+    """By where the zeros of its first characters are, which are ASCII (RFC 4627, 3)."""
+    zeros = [byte == 0 for byte in content[:4]]
+    patterns = {
+        (True, True, True, False): "utf-32-be",
+        (True, False, True, False): "utf-16-be",
+        (False, True, True, True): "utf-32-le",
+        (False, True, False, True): "utf-16-le",
+    }
+    return patterns.get(tuple(zeros), "utf-8")
+
+
+def _detected(content: bytes) -> str:
+    """By looking at it; where no library can, as browsers read what says nothing."""
+    try:
+        from charset_normalizer import from_bytes
+    except ImportError:
+        return _FALLBACK
+    best = from_bytes(content[:_DETECTED]).best()
+    return (None if best is None else known(best.encoding)) or _FALLBACK

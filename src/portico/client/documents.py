@@ -1,0 +1,44 @@
+"""Bodies that are documents: JSON, read into Python's values or checked against a type."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from portico.client.charset import charset_of
+from portico.errors import ConfigError, ProtocolError
+
+__all__ = ["json_of"]
+
+
+def json_of(content: bytes, kind: Any, source: str) -> Any:
+    """The JSON document (RFC 8259) in ``content``; with ``kind``, checked and converted by msgspec.
+
+    ``source`` is named in errors. Raises ``ProtocolError`` for what is no JSON, is of another kind, or says
+    NaN or Infinity, which JSON does not know.
+    """
+    charset = charset_of(content, "application/json")
+    if kind is not None:
+        return _checked(content if charset == "utf-8" else content.decode(charset).encode(), kind, source)
+    try:
+        text = content.decode(charset).removeprefix("\ufeff")
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"{source}: the body is no JSON: {error}", 502) from None
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _checked(content: bytes, kind: Any, source: str) -> Any:
+    try:
+        import msgspec
+    except ImportError:
+        raise ConfigError("json(type) takes msgspec: pip install 'portico[data]'") from None
+    try:
+        return msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=kind)
+    except msgspec.ValidationError as error:
+        raise ProtocolError(f"{source}: the body is not what was expected: {error}", 502) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError(f"{source}: the body is no JSON: {error}", 502) from None

@@ -1,0 +1,54 @@
+"""Names and values as text: the query of a URL, a form (``application/x-www-form-urlencoded``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote_plus
+
+from portico.client.url import URL
+from portico.errors import ConfigError
+
+__all__ = ["add_params", "pairs_of", "urlencoded"]
+
+
+def pairs_of(
+    given: Mapping[Any, Any] | Iterable[Any], what: str = "params"
+) -> Iterator[tuple[str | bytes, Any]]:
+    """Names and values, one of each at a time, from a mapping or pairs whose values may be lists; what is
+    ``None`` is left out. Raises ``ConfigError``."""
+    pairs = given.items() if isinstance(given, Mapping) else given
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ConfigError(f"{what}: expected a mapping or pairs of name and value, not {pair!r:.60}")
+        name, value = pair
+        for each in value if isinstance(value, (list, tuple, set, frozenset)) else (value,):
+            if each is not None:
+                yield name if isinstance(name, (str, bytes)) else str(name), each
+
+
+def urlencoded(given: Mapping[Any, Any] | Iterable[Any], what: str = "data") -> str:
+    """Names and values as a form sends them, in UTF-8."""
+    return "&".join(f"{quote_plus(name)}={quote_plus(_text(value))}" for name, value in pairs_of(given, what))
+
+
+def add_params(url: URL, params: Any) -> URL:
+    """``url`` with more in its query: a mapping, pairs, or text that is taken as it is, encoded where it
+    must be.
+
+    Raises ``ConfigError``.
+    """
+    if isinstance(params, bytes):
+        params = params.decode("latin-1")
+    more = params.lstrip("?") if isinstance(params, str) else urlencoded(params, "params")
+    if not more:
+        return url
+    return url.with_query(f"{url.query}&{more}" if url.query else more)
+
+
+def _text(value: Any) -> str | bytes:
+    if isinstance(value, (str, bytes)):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

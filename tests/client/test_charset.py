@@ -1,0 +1,104 @@
+"""Which characters the bytes of a body mean."""
+
+from __future__ import annotations
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portico.client.charset import charset_of, decoded, known, text_lines
+from portico.errors import LimitExceeded
+
+HTML = "text/html"
+
+
+def text(content: bytes, content_type: str = "") -> str:
+    return decoded(content, charset_of(content, content_type))
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "charset"),
+    [
+        (b"abc", "text/plain; charset=utf-8", "utf-8"),
+        (b"abc", 'text/plain;charset="UTF-8"', "utf-8"),
+        (b"abc", "text/plain; format=flowed; Charset=koi8-r", "koi8-r"),
+        (b"abc", "text/plain; charset=ISO-8859-1", "cp1252"),
+        (b"abc", "text/plain; charset=gb2312", "gb18030"),
+        (b"abc", "text/plain; charset=x-sjis", "cp932"),
+        # The header comes before the mark, and this before the document.
+        (codecs.BOM_UTF8 + b"abc", "text/plain; charset=koi8-r", "koi8-r"),
+        (codecs.BOM_UTF8 + b"<meta charset=koi8-r>", HTML, "utf-8"),
+        (codecs.BOM_UTF16_LE + "abc".encode("utf-16-le"), "text/plain", "utf-16-le"),
+        (codecs.BOM_UTF16_BE + "abc".encode("utf-16-be"), "", "utf-16-be"),
+        (codecs.BOM_UTF16_BE + "abc".encode("utf-16-be"), "text/plain; charset=utf-16", "utf-16-be"),
+        (b"<meta charset=koi8-r>", HTML, "koi8-r"),
+        (b"<META  CHARSET = 'koi8-r' >", HTML, "koi8-r"),
+        (b'<meta http-equiv=content-type content="text/html; charset=koi8-r">', HTML, "koi8-r"),
+        (b"<!-- <meta charset=koi8-r> --><meta charset=cp1251>", HTML, "cp1251"),
+        (b" " * 2000 + b"<meta charset=koi8-r>", HTML, "utf-8"),  # too late to count
+        (b"<meta charset=utf-16>", HTML, "utf-8"),  # which it cannot be
+        (b"<meta charset=koi8-r>", "text/plain", "utf-8"),  # which has no markup
+        (b"<?xml version='1.0' encoding='koi8-r'?><a/>", "application/xml", "koi8-r"),
+        (b"<?xml version='1.0' encoding='koi8-r'?><a/>", "image/svg+xml", "koi8-r"),
+        # What nobody knows, or nobody may use, is as if it were not there.
+        (b"<meta charset=koi8-r>", "text/html; charset=klingon", "koi8-r"),
+        (b"+ADw-script+AD4-", "text/html; charset=utf-7", "utf-8"),
+        (b"a", "text/html; charset=unicode_escape", "utf-8"),
+        (b"a", "text/html; charset=idna", "utf-8"),
+        (b"a", "text/html; charset=rot13", "utf-8"),
+        (b"a", "text/html; charset=zlib", "utf-8"),
+        (b"a", "text/html; charset=" + "x" * 10_000, "utf-8"),
+        (b"a", "text/html; charset=", "utf-8"),
+        (b"a", "text/html; charset=../../etc/passwd", "utf-8"),
+        (b'{"a":1}', "application/json", "utf-8"),
+        ('{"a":1}'.encode("utf-16-le"), "application/json", "utf-16-le"),
+        ('{"a":1}'.encode("utf-32-be"), "application/problem+json", "utf-32-be"),
+        ("grüße".encode(), "text/plain", "utf-8"),
+    ],
+)
+def test_the_charset_is_found_in_the_order_that_is_documented(content, content_type, charset):
+    assert charset_of(content, content_type) == charset
+
+
+def test_a_text_that_says_nothing_and_is_no_utf_8_is_looked_at():
+    sentence = "Съешь же ещё этих мягких французских булок, да выпей чаю. " * 5
+    assert text(sentence.encode("cp1251"), "text/plain") == sentence
+
+
+def test_a_mark_is_never_part_of_the_text():
+    for charset, mark in (("utf-8", codecs.BOM_UTF8), ("utf-16-le", codecs.BOM_UTF16_LE)):
+        for content_type in ("text/plain", f"text/plain; charset={charset}"):
+            assert text(mark + "grün".encode(charset), content_type) == "grün"
+
+
+def test_what_cannot_be_decoded_is_replaced():
+    assert text(b"a\xffb", "text/plain; charset=utf-8") == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    "label", ["utf-7", "UTF7", "unicode-1-1-utf-7", "undefined", "hex", "base64", "", "é"]
+)
+def test_what_is_no_charset_of_the_web_is_not_used(label):
+    assert known(label) is None
+
+
+@given(st.text(max_size=200), st.sampled_from(["utf-8", "utf-16-le", "cp932", "gb18030"]), st.integers(1, 7))
+def test_lines_are_the_same_at_any_chunking(whole, charset, size):
+    whole = whole.encode(charset, "ignore").decode(charset).replace("\ufeff", "")
+    data = whole.encode(charset)
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    expected = [line.removesuffix("\r") for line in whole.split("\n")]
+    expected = expected[:-1] if not whole.split("\n")[-1] else expected
+    assert list(text_lines(pieces, f"text/plain; charset={charset}", 10_000)) == expected
+
+
+def test_lines_end_at_line_feeds_alone():
+    data = "a\u2028b\x0bc\rd\r\ne\n\n".encode()
+    assert list(text_lines([data], "", 100)) == ["a\u2028b\x0bc\rd", "e", ""]
+
+
+def test_a_line_without_end_is_refused():
+    with pytest.raises(LimitExceeded, match="more than 100 characters"):
+        list(text_lines(iter([b"x" * 60] * 3), "", 100))
