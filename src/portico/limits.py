@@ -77,6 +77,13 @@ class Limits:
     """What a client gathers of one answer (``content``, ``text``, ``json()``): larger ones are to be
     streamed."""
 
+    cookie_bytes: int = 4096
+    """Name and value of one cookie, as browsers bound them."""
+    cookies_per_domain: int = 180
+    """Then the oldest of the domain go; Chromium has the same number."""
+    cookies: int = 3300
+    """Of all domains."""
+
     # Compressed data
     unpacked: int | None = 8 << 30
     """Bytes that are made of one compressed body or source: what is larger is meant to fill a disk."""

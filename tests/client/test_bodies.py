@@ -256,10 +256,7 @@ def test_a_mail_parser_reads_the_same():
     st.lists(st.tuples(NAMES, st.binary(max_size=50)), min_size=1, max_size=5),
 )
 def test_any_names_and_contents_come_out_as_they_went_in(parts):
-    names = [name.encode("utf-8", "replace").decode().replace("\0", "0") for name, _ in parts]
-    body = encode_body(
-        files=[(name, (name, content)) for name, (_, content) in zip(names, parts, strict=True)]
-    )
+    body = encode_body(files=[(name, (name, content)) for name, content in parts])
     assert body is not None
     with form_of(body) as form:
         assert [each.value for each in form.uploads] == [content for _, content in parts]

@@ -122,6 +122,7 @@ class Carrier:
             if url is not request.url:
                 request = request.but(url=url)
         if self._cookies:
+            self._cookies.settle(request.url)
             cookies = self._cookies.header(request.url)
             if cookies:
                 request = request.but()

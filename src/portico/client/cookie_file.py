@@ -1,0 +1,118 @@
+"""Cookies in a file, as curl, wget and browsers' exporters write it (Netscape's format)."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from math import isfinite
+from pathlib import Path
+from time import time
+
+from portico.address import canonical_host
+from portico.client.cookies import Cookie, CookieJar
+from portico.errors import AddressError, ConfigError
+
+__all__ = ["load", "save"]
+
+_HTTP_ONLY = "#HttpOnly_"
+_PORT = re.compile(r"(?<=[^:]):[0-9]{1,5}\Z")  # wget writes it
+
+
+def load(path: str | os.PathLike[str], *, missing_ok: bool = False) -> CookieJar:
+    """The cookies of a file; those that have expired are left out. Raises ``ConfigError``, naming the line.
+
+    ``missing_ok``: a file that is not there is an empty one.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        if missing_ok:
+            return CookieJar()
+        raise ConfigError(f"cookies: there is no file {os.fspath(path)!r}") from None
+    except OSError as error:
+        raise ConfigError(f"cookies: cannot read {os.fspath(path)!r}: {error.strerror}") from None
+    now = time()
+    jar = CookieJar()
+    for number, line in enumerate(text.splitlines(), 1):
+        cookie = _read(line, f"{os.fspath(path)}, line {number}")
+        if cookie is not None and (cookie.expires is None or cookie.expires > now):
+            jar._put(cookie)
+    return jar
+
+
+def save(jar: CookieJar, path: str | os.PathLike[str], *, session: bool = True) -> None:
+    """Write a jar, for its owner's eyes only, all of it or nothing. ``session``: also those that end with it.
+
+    Raises ``ConfigError`` when the file cannot be written.
+    """
+    lines = ["# Netscape HTTP Cookie File", "# Written by Portico. Who reads it can act in your name.", ""]
+    lines += [_line(cookie) for cookie in jar if session or cookie.expires is not None]
+    target = Path(path)
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # of mode 0600
+    except OSError as error:
+        raise ConfigError(f"cookies: cannot write {os.fspath(path)!r}: {error.strerror}") from None
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write("\n".join(lines) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ConfigError(f"cookies: cannot write {os.fspath(path)!r}: {error.strerror}") from None
+        raise
+
+
+def _read(line: str, place: str) -> Cookie | None:
+    http_only = line.startswith(_HTTP_ONLY)
+    if http_only:
+        line = line[len(_HTTP_ONLY) :]
+    if not line.strip() or line.startswith("#"):
+        return None
+    parts = line.split("\t")
+    if len(parts) == 6:  # an empty value, of which an editor has eaten the tab
+        parts.append("")
+    if len(parts) != 7 or parts[1] not in _BOOLEAN or parts[3] not in _BOOLEAN:
+        raise ConfigError(
+            f"{place}: expected domain, TRUE or FALSE, path, TRUE or FALSE, time, name and value, with tabs "
+            "between"
+        )
+    domain, below, cookie_path, secure, expires, name, value = parts
+    try:
+        host = canonical_host(_PORT.sub("", domain.removeprefix(".")))
+        ends = float(expires or 0)  # Python leaves it out for the session
+    except (AddressError, ValueError) as error:
+        raise ConfigError(f"{place}: {error}") from None
+    if not isfinite(ends) or not cookie_path.startswith("/") or any(c in name + value for c in ";\r\n\0"):
+        raise ConfigError(f"{place}: no cookie can be like that")
+    return Cookie(
+        name,
+        value,
+        host,
+        cookie_path,
+        below == "FALSE",
+        secure == "TRUE",
+        http_only,
+        expires=ends or None,
+        created=time(),
+    )
+
+
+_BOOLEAN = ("TRUE", "FALSE")
+
+
+def _line(cookie: Cookie) -> str:
+    domain = cookie.domain if cookie.host_only else f".{cookie.domain}"
+    fields = (
+        f"{_HTTP_ONLY if cookie.http_only else ''}{domain}",
+        str(not cookie.host_only).upper(),
+        cookie.path,
+        str(cookie.secure).upper(),
+        str(int(cookie.expires or 0)),
+        cookie.name,
+        cookie.value,
+    )
+    return "\t".join(fields)
