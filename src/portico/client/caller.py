@@ -9,6 +9,7 @@ from portico.client.connection import RESTED, Connection, Route, open_connection
 from portico.client.exchange import Exchange
 from portico.client.options import Options
 from portico.client.pool import Pool, PoolSize
+from portico.client.proxies import Proxy
 from portico.client.request import Request
 from portico.client.response import Response, Source
 from portico.client.wire import HeldBody, WireBody
@@ -32,6 +33,7 @@ class Caller:
         self._app = None if app is None else _in_memory(app)
         self._pool = Pool(size)
         self._routes: dict[Any, Route] = {}
+        self._proved: dict[Proxy, tuple[Any, Any]] = {}  # Digest for proxies that wanted it
 
     def close(self) -> None:
         """Close what rests, and the application in memory."""
@@ -45,6 +47,13 @@ class Caller:
     def call(self, request: Request, options: Options, until: float) -> Response:
         """Send over a connection of the pool; over a new one, if a kept one turns out to have been closed."""
         route = self._route(request, options)
+        response = self._called(route, request, options, until)
+        if response.status == 407 and _is_forwarded(route) and self._challenged(route.proxy, response):
+            response.close()
+            response = self._called(route, request, options, until)
+        return response
+
+    def _called(self, route: Route, request: Request, options: Options, until: float) -> Response:
         connection = self._take(route, options, request)
         try:
             return self._exchanged(connection, request, options, until)
@@ -65,9 +74,9 @@ class Caller:
         if "host" not in request.headers:
             fields.insert(0, ("Host", "localhost" if url.socket_path else url.authority))
         target = url.target
-        if proxy is not None and connection.route.tls is None and proxy.forwards:
+        if proxy is not None and _is_forwarded(connection.route):
             target = f"{url.origin}{target}"
-            fields += proxy.fields(request.method, target)
+            fields = [*fields, *self._proxy_fields(proxy, request, target)]
         if trace is not None:
             facts = {"method": request.method, "url": url, "target": target, "headers": fields}
             trace("request", {**facts, "reused": connection.reused})
@@ -109,6 +118,28 @@ class Caller:
             }
             trace("response", {**facts, "seconds": monotonic() - began})
         return response
+
+    def _proxy_fields(self, proxy: Proxy, request: Request, target: str) -> list[tuple[str, str]]:
+        """What a request says to the proxy that forwards it: the answer to its challenge, where it gave one."""
+        known = self._proved.get(proxy)
+        if known is None:
+            return proxy.fields()
+        digest, space = known
+        return [("Proxy-Authorization", digest.answer(space, request.method, target, request))]
+
+    def _challenged(self, proxy: Proxy, response: Response) -> bool:
+        """Whether a proxy's challenge can be answered, and was not so before."""
+        if proxy.login is None or (
+            response.request.body is not None and not response.request.body.replayable
+        ):
+            return False
+        from portico.client.digest import Digest
+
+        digest = Digest(*proxy.login, proxy=True)
+        space = digest.space_of(response.headers.all("proxy-authenticate"))
+        if space is not None:
+            self._proved[proxy] = digest, space
+        return space is not None
 
     def _note(self, response: Response, options: Options) -> None:
         """Keep what the server wants to be kept: cookies, and that it is to be spoken to over TLS only."""
@@ -160,6 +191,11 @@ def _in_memory(app: Any) -> Any:
     from portico.client.memory import InMemory
 
     return InMemory(app)
+
+
+def _is_forwarded(route: Route) -> bool:
+    """Whether a proxy takes the requests themselves, instead of a tunnel."""
+    return route.proxy is not None and route.tls is None and bool(route.proxy.forwards)
 
 
 def _repeatable(request: Request) -> bool:

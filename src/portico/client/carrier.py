@@ -43,6 +43,7 @@ class Carrier:
         self._cookies = cookies
         self._hsts = hsts
         self._env = env
+        self._netrc: dict[str, Any] = {}  # by host; None where there is nothing
         self._caller = Caller(cookies, hsts, app, size)
 
     def send(self, request: Request, options: Options) -> Response:
@@ -96,10 +97,8 @@ class Carrier:
 
     def _authenticated(self, request: Request, options: Options, until: float) -> Response:
         auth = options.auth
-        if auth is not None or self._env or request.url.username is not None:
-            from portico.client.auth import auth_for
-
-            auth = auth_for(auth, request.url, env=self._env)
+        if auth is None:
+            auth = self._found_auth(request)
         if auth is None:
             return self._carried(request, options, until)
         request = request.but()
@@ -113,6 +112,18 @@ class Carrier:
             request = another
             response = self._carried(request, options, until)
         return response
+
+    def _found_auth(self, request: Request) -> Any:
+        """Credentials that the URL holds, or ``~/.netrc`` for its host."""
+        url = request.url
+        if url.username is None and (not self._env or self._netrc.get(url.host, "") is None):
+            return None
+        from portico.client.auth import Basic, from_netrc
+
+        if url.username is not None:
+            return Basic(url.username, url.password or "")
+        found = self._netrc[url.host] = from_netrc(url)
+        return None if "authorization" in request.headers else found
 
     # -- what surrounds each request that goes out
 

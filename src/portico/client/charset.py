@@ -177,14 +177,14 @@ def _is_json(content_type: str) -> bool:
 
 def _of_json(content: bytes) -> str:
     """By where the zeros of its first characters are, which are ASCII (RFC 4627, 3)."""
-    zeros = [byte == 0 for byte in content[:4]]
-    patterns = {
+    zeros = tuple(byte == 0 for byte in content[:4])
+    patterns: dict[tuple[bool, ...], str] = {
         (True, True, True, False): "utf-32-be",
         (True, False, True, False): "utf-16-be",
         (False, True, True, True): "utf-32-le",
         (False, True, False, True): "utf-16-le",
     }
-    return patterns.get(tuple(zeros), "utf-8")
+    return patterns.get(zeros, "utf-8")
 
 
 def _detected(content: bytes) -> str:

@@ -64,10 +64,20 @@ def open_connection(
     ``reached`` says at which step."""
     clock = _Clock(trace)
     stream = _reach(route, resolve, clock)
+
+    def dial() -> Stream:
+        nonlocal stream
+        stream = _reach(route, resolve, clock)
+        clock.step = "proxy"
+        route.proxy.secure(stream)
+        return stream
+
     try:
         if route.proxy is not None:
             clock.step = "proxy"
-            stream = route.proxy.lead(stream, route.origin, route.tls is not None)
+            route.proxy.secure(stream)
+            if route.tls is not None or not route.proxy.forwards:
+                stream = route.proxy.lead(stream, route.origin.host, route.origin.port, dial)
             clock.passed(peer=stream.peer)
         if route.tls is not None:
             clock.step = "tls"

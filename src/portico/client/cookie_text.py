@@ -67,10 +67,13 @@ def read_set_cookie(text: str) -> SetCookie | None:
 
 def cookie_date(text: str) -> float | None:
     """Seconds since 1970 of a date in any of the spellings that servers use (RFC 6265, 5.1.1)."""
-    time = day = month = year = None
+    time: tuple[int, int, int] | None = None
+    day: int | None = None
+    month: int | None = None
+    year: int | None = None
     for token in _DELIMITERS.split(text):
         if time is None and (found := _TIME.fullmatch(token)):
-            time = tuple(int(part) for part in found.groups())
+            time = int(found[1]), int(found[2]), int(found[3])
         elif day is None and (found := _DAY.fullmatch(token)):
             day = int(found[1])
         elif month is None and token[:3].lower() in _MONTHS:

@@ -297,7 +297,7 @@ def given_cookies(given: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
     return "; ".join(f"{name}={value}" for name, value in pairs)
 
 
-def checked_pair(name: str, value: str) -> None:
+def checked_pair(name: Any, value: Any) -> None:
     """Raise ``ConfigError`` for a cookie that could be read as something else, or as more than one."""
     if not isinstance(name, str) or not isinstance(value, str):
         raise ConfigError(f"cookie {name!r:.60}: name and value are text")

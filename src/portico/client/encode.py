@@ -59,30 +59,22 @@ def _are_pairs(data: list[Any] | tuple[Any, ...]) -> bool:
 
 def _json(value: Any) -> bytes:
     try:
-        import msgspec
-    except ImportError:
-        msgspec = None
-    try:
-        # msgspec writes NaN as null, which is something else; so floats are looked at by the other one.
-        return _by_json(value) if msgspec is None or _is_plain(value) else msgspec.json.encode(value)
+        return _by_json(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise ConfigError(f"json=: cannot be written as JSON: {error}") from None
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (dict, list, tuple, str, int, float, bool, type(None)))
 
 
 def _by_json(value: Any) -> bytes:
     from json import dumps
 
-    return dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_other).encode()
+    separators = (",", ":")
+    return dumps(value, allow_nan=False, ensure_ascii=False, separators=separators, default=_plain).encode()
 
 
-def _other(value: Any) -> Any:
-    """What JSON has no word for, as msgspec would write it."""
+def _plain(value: Any) -> Any:
+    """What JSON has no word for (a dataclass, a date …), as msgspec would write it."""
     try:
         import msgspec
     except ImportError:
-        raise TypeError(f"nobody knows how to write {type(value).__name__}") from None
+        raise TypeError(f"nobody here knows how to write {type(value).__name__}") from None
     return msgspec.to_builtins(value)

@@ -23,6 +23,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from portico.client.auth import as_auth
 from portico.client.carrier import Carrier
 from portico.client.cookies import as_jar, given_cookies
 from portico.client.encode import encode_body
@@ -105,7 +106,7 @@ class Session(Verbs[Response]):
             check=check,
             stream=stream,
             tls=client_tls(verify, cert),
-            auth=auth,
+            auth=as_auth(auth),
             proxies=Proxies.of(proxies, env=env),
             retry=as_retry(retry),
             cache=cache,
@@ -210,6 +211,8 @@ class Session(Verbs[Response]):
             changes["proxies"] = Proxies.of(changes["proxies"], env=self.env)
         if "retry" in changes:
             changes["retry"] = as_retry(changes["retry"])
+        if "auth" in changes:
+            changes["auth"] = as_auth(changes["auth"])
         if "hooks" in changes:
             changes["hooks"] = as_hooks(changes["hooks"])
         return replace(
