@@ -12,7 +12,7 @@ import os
 from copy import copy
 from typing import TypeAlias
 
-from portico.web.conditions import format_date
+from portico.http.dates import format_date
 from portico.web.confined import open_plainly
 
 __all__ = ["Descriptor", "Headers", "Mark", "Representation", "entity_tag", "mark_of", "read_span"]
