@@ -90,7 +90,9 @@ class ConfigError(PorticoError, ValueError):
 
 
 class ResolveError(PorticoError, OSError):
-    """A name for which no address was found."""
+    """A name for which no address was found. ``temporary``: the same question may be answered later."""
+
+    temporary = False
 
 
 class ConnectError(PorticoError, ConnectionError):

@@ -337,7 +337,9 @@ def _shared(key: object, ask: Callable[[], Any], name: str, doing: str) -> Any:
     finally:
         desk.leave(lookup, waiter)
     if lookup.error is not None or not lookup.answer:
-        raise ResolveError(f"could not resolve {name!r}: {_reason(lookup.error, name)}") from lookup.error
+        failure = ResolveError(f"could not resolve {name!r}: {_reason(lookup.error, name)}")
+        failure.temporary = getattr(lookup.error, "errno", None) == socket.EAI_AGAIN
+        raise failure from lookup.error
     return lookup.answer
 
 

@@ -1,0 +1,69 @@
+"""A body that is kept while somebody reads it: whole, or not at all."""
+
+from __future__ import annotations
+
+from portico.client.cache_store import Writer
+from portico.client.response import Response, Source
+from portico.deadline import timeout
+from portico.http.messages import Fields
+
+__all__ = ["kept"]
+
+_TIDYING = 5.0
+"""Seconds to forget half a body, whatever has become of the deadline under which it was read."""
+
+
+def kept(response: Response, writer: Writer) -> None:
+    """Let what is read of ``response`` go to ``writer`` too, which keeps all of it, or nothing.
+
+    It is what came over the wire: decoded in the same way when it is read again.
+    """
+    length = response.headers.get("content-length", "")
+    expected = int(length) if length.isascii() and length.isdigit() else None
+    if not response.reroute(lambda source: _Keeping(source, writer, expected)):
+        writer.commit()
+
+
+class _Keeping:
+    __slots__ = ("_expected", "_size", "_source", "_writer", "trailers")
+
+    def __init__(self, source: Source, writer: Writer, expected: int | None) -> None:
+        self.trailers: Fields = ()
+        self._source = source
+        self._writer: Writer | None = writer
+        self._expected = expected
+        self._size = 0
+
+    def piece(self) -> bytes:
+        try:
+            data = self._source.piece()
+            if self._writer is not None:
+                self._take(self._writer, data)
+        except BaseException:
+            self._abort()
+            raise
+        return data
+
+    def _take(self, writer: Writer, data: bytes) -> None:
+        if data:
+            self._size += len(data)
+            writer.write(data)
+        else:
+            self._writer = None
+            writer.commit()
+            self.trailers = self._source.trailers
+
+    def close(self) -> None:
+        """Given up by its reader, perhaps with nothing left to read."""
+        writer = self._writer
+        if writer is not None and self._size == self._expected:
+            self._writer = None
+            writer.commit()
+        self._abort()
+        self._source.close()
+
+    def _abort(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with timeout(_TIDYING, shield=True):
+                writer.abort()

@@ -1,0 +1,210 @@
+"""Where a cache keeps answers: what a store offers, and the one that is memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from portico.client.cache_rules import Stored, match_of
+from portico.http.messages import Fields
+from portico.sync import Guard
+
+if TYPE_CHECKING:
+    from portico.client.request import Request
+    from portico.client.response import Source
+
+__all__ = ["OVERHEAD", "VARIANTS", "BytesSource", "MemoryStore", "Store", "Writer"]
+
+OVERHEAD = 1024
+"""Bytes that an answer counts for beside its head and body."""
+VARIANTS = 32
+"""Answers of one URL that are kept, for requests that differ in what ``Vary`` names."""
+
+
+class Writer(Protocol):
+    """Takes the body of an answer that is to be kept; nothing of it is seen before ``commit``.
+
+    A store that cannot go on forgets the answer, and says nothing: the caller has it all the same.
+    """
+
+    def write(self, piece: bytes) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Store(Protocol):
+    """Answers that are kept. Never raises for what is wrong with itself."""
+
+    def find(self, key: str, request: Request) -> Stored | None:
+        """The latest answer to what ``request`` asks."""
+        ...
+
+    def source(self, stored: Stored) -> Source | None:
+        """The body of an answer; ``None`` when that is gone meanwhile."""
+        ...
+
+    def writer(self, stored: Stored) -> Writer:
+        """Begin to keep an answer; with ``commit`` it takes the place of those it replaces."""
+        ...
+
+    def update(self, stored: Stored) -> None:
+        """Other fields for an answer that is kept."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Forget all answers of a URL."""
+        ...
+
+    def drop(self, stored: Stored) -> None:
+        """Forget one answer."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class BytesSource:
+    """A body that is there as a whole."""
+
+    trailers: Fields = ()
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def piece(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+    def close(self) -> None:
+        self._body = b""
+
+
+@dataclass(slots=True)
+class _Kept:
+    stored: Stored
+    body: bytes
+    cost: int
+
+
+class MemoryStore:
+    """Answers in memory: ``size`` bytes of them; what was used longest ago goes first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.largest = size // 2
+        self._guard = Guard()
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._by_key: dict[str, list[int]] = {}
+        self._used = 0
+        self._last = 0
+
+    def find(self, key: str, request: Request) -> Stored | None:
+        with self._guard:
+            numbers = self._by_key.get(key)
+            if numbers is None:
+                return None
+            found = [self._kept[number].stored for number in numbers]
+            matching = [each for each in found if each.match == match_of(request, each.names)]
+            if not matching:
+                return None
+            latest = max(matching, key=_latest)
+            self._kept.move_to_end(latest.number)
+            return latest
+
+    def source(self, stored: Stored) -> BytesSource | None:
+        kept = self._kept.get(stored.number)
+        return None if kept is None else BytesSource(kept.body)
+
+    def writer(self, stored: Stored) -> _MemoryWriter:
+        return _MemoryWriter(self, stored)
+
+    def add(self, stored: Stored, body: bytes) -> None:
+        """Keep an answer whose body is complete."""
+        with self._guard:
+            self._replace(stored)
+            while len(self._by_key.get(stored.key, ())) >= VARIANTS:
+                self._take(self._by_key[stored.key][0])
+            self._last += 1
+            cost = OVERHEAD + len(body) + sum(len(name) + len(value) for name, value in stored.pairs)
+            numbered = replace(stored, number=self._last, size=len(body))
+            self._kept[self._last] = _Kept(numbered, body, cost)
+            self._by_key.setdefault(stored.key, []).append(self._last)
+            self._used += cost
+            while self._used > self._size:
+                self._take(next(iter(self._kept)))
+
+    def update(self, stored: Stored) -> None:
+        with self._guard:
+            kept = self._kept.get(stored.number)
+            if kept is not None:
+                self._replace(stored)
+                kept.stored = stored
+
+    def remove(self, key: str) -> None:
+        with self._guard:
+            for number in list(self._by_key.get(key, ())):
+                self._take(number)
+
+    def drop(self, stored: Stored) -> None:
+        with self._guard:
+            if stored.number in self._kept:
+                self._take(stored.number)
+
+    def clear(self) -> None:
+        with self._guard:
+            self._kept.clear()
+            self._by_key.clear()
+            self._used = 0
+
+    def close(self) -> None:
+        """What is in memory stays, until nobody holds it."""
+
+    def _replace(self, stored: Stored) -> None:
+        """Take away what ``stored`` stands in for."""
+        numbers = self._by_key.get(stored.key, ())
+        others = [number for number in numbers if number != stored.number]
+        for number in others:
+            each = self._kept[number].stored
+            if (each.names, each.match) == (stored.names, stored.match):
+                self._take(number)
+
+    def _take(self, number: int) -> None:
+        kept = self._kept.pop(number)
+        self._used -= kept.cost
+        numbers = self._by_key[kept.stored.key]
+        numbers.remove(number)
+        if not numbers:
+            del self._by_key[kept.stored.key]
+
+
+class _MemoryWriter:
+    def __init__(self, store: MemoryStore, stored: Stored) -> None:
+        self._store = store
+        self._stored = stored
+        self._pieces: list[bytes] | None = []
+        self._size = 0
+
+    def write(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._store.largest:
+            self._pieces = None
+        if self._pieces is not None:
+            self._pieces.append(bytes(piece))
+
+    def commit(self) -> None:
+        if self._pieces is not None:
+            self._store.add(self._stored, b"".join(self._pieces))
+
+    def abort(self) -> None:
+        self._pieces = None
+
+
+def _latest(stored: Stored) -> tuple[float, float]:
+    """RFC 9111, 4: of several that match, the one with the latest date."""
+    return stored.date, stored.came
