@@ -9,6 +9,8 @@ from portico.http.messages import Fields
 
 __all__ = ["kept"]
 
+_AHEAD = 1 << 14
+"""Bytes of a redirect that are read at once: its body is mostly given up unread, and would not be kept."""
 _TIDYING = 5.0
 """Seconds to forget half a body, whatever has become of the deadline under which it was read."""
 
@@ -20,21 +22,28 @@ def kept(response: Response, writer: Writer) -> None:
     """
     length = response.headers.get("content-length", "")
     expected = int(length) if length.isascii() and length.isdigit() else None
-    if not response.reroute(lambda source: _Keeping(source, writer, expected)):
+    ahead = _AHEAD if "location" in response.headers else 0
+    if not response.reroute(lambda source: _Keeping(source, writer, expected, ahead)):
         writer.commit()
 
 
 class _Keeping:
-    __slots__ = ("_expected", "_size", "_source", "_writer", "trailers")
+    __slots__ = ("_early", "_expected", "_size", "_source", "_writer", "trailers")
 
-    def __init__(self, source: Source, writer: Writer, expected: int | None) -> None:
+    def __init__(self, source: Source, writer: Writer, expected: int | None, ahead: int) -> None:
         self.trailers: Fields = ()
         self._source = source
         self._writer: Writer | None = writer
         self._expected = expected
         self._size = 0
+        self._early: list[bytes] = []
+        while self._size < ahead and self._writer is not None:
+            self._early.append(self._next())
 
     def piece(self) -> bytes:
+        return self._early.pop(0) if self._early else self._next()
+
+    def _next(self) -> bytes:
         try:
             data = self._source.piece()
             if self._writer is not None:

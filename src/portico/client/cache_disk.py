@@ -80,14 +80,12 @@ class DiskStore:
         import sqlite3
 
         try:
-            connection = self.file.apart()
-        except (sqlite3.Error, OSError) as error:
+            body = _DiskBody(self, self.file.apart(), stored)
+            if body.begin():
+                return body
+            body.close()
+        except (sqlite3.Error, OSError, UnicodeError) as error:
             self.file.failed(error)
-            return None
-        body = _DiskBody(self, connection, stored)
-        if body.begin():
-            return body
-        body.close()
         return None
 
 
@@ -108,8 +106,8 @@ def _find(database: Connection, key: str, request: Request) -> Stored | None:
     used = 0.0
     for number, names, match, head, crc, length, at in rows:
         if names not in digests:
-            digests[names] = match_of(request, tuple(names.split()))
-        if digests[names] != match or crc32(head.encode()) != crc:
+            digests[names] = match_of(request, tuple(str(names).split()))
+        if digests[names] != match or _sum(key, names, match, head, length) != crc:
             continue
         each = _unpacked(key, names, match, head, length, number)
         if found is None or (each.date, each.came) > (found.date, found.came):
@@ -137,10 +135,11 @@ def _noted(database: Connection, stored: Stored | None, used: float) -> Stored |
 
 def _chunk(database: Connection, number: int, place: int) -> bytes | None:
     """A piece of a body; ``None`` where there is none, or other bytes than were written."""
-    row = database.execute(
-        "SELECT data, crc FROM chunks WHERE place = ?", (number * _CHUNKS + place,)
-    ).fetchone()
-    return row[0] if row is not None and crc32(row[0]) == row[1] else None
+    at = number * _CHUNKS + place
+    row = database.execute("SELECT data, crc FROM chunks WHERE place = ?", (at,)).fetchone()
+    if row is None or not isinstance(row[0], bytes) or _chunk_sum(at, row[0]) != row[1]:
+        return None
+    return row[0]
 
 
 class _DiskBody:
@@ -182,7 +181,7 @@ class _DiskBody:
         assert self._connection is not None
         try:
             data = _chunk(self._connection, self._stored.number, self._next)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             self._store.file.failed(error)
             data = None
         if not data:
@@ -270,9 +269,11 @@ class _DiskWriter:
             if self._number is None:
                 self._number = self._insert(database)
             self._put_chunks(database, rest)
+            crc = _sum(*_identity(stored), _packed(stored), self._written)
             there = database.execute(
-                "UPDATE answers SET complete = 1, length = ?, size = size + ?, used = ? WHERE number = ?",
-                (self._written, len(rest), time(), self._number),
+                "UPDATE answers SET complete = 1, crc = ?, length = ?, size = size + ?, used = ? "
+                "WHERE number = ?",
+                (crc, self._written, len(rest), time(), self._number),
             ).rowcount
             _too_many_variants(database, stored.key)
             _make_room(database, self._store.size, self._number)
@@ -280,11 +281,10 @@ class _DiskWriter:
 
     def _insert(self, database: Connection) -> int:
         head = _packed(self._stored)
-        values = (*_identity(self._stored), head, crc32(head.encode()), OVERHEAD + len(head), time())
         row = database.execute(
             "INSERT INTO answers (key, names, match, head, crc, length, size, complete, used) "
-            "VALUES (?, ?, ?, ?, ?, 0, ?, 0, ?)",
-            values,
+            "VALUES (?, ?, ?, ?, 0, 0, ?, 0, ?)",
+            (*_identity(self._stored), head, OVERHEAD + len(head), time()),
         )
         assert row.lastrowid is not None
         return row.lastrowid
@@ -294,7 +294,7 @@ class _DiskWriter:
         for at in range(0, len(data), _CHUNK):
             chunk = data[at : at + _CHUNK]
             place = self._number * _CHUNKS + self._chunks
-            database.execute("INSERT INTO chunks VALUES (?, ?, ?)", (place, crc32(chunk), chunk))
+            database.execute("INSERT INTO chunks VALUES (?, ?, ?)", (place, _chunk_sum(place, chunk), chunk))
             self._chunks += 1
             self._written += len(chunk)
 
@@ -305,7 +305,7 @@ def _update(database: Connection, stored: Stored) -> None:
     head = _packed(stored)
     database.execute(
         "UPDATE answers SET names = ?, match = ?, head = ?, crc = ? WHERE number = ?",
-        (" ".join(stored.names), stored.match, head, crc32(head.encode()), stored.number),
+        (*_identity(stored)[1:], head, _sum(*_identity(stored), head, stored.size), stored.number),
     )
 
 
@@ -335,6 +335,15 @@ def _delete(database: Connection, which: str, *values: object) -> None:
 
 def _identity(stored: Stored) -> tuple[str, str, bytes]:
     return stored.key, " ".join(stored.names), stored.match
+
+
+def _sum(*facts: object) -> int:
+    """Of all that is told of an answer: bytes that are not those written must not make it another's."""
+    return crc32(repr(facts).encode("utf-8", "replace"))
+
+
+def _chunk_sum(place: int, data: bytes) -> int:
+    return crc32(data, place & 0xFFFFFFFF)
 
 
 def _packed(stored: Stored) -> str:

@@ -29,7 +29,7 @@ _APPLICATION = 0x506F7274  # "Port": what PRAGMA application_id tells of the fil
 _VERSION = 1
 _PATIENCE = 5.0
 """Seconds that a process waits for another one's write."""
-_DAMAGE = frozenset((11, 26))  # SQLITE_CORRUPT, SQLITE_NOTADB
+_DAMAGE = frozenset((1, 11, 26))  # tables are not what they were; SQLITE_CORRUPT, SQLITE_NOTADB
 _JOURNAL = 32 << 20
 """Bytes to which the write-ahead log shrinks after it had to be longer."""
 
@@ -73,7 +73,7 @@ class CacheFile:
         return result
 
     def apart(self) -> Connection:
-        """One more connection, for whoever reads for long. Blocks; raises ``sqlite3.Error``, ``OSError``."""
+        """One more connection, for whoever reads for long. Blocks; raises what SQLite raises."""
         return self._connect()
 
     def failed(self, error: Exception) -> None:
@@ -109,13 +109,13 @@ class CacheFile:
                     self._connection = self._connect()
                     self._mark = self._identity()
                 return work(self._connection)
-            except (sqlite3.Error, OSError, _NotOurs) as error:
+            except (sqlite3.Error, OSError, UnicodeError, _NotOurs) as error:
                 self._failed(error)
                 return otherwise
 
     def _failed(self, error: Exception) -> None:
-        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
-        if damaged:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _DAMAGE or isinstance(error, UnicodeError):  # names in it that are noise
             self._set_aside(error)
         elif not self._silent:
             self._silent = True  # once is enough: what follows mostly has the same reason
@@ -159,6 +159,7 @@ class CacheFile:
             )
             try:
                 self._mark = self._mark or self._identity()
+                connection.text_factory = _lenient
                 _set_up(connection)
             except BaseException:
                 connection.close()
@@ -204,6 +205,11 @@ def _set_up(connection: Connection) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _lenient(text: bytes) -> str:
+    """What is no UTF-8 is damage, which the sums will tell."""
+    return text.decode("utf-8", "replace")
 
 
 def _is_ours(connection: Connection) -> bool:

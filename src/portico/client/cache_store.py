@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from portico.client.cache_rules import Stored, match_of
@@ -85,13 +85,6 @@ class BytesSource:
         self._body = b""
 
 
-@dataclass(slots=True)
-class _Kept:
-    stored: Stored
-    body: bytes
-    cost: int
-
-
 class MemoryStore:
     """Answers in memory: ``size`` bytes of them; what was used longest ago goes first."""
 
@@ -99,7 +92,7 @@ class MemoryStore:
         self._size = size
         self.largest = size // 2
         self._guard = Guard()
-        self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._kept: OrderedDict[int, Stored] = OrderedDict()
         self._by_key: dict[str, list[int]] = {}
         self._used = 0
         self._last = 0
@@ -109,7 +102,7 @@ class MemoryStore:
             numbers = self._by_key.get(key)
             if numbers is None:
                 return None
-            found = [self._kept[number].stored for number in numbers]
+            found = [self._kept[number] for number in numbers]
             matching = [each for each in found if each.match == match_of(request, each.names)]
             if not matching:
                 return None
@@ -118,8 +111,7 @@ class MemoryStore:
             return latest
 
     def source(self, stored: Stored) -> BytesSource | None:
-        kept = self._kept.get(stored.number)
-        return None if kept is None else BytesSource(kept.body)
+        return None if stored.body is None else BytesSource(stored.body)
 
     def writer(self, stored: Stored) -> _MemoryWriter:
         return _MemoryWriter(self, stored)
@@ -127,24 +119,24 @@ class MemoryStore:
     def add(self, stored: Stored, body: bytes) -> None:
         """Keep an answer whose body is complete."""
         with self._guard:
-            self._replace(stored)
+            self._last += 1
+            stored = replace(stored, number=self._last, size=len(body), body=body)
+            self._take_others(stored)
             while len(self._by_key.get(stored.key, ())) >= VARIANTS:
                 self._take(self._by_key[stored.key][0])
-            self._last += 1
-            cost = OVERHEAD + len(body) + sum(len(name) + len(value) for name, value in stored.pairs)
-            numbered = replace(stored, number=self._last, size=len(body))
-            self._kept[self._last] = _Kept(numbered, body, cost)
+            self._kept[self._last] = stored
             self._by_key.setdefault(stored.key, []).append(self._last)
-            self._used += cost
+            self._used += _cost(stored)
             while self._used > self._size:
                 self._take(next(iter(self._kept)))
 
     def update(self, stored: Stored) -> None:
         with self._guard:
-            kept = self._kept.get(stored.number)
-            if kept is not None:
-                self._replace(stored)
-                kept.stored = stored
+            before = self._kept.get(stored.number)
+            if before is not None:
+                self._take_others(stored)
+                self._kept[stored.number] = stored
+                self._used += _cost(stored) - _cost(before)
 
     def remove(self, key: str) -> None:
         with self._guard:
@@ -165,22 +157,20 @@ class MemoryStore:
     def close(self) -> None:
         """What is in memory stays, until nobody holds it."""
 
-    def _replace(self, stored: Stored) -> None:
-        """Take away what ``stored`` stands in for."""
-        numbers = self._by_key.get(stored.key, ())
-        others = [number for number in numbers if number != stored.number]
-        for number in others:
-            each = self._kept[number].stored
-            if (each.names, each.match) == (stored.names, stored.match):
+    def _take_others(self, stored: Stored) -> None:
+        """Take away those in whose place it comes."""
+        for number in list(self._by_key.get(stored.key, ())):
+            each = self._kept[number]
+            if number != stored.number and (each.names, each.match) == (stored.names, stored.match):
                 self._take(number)
 
     def _take(self, number: int) -> None:
-        kept = self._kept.pop(number)
-        self._used -= kept.cost
-        numbers = self._by_key[kept.stored.key]
+        stored = self._kept.pop(number)
+        self._used -= _cost(stored)
+        numbers = self._by_key[stored.key]
         numbers.remove(number)
         if not numbers:
-            del self._by_key[kept.stored.key]
+            del self._by_key[stored.key]
 
 
 class _MemoryWriter:
@@ -203,6 +193,10 @@ class _MemoryWriter:
 
     def abort(self) -> None:
         self._pieces = None
+
+
+def _cost(stored: Stored) -> int:
+    return OVERHEAD + stored.size + sum(len(name) + len(value) for name, value in stored.pairs)
 
 
 def _latest(stored: Stored) -> tuple[float, float]:

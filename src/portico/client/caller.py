@@ -12,14 +12,13 @@ from portico.client.pool import Pool, PoolSize
 from portico.client.proxies import Proxy
 from portico.client.request import Request
 from portico.client.response import Response, Source
+from portico.client.retries import IDEMPOTENT
 from portico.client.wire import HeldBody, WireBody
 from portico.deadline import timeout
 from portico.errors import AddressError, ConnectionLost, LocalProtocolError, PorticoError
 
 __all__ = ["Caller"]
 
-_SAFE_TO_REPEAT = frozenset("DELETE GET HEAD OPTIONS PUT TRACE PROPFIND REPORT SEARCH".split())
-"""RFC 9110, 9.2.2, and of WebDAV what only asks: twice is as good as once."""
 _ROUTES = 4096
 """Routes that are remembered; a crawler has more, and finds them anew."""
 
@@ -200,4 +199,4 @@ def _is_forwarded(route: Route) -> bool:
 
 def _repeatable(request: Request) -> bool:
     """Whether a request that may have been acted upon can be sent once more all the same."""
-    return request.method in _SAFE_TO_REPEAT and (request.body is None or request.body.replayable)
+    return request.method in IDEMPOTENT and (request.body is None or request.body.replayable)

@@ -1,4 +1,4 @@
-"""From a request to its answer: redirects around credentials around retries around the cache around the
+"""From a request to its answer: redirects around credentials around the cache around retries around the
 wire."""
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from math import inf
 from time import monotonic
 from typing import Any, TypeAlias
 
+from portico.client.background import Background
 from portico.client.caller import Caller
 from portico.client.options import Options
 from portico.client.pool import PoolSize
@@ -45,6 +46,7 @@ class Carrier:
         self._env = env
         self._netrc: dict[str, Any] = {}  # by host; None where there is nothing
         self._caller = Caller(cookies, hsts, app, size)
+        self._background = Background()
 
     def send(self, request: Request, options: Options) -> Response:
         """The answer, after redirects. Raises as ``Session`` says."""
@@ -59,7 +61,8 @@ class Carrier:
         return response
 
     def close(self) -> None:
-        """Close what rests, and the application in memory."""
+        """End what runs beside requests; close what rests, and the application in memory."""
+        self._background.close()
         self._caller.close()
 
     def __repr__(self) -> str:
@@ -143,10 +146,10 @@ class Carrier:
             request = hook(request) or request
 
         forward: Forward = partial(self._caller.call, options=options, until=until)
-        if options.cache is not None:
-            forward = _layered(options.cache, forward)
         if options.retry is not None:
             forward = _layered(options.retry.layer(options.trace), forward)
+        if options.cache is not None:
+            forward = partial(options.cache, forward=forward, background=self._background)
         response = forward(request)
         for hook in options.hooks.get("response", ()):
             response = hook(response) or response

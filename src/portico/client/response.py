@@ -168,6 +168,13 @@ class Response:
         except ValueError:
             return ""
 
+    def reroute(self, through: Callable[[Source], Source]) -> bool:
+        """Let the body come from ``through(source)``, before any of it is read. Whether there is a body."""
+        if self._source is None:
+            return False
+        self._source = through(self._source)
+        return True
+
     # -- the body as a whole
 
     @property

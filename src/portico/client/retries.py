@@ -7,7 +7,6 @@ What may have been acted upon is repeated only where that does no harm: a method
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isfinite
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
     from portico.client.response import Response
 
 __all__ = ["IDEMPOTENT", "Retry", "RetryLike", "as_retry", "retrying"]
+
+Forward: TypeAlias = "Callable[[Request], Response]"
+Trace: TypeAlias = Callable[[str, dict[str, Any]], None]
 
 log = logging.getLogger("portico.client")
 
@@ -76,6 +78,10 @@ class Retry:
                 raise ConfigError(f"retry: {name}={value!r}: expected several of them, in a set")
             object.__setattr__(self, name, frozenset(value))
 
+    def layer(self, trace: Trace | None = None) -> Callable[[Request, Forward], Response]:
+        """What surrounds the sending of requests; ``trace`` hears of each ``"retry"``."""
+        return lambda request, forward: retrying(self, request, forward, trace)
+
     def delay(
         self,
         request: Request,
@@ -101,7 +107,9 @@ class Retry:
             most = min(self.cap, self.base * self.factor ** (attempt - 1))
         except OverflowError:
             most = self.cap
-        return random.uniform(0, most)
+        from random import uniform  # not needed where all goes well
+
+        return uniform(0, most)
 
     def _may_pass(self, error: BaseException) -> bool:
         """Whether it is a failure that another try may not meet."""
@@ -136,7 +144,7 @@ def as_retry(value: RetryLike) -> Retry | None:
     return Retry(attempts=value + 1) if value else None
 
 
-def retrying(retry: Retry, request: Request, forward: Callable[[Request], Response]) -> Response:
+def retrying(retry: Retry, request: Request, forward: Forward, trace: Trace | None = None) -> Response:
     """The answer to ``request`` from ``forward``, which is called until one stands, or an error does.
 
     Answers that are not given to the caller are closed. No wait outlasts the deadline in force: the last
@@ -157,6 +165,8 @@ def retrying(retry: Retry, request: Request, forward: Callable[[Request], Respon
             return _last(response, error, outcomes, reason)
         outcomes.append(f"try {len(outcomes) + 1}: {_outcome(response, error)}")
         log.info("%s %s: %s; again in %.1f s", request.method, request.url, outcomes[-1], delay)
+        if trace is not None:
+            trace("retry", {"seconds": delay, "error": error, "response": response})
         if response is not None:
             _discard(response)
         del response, error  # what failed is not kept while nothing happens

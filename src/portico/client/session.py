@@ -109,13 +109,14 @@ class Session(Verbs[Response]):
             auth=as_auth(auth),
             proxies=Proxies.of(proxies, env=env),
             retry=as_retry(retry),
-            cache=cache,
+            cache=_as_cache(cache),
             hooks=as_hooks(hooks),
             limits=limits or Limits(),
             resolve=resolve,
             trace=trace,
         )
         """What holds for requests that say nothing else."""
+        self._given_cache = cache
         self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env)
 
     def request(
@@ -183,6 +184,8 @@ class Session(Verbs[Response]):
     def close(self) -> None:
         """Close its connections; what is being read is closed when it has been read."""
         self._carrier.close()
+        if self.defaults.cache is not None and self.defaults.cache is not self._given_cache:
+            self.defaults.cache.close()
 
     def __enter__(self) -> Self:
         return self
@@ -213,8 +216,18 @@ class Session(Verbs[Response]):
             changes["retry"] = as_retry(changes["retry"])
         if "auth" in changes:
             changes["auth"] = as_auth(changes["auth"])
+        if changes.get("cache", UNSET) is not UNSET:
+            changes["cache"] = _as_cache(changes["cache"])
         if "hooks" in changes:
             changes["hooks"] = as_hooks(changes["hooks"])
         return replace(
             self.defaults, **{name: value for name, value in changes.items() if value is not UNSET}
         )
+
+
+def _as_cache(value: Any) -> Any:
+    if value is None or value is False:
+        return None
+    from portico.client.cache import as_cache  # seldom used
+
+    return as_cache(value)
