@@ -16,7 +16,8 @@ from zlib import crc32
 
 from portico.client.cache_file import CacheFile, writing
 from portico.client.cache_rules import Stored, match_of
-from portico.client.cache_store import OVERHEAD, VARIANTS, BytesSource
+from portico.client.cache_store import OVERHEAD, VARIANTS
+from portico.client.wire import HeldBody
 from portico.errors import EndOfStream
 from portico.http.messages import Fields
 from portico.sync import run_blocking
@@ -51,7 +52,7 @@ class DiskStore:
 
     def source(self, stored: Stored) -> Source | None:
         if stored.body is not None:
-            return BytesSource(stored.body)
+            return HeldBody(stored.body)
         return run_blocking(self._open_body, stored)
 
     def writer(self, stored: Stored) -> _DiskWriter:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from portico.client.cache_rules import Stored, match_of
-from portico.http.messages import Fields
+from portico.client.wire import HeldBody
 from portico.sync import Guard
 
 if TYPE_CHECKING:
     from portico.client.request import Request
     from portico.client.response import Source
 
-__all__ = ["OVERHEAD", "VARIANTS", "BytesSource", "MemoryStore", "Store", "Writer"]
+__all__ = ["OVERHEAD", "VARIANTS", "MemoryStore", "Store", "Writer"]
 
 OVERHEAD = 1024
 """Bytes that an answer counts for beside its head and body."""
@@ -69,22 +69,6 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-class BytesSource:
-    """A body that is there as a whole."""
-
-    trailers: Fields = ()
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def piece(self) -> bytes:
-        body, self._body = self._body, b""
-        return body
-
-    def close(self) -> None:
-        self._body = b""
-
-
 class MemoryStore:
     """Answers in memory: ``size`` bytes of them; what was used longest ago goes first."""
 
@@ -110,8 +94,8 @@ class MemoryStore:
             self._kept.move_to_end(latest.number)
             return latest
 
-    def source(self, stored: Stored) -> BytesSource | None:
-        return None if stored.body is None else BytesSource(stored.body)
+    def source(self, stored: Stored) -> HeldBody | None:
+        return None if stored.body is None else HeldBody(stored.body)
 
     def writer(self, stored: Stored) -> _MemoryWriter:
         return _MemoryWriter(self, stored)

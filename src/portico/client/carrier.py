@@ -149,7 +149,9 @@ class Carrier:
         if options.retry is not None:
             forward = _layered(options.retry.layer(options.trace), forward)
         if options.cache is not None:
-            forward = partial(options.cache, forward=forward, background=self._background)
+            forward = partial(
+                options.cache, forward=forward, background=self._background, limits=options.limits
+            )
         response = forward(request)
         for hook in options.hooks.get("response", ()):
             response = hook(response) or response
