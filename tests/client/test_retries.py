@@ -6,9 +6,10 @@ from time import monotonic
 
 import pytest
 
-from portico.client import retries
+from portico.client import retrying as retrying_module
 from portico.client.request import Request
-from portico.client.retries import Retry, as_retry, retrying
+from portico.client.retries import Retry, as_retry
+from portico.client.retrying import retrying
 from portico.deadline import timeout
 from portico.errors import (
     CertificateError,
@@ -56,7 +57,7 @@ def asking(method="GET", headers=None, body=None):
 @pytest.fixture
 def slept(monkeypatch) -> list[float]:
     found: list[float] = []
-    monkeypatch.setattr(retries, "sleep", found.append)
+    monkeypatch.setattr(retrying_module, "sleep", found.append)
     return found
 
 
@@ -229,6 +230,42 @@ def test_an_error_that_is_not_tried_again_comes_at_once_as_it_was(slept):
         retrying(Retry(), get(), Server(ProtocolError("noise")))
     assert not slept
     assert not hasattr(caught.value, "__notes__")
+
+
+def test_a_body_that_breaks_off_is_asked_for_again(slept):
+    server = Server(reply(200, {}, b"some", EndOfStream("cut", b"x")), reply(200, {}, b"some ", b"body"))
+    assert retrying(Retry(), get(), server, whole=True).content == b"some body"
+    assert len(slept) == 1
+    assert server.sent[0]._source._source.closed
+
+
+def test_a_body_that_breaks_off_each_time_gives_what_came_of_it(slept):
+    server = Server(*[reply(200, {}, b"some", EndOfStream("cut"))] * 3)
+    response = retrying(Retry(), get(), server, whole=True)
+    with pytest.raises(EndOfStream, match="cut") as caught:
+        response.read()
+    assert caught.value.partial == b"some"
+    assert caught.value.__notes__ == ["try 1: EndOfStream: cut", "try 2: EndOfStream: cut"]
+
+
+def test_a_body_that_breaks_off_is_its_readers_where_it_may_not_be_asked_for_again(slept):
+    for request, whole in ((asking("POST", body=Once(True)), True), (get(), False)):
+        response = retrying(
+            Retry(), request, Server(reply(200, {}, b"some", EndOfStream("cut"))), whole=whole
+        )
+        with pytest.raises(EndOfStream):
+            response.read()
+    assert not slept
+
+
+def test_no_more_than_the_beginning_of_a_long_body_is_read_ahead(slept):
+    megabyte = bytes(1 << 20)
+    server = Server(reply(200, {}, *[megabyte] * 6, EndOfStream("cut")))
+    response = retrying(Retry(), get(), server, whole=True)
+    assert len(server.sent[0]._source._source.left) == 3
+    assert response.read(6 << 20) == megabyte * 6
+    with pytest.raises(EndOfStream):
+        response.read(1)
 
 
 def test_no_wait_outlasts_the_deadline():

@@ -147,7 +147,7 @@ class Carrier:
 
         forward: Forward = partial(self._caller.call, options=options, until=until)
         if options.retry is not None:
-            forward = _layered(options.retry.layer(options.trace), forward)
+            forward = _layered(options.retry.layer(options.trace, whole=not options.stream), forward)
         if options.cache is not None:
             forward = partial(
                 options.cache, forward=forward, background=self._background, limits=options.limits

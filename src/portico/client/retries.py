@@ -6,14 +6,12 @@ What may have been acted upon is repeated only where that does no harm: a method
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isfinite
-from time import monotonic, time
+from time import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from portico.deadline import expiry
 from portico.errors import (
     ConfigError,
     ConnectError,
@@ -23,25 +21,25 @@ from portico.errors import (
     Timeout,
 )
 from portico.http.dates import parse_date
-from portico.sync import sleep
 
 if TYPE_CHECKING:
+    from portico.client.connection import Trace
     from portico.client.request import Request
     from portico.client.response import Response
+    from portico.client.retrying import Forward
 
-__all__ = ["IDEMPOTENT", "Retry", "RetryLike", "as_retry", "retrying"]
-
-Forward: TypeAlias = "Callable[[Request], Response]"
-Trace: TypeAlias = Callable[[str, dict[str, Any]], None]
-
-log = logging.getLogger("portico.client")
+__all__ = [
+    "IDEMPOTENT",
+    "Retry",
+    "RetryLike",
+    "as_retry",
+]
 
 IDEMPOTENT = frozenset("DELETE GET HEAD OPTIONS PUT TRACE PROPFIND REPORT SEARCH".split())
 """Methods of which several requests do what one does (RFC 9110, 9.2.2), and of WebDAV what only asks."""
 
 _CONNECTING = frozenset(("resolve", "connect", "proxy", "tls"))
 _BEFORE_SENDING = _CONNECTING | {"pool"}
-_NOTES = 5  # of a hundred tries, the last few say enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +76,13 @@ class Retry:
                 raise ConfigError(f"retry: {name}={value!r}: expected several of them, in a set")
             object.__setattr__(self, name, frozenset(value))
 
-    def layer(self, trace: Trace | None = None) -> Callable[[Request, Forward], Response]:
-        """What surrounds the sending of requests; ``trace`` hears of each ``"retry"``."""
-        return lambda request, forward: retrying(self, request, forward, trace)
+    def layer(
+        self, trace: Trace | None = None, whole: bool = False
+    ) -> Callable[[Request, Forward], Response]:
+        """What surrounds the sending of requests; see ``retrying``."""
+        from portico.client.retrying import retrying
+
+        return lambda request, forward: retrying(self, request, forward, trace, whole)
 
     def delay(
         self,
@@ -144,69 +146,9 @@ def as_retry(value: RetryLike) -> Retry | None:
     return Retry(attempts=value + 1) if value else None
 
 
-def retrying(retry: Retry, request: Request, forward: Forward, trace: Trace | None = None) -> Response:
-    """The answer to ``request`` from ``forward``, which is called until one stands, or an error does.
-
-    Answers that are not given to the caller are closed. No wait outlasts the deadline in force: the last
-    outcome comes at once instead. Raises the last error, with the earlier outcomes as notes.
-    """
-    outcomes: list[str] = []
-    while True:
-        response, error = None, None
-        try:
-            response = forward(request)
-            if response.status not in retry.statuses:
-                return response
-        except PorticoError as failure:
-            error = failure
-        delay = retry.delay(request, len(outcomes) + 1, response, error)
-        reason = _no_time(delay)
-        if delay is None or reason:
-            return _last(response, error, outcomes, reason)
-        outcomes.append(f"try {len(outcomes) + 1}: {_outcome(response, error)}")
-        log.info("%s %s: %s; again in %.1f s", request.method, request.url, outcomes[-1], delay)
-        if trace is not None:
-            trace("retry", {"seconds": delay, "error": error, "response": response})
-        if response is not None:
-            _discard(response)
-        del response, error  # what failed is not kept while nothing happens
-        sleep(delay)
-
-
 def _number(value: Any, least: int, kind: Any) -> bool:
     """A number of its kind, which ``True`` and ``nan`` are not."""
     return isinstance(value, kind) and not isinstance(value, bool) and isfinite(value) and value >= least
-
-
-def _no_time(delay: float | None) -> str:
-    """Why a wait is not begun; empty where it may be."""
-    if delay is None or monotonic() + delay < expiry():
-        return ""
-    return f"not tried again: a wait of {delay:.1f} s would outlast the deadline"
-
-
-def _last(
-    response: Response | None, error: PorticoError | None, outcomes: list[str], reason: str
-) -> Response:
-    """The outcome that stands. Raises it, where it is an error."""
-    if error is None:
-        assert response is not None
-        if reason:
-            log.info("%s: %s", response.url, reason)
-        return response
-    for note in [*outcomes[-_NOTES:], reason]:
-        if note:
-            error.add_note(note)
-    try:
-        raise error
-    finally:
-        del error  # its traceback leads to this frame: no circle
-
-
-def _outcome(response: Response | None, error: BaseException | None) -> str:
-    if response is not None:
-        return f"{response.status} {response.reason}".rstrip()
-    return f"{type(error).__name__}: {error}"
 
 
 def _unsent(error: BaseException | None) -> bool:
@@ -214,14 +156,6 @@ def _unsent(error: BaseException | None) -> bool:
     if isinstance(error, (ConnectError, ResolveError)):
         return True
     return isinstance(error, PorticoError) and error.reached in _BEFORE_SENDING
-
-
-def _discard(response: Response) -> None:
-    """Let an answer go. What goes wrong at that is of no interest."""
-    try:
-        response.close()
-    except PorticoError as error:
-        log.debug("closing an answer that is not used: %s", error)
 
 
 def _asked(response: Response) -> float | None:
