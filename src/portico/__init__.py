@@ -12,10 +12,17 @@ from portico import late
 
 TYPE_CHECKING = False  # as type checkers know it; the module of that name alone costs six milliseconds
 if TYPE_CHECKING:
+    from portico.client.opener import open as open  # noqa: A004 - public, not in __all__: it would hide another
     from portico.public import *  # noqa: F403
     from portico.public import __all__ as __all__
-    from portico.public import open as open  # noqa: A004 - public, but not in __all__: it would hide the built-in
 else:
+    # A client does not wait for what servers need. `open` is not in __all__: it would hide the built-in.
+    _APART = dict.fromkeys("delete get head options patch post put request".split(), "portico.client.single")
+    _APART |= {
+        "open": "portico.client.opener",
+        "Session": "portico.client.session",
+        "URL": "portico.client.url",
+    }
 
     def __getattr__(name: str) -> object:
         if name != "__all__":
@@ -26,8 +33,11 @@ else:
             except ModuleNotFoundError as error:
                 if error.name != f"portico.{name}":
                     raise
+        if name in _APART:
+            value = globals()[name] = getattr(import_module(_APART[name]), name)
+            return value
         public = import_module("portico.public")
-        if name not in ("__all__", "open") and name not in public.__all__:
+        if name != "__all__" and name not in public.__all__:
             raise AttributeError(f"module 'portico' has no attribute {name!r}")
         value = globals()[name] = getattr(public, name)
         return value

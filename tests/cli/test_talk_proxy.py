@@ -101,7 +101,7 @@ def test_tls_to_the_target_through_a_proxy_is_verified_by_the_target_s_name(tmp_
     both.write_bytes(issue())
     authority().cert_pem.write_to_path(str(ca))
     with socks() as at, talking("listen", "tls://127.0.0.1:0", "--cert", str(both), "--keep") as far:
-        through = ("connect", "--proxy", f"socks5://{at}", f"tls://localhost:{far.port}")
+        through = ("connect", "--proxy", f"socks5h://{at}", f"tls://localhost:{far.port}")
         _, said = talk(*through, code=60)
         assert "certificate" in said
         _, said = talk(*through, "--ca", str(ca), "--name", "other.example", code=60)
@@ -117,11 +117,12 @@ def test_tls_to_the_target_through_a_proxy_is_verified_by_the_target_s_name(tmp_
 
 def test_who_cannot_be_reached_is_told_as_the_proxy_says_it() -> None:
     with socks() as at:
-        _, said = talk("connect", "--proxy", f"socks5://{at}", f"127.0.0.1:{free_port()}", code=7)
+        _, said = talk("connect", "--proxy", f"socks5h://{at}", f"127.0.0.1:{free_port()}", code=7)
         assert "cannot connect to 127.0.0.1: connection refused" in said
         _, said = talk("connect", "--proxy", f"http://{at}", "127.0.0.1:1", code=8)
-        assert "no HTTP answer to CONNECT" in said
-    _, said = talk("connect", "--proxy", f"socks5://127.0.0.1:{free_port()}", "127.0.0.1:1", code=7)
+        assert "the proxy" in said
+        assert said.count("\n") == 1
+    _, said = talk("connect", "--proxy", f"socks5h://127.0.0.1:{free_port()}", "127.0.0.1:1", code=7)
     assert "Connection refused" in said
 
 
@@ -136,7 +137,7 @@ def asked(url: str, answer: bytes, host: str = "example.org") -> tuple[bytes, by
         far.sendall(answer)
         far.shutdown(socket.SHUT_WR)
         try:
-            Proxy.parse(url).ask(stream, host, 25)
+            Proxy.parse(url).lead(stream, host, 25, lambda: stream)
             rest = stream.read_all()
         finally:
             stream.close()
@@ -159,14 +160,14 @@ def test_what_http_is_asked_and_what_follows_its_answer_is_the_target_s() -> Non
 def test_what_socks_is_asked() -> None:
     good = b"\5\0\5\0\0\1\x7f\0\0\1\0\x50rest"
     name = b"\3\x0bexample.org"
-    assert asked("socks5://p", good) == (b"\5\1\0" + b"\5\1\0" + name + b"\0\x19", b"rest")
-    assert asked("socks5://p", good, "127.0.0.1")[0].endswith(b"\1\x7f\0\0\1\0\x19")
-    assert asked("socks5://p", good, "::1")[0].endswith(b"\4" + bytes(15) + b"\1\0\x19")
+    assert asked("socks5h://p", good) == (b"\5\1\0" + b"\5\1\0" + name + b"\0\x19", b"rest")
+    assert asked("socks5h://p", good, "127.0.0.1")[0].endswith(b"\1\x7f\0\0\1\0\x19")
+    assert asked("socks5h://p", good, "::1")[0].endswith(b"\4" + bytes(15) + b"\1\0\x19")
     user, password = (part.encode() for part in LOGIN)
     login = bytes([1, len(user)]) + user + bytes([len(password)]) + password
     for kind in (b"\4" + bytes(16), b"\3\3abc"):
         answer = b"\5\2" + b"\1\0" + b"\5\0\0" + kind + b"\0\1more"
-        sent, rest = asked(f"socks5://{QUOTED}@p", answer)
+        sent, rest = asked(f"socks5h://{QUOTED}@p", answer)
         assert sent == b"\5\2\0\2" + login + b"\5\1\0" + name + b"\0\x19"
         assert rest == b"more"
 
@@ -180,21 +181,21 @@ def test_what_socks_is_asked() -> None:
         ("http://a:b@p", b"HTTP/1.1 407 Login\r\n\r\n", AuthenticationError, "not accept this login"),
         ("http://p", b"", ConnectError, "ended"),
         ("http://p", b"HTTP/1.1 200 OK\r\nVia: x\r\n", ConnectError, "ended"),
-        ("http://p", b"HTTP/1.1 20 OK\r\n\r\n", ProtocolError, "no HTTP answer"),
-        ("http://p", b"HTTP/1.1 200 \x1b[31m\r\n\r\n", ProtocolError, "no HTTP answer"),
-        ("http://p", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n", ProtocolError, "too many"),
-        ("http://p", b"x" * 100_000, LimitExceeded, "65536"),
-        ("socks5://p", b"", ConnectError, "ended"),
-        ("socks5://p", b"\4\0", ProtocolError, "does not speak SOCKS5"),
-        ("socks5://p", b"\5\xff", AuthenticationError, "wants a login"),
-        ("socks5://p", b"\5\2", AuthenticationError, "wants a login"),
-        ("socks5://a:b@p", b"\5\1", AuthenticationError, "of another kind"),
-        ("socks5://a:b@p", b"\5\2\1\1", AuthenticationError, "not accept this login"),
-        ("socks5://p", b"\5\0\5\2\0", ConnectError, "its rules do not allow that"),
-        ("socks5://p", b"\5\0\5\x63\0", ConnectError, "reply 99"),
-        ("socks5://p", b"\5\0\4\0\0", ProtocolError, "not SOCKS5"),
-        ("socks5://p", b"\5\0\5\0\0\7", ProtocolError, "unknown kind"),
-        ("socks5://p", b"\5\0\5\0\0\1\0", ConnectError, "ended"),
+        ("http://p", b"HTTP/1.1 20 OK\r\n\r\n", ProtocolError, "not a status line"),
+        ("http://p", b"HTTP/1.1 200 \x1b[31m\r\n\r\n", ProtocolError, "not a status line"),
+        ("http://p", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n", LimitExceeded, "header fields"),
+        ("http://p", b"x" * 100_000, LimitExceeded, "8192"),
+        ("socks5h://p", b"", ConnectError, "ended"),
+        ("socks5h://p", b"\4\0", ProtocolError, "does not speak SOCKS5"),
+        ("socks5h://p", b"\5\xff", AuthenticationError, "wants a login"),
+        ("socks5h://p", b"\5\2", AuthenticationError, "wants a login"),
+        ("socks5h://a:b@p", b"\5\1", AuthenticationError, "of another kind"),
+        ("socks5h://a:b@p", b"\5\2\1\1", AuthenticationError, "not accept this login"),
+        ("socks5h://p", b"\5\0\5\2\0", ConnectError, "its rules do not allow that"),
+        ("socks5h://p", b"\5\0\5\x63\0", ConnectError, "reply 99"),
+        ("socks5h://p", b"\5\0\4\0\0", ProtocolError, "not SOCKS5"),
+        ("socks5h://p", b"\5\0\5\0\0\7", ProtocolError, "unknown kind"),
+        ("socks5h://p", b"\5\0\5\0\0\1\0", ConnectError, "ended"),
     ],
 )
 def test_other_answers_are_one_clear_error(
@@ -209,13 +210,13 @@ def test_other_answers_are_one_clear_error(
     ("url", "words"),
     [
         ("ftp://p", "ftp:// is no proxy"),
-        ("http://", "expected"),
+        ("http://", "no host"),
         ("http://p/path", "expected"),
-        ("http://p:port", "Port"),
-        ("http://p:99999", "Port"),
-        ("socks5://:x@p", "1 to 255 bytes"),
-        ("socks5://joe@p", "1 to 255 bytes"),
-        (f"socks5://joe:{'x' * 256}@p", "1 to 255 bytes"),
+        ("http://p:port", "port"),
+        ("http://p:99999", "port"),
+        ("socks5h://:x@p", "1 to 255 bytes"),
+        ("socks5h://joe@p", "1 to 255 bytes"),
+        (f"socks5h://joe:{'x' * 256}@p", "1 to 255 bytes"),
         ("http://a%3Ab:c@p", "colon"),
     ],
 )
@@ -226,8 +227,8 @@ def test_what_is_no_proxy_is_refused(url: str, words: str) -> None:
 
 
 def test_ports_that_are_not_given() -> None:
-    found = {str(Proxy.parse(url).address) for url in ("p", "https://p", "socks5://[::1]")}
-    assert found == {"tcp://p:3128", "tls://p:443", "tcp://[::1]:1080"}
+    found = {str(Proxy.parse(url).address) for url in ("p", "https://p", "socks5h://[::1]")}
+    assert found == {"tcp://p:3128", "tcp://p:443", "tcp://[::1]:1080"}
 
 
 def test_no_proxy_leads_to_this_machine_s_sockets_or_carries_datagrams() -> None:

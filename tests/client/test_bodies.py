@@ -9,6 +9,7 @@ import io
 import os
 import tempfile
 import tracemalloc
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -235,10 +236,10 @@ def test_the_server_of_another_make_reads_the_same():
         data={"ü": "ä"}, files={"file": ('grün "q".txt', b"content\r\n--x"), "two": [b"1", b"2"]}
     )
     assert body is not None
-    request = werkzeug_form(body)
-    assert request.form.to_dict() == {"ü": "ä"}
-    assert request.files["file"].read() == b"content\r\n--x"
-    assert [each.read() for each in request.files.getlist("two")] == [b"1", b"2"]
+    with closing(werkzeug_form(body)) as request:
+        assert request.form.to_dict() == {"ü": "ä"}
+        assert request.files["file"].read() == b"content\r\n--x"
+        assert [each.read() for each in request.files.getlist("two")] == [b"1", b"2"]
 
 
 def test_a_mail_parser_reads_the_same():

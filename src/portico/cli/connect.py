@@ -51,7 +51,7 @@ class _Asked:
 @click.option("--broadcast", is_flag=True, help="Datagrams may go to everybody in the network.")
 @click.option(
     "--proxy", metavar="URL",
-    help="Through a proxy, which looks the name up: http://HOST:PORT, https:// (CONNECT), socks5://; with "
+    help="Through a proxy, which looks the name up: http://HOST:PORT, https:// (CONNECT), socks5h://; with "
     "USER:PASSWORD@ before the host. Others see command lines; PORTICO_CONNECT_PROXY is read, too.",
 )  # fmt: skip
 @shared_options
@@ -64,7 +64,7 @@ def connect(address: str, port: str | None, **options: object) -> None:
       portico connect telnet://switch.example
       portico connect unix:/run/app.sock < request > answer
       portico connect :5432 --exec ./client-script
-      portico connect tls://example.org:443 --proxy socks5://127.0.0.1:1080
+      portico connect tls://example.org:443 --proxy socks5h://127.0.0.1:1080
 
     The end of stdin is told to the peer, and the rest of its answer awaited. Exit codes: 0 when both have
     ended, 2 wrong usage, 6 no such name, 7 nobody there, 28 too late, 35 and 60 TLS, 56 connection lost;

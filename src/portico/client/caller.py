@@ -119,7 +119,7 @@ class Caller:
         return response
 
     def _proxy_fields(self, proxy: Proxy, request: Request, target: str) -> list[tuple[str, str]]:
-        """What a request says to the proxy that forwards it: the answer to its challenge, where it gave one."""
+        """What a request says to the proxy that forwards it: the answer to a challenge, where it gave one."""
         known = self._proved.get(proxy)
         if known is None:
             return proxy.fields()

@@ -31,7 +31,7 @@ class Challenge(NamedTuple):
 
 
 def parse_challenges(values: Iterable[str]) -> list[Challenge]:
-    """The challenges of all fields, in order. What cannot be read ends its field; what came before it counts."""
+    """The challenges of all fields, in order. What cannot be read ends its field; what came before counts."""
     found: list[Challenge] = []
     for value in values:
         found += _of_field(value[:_LONGEST])

@@ -117,7 +117,7 @@ class Proxy:
         except ConnectError as error:
             raise ConnectError(f"the proxy {self.address} cannot connect to {host}: {error}") from None
         except LimitExceeded as error:
-            raise ProtocolError(f"the proxy {self.address}: {error}") from None
+            raise LimitExceeded(f"the proxy {self.address}: {error}", error.limit, error.status) from None
         except (ProtocolError, AuthenticationError) as error:
             raise type(error)(f"the proxy {self.address}: {error}") from None
         return stream

@@ -226,14 +226,14 @@ class Response:
         """The page as a tree of ``lxml.html``. Raises ``ProtocolError``."""
         from portico.data.trees import parse_html
 
-        return parse_html(self.content, self.charset, str(self.url))
+        return parse_html(self.text, str(self.url))
 
     def xml(self) -> Any:
         """The document as an element of ``lxml.etree``, read without entities or anything external. Raises
         ``ProtocolError``."""
         from portico.data.trees import parse_xml
 
-        return parse_xml(self.content)
+        return parse_xml(self.content, str(self.url))
 
     # -- the body in pieces
 

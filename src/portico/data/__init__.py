@@ -1,0 +1,1 @@
+"""Data as it arrives from the network: documents read safely."""

@@ -1,0 +1,74 @@
+"""Trees of pages and documents: read as they are, and hostile ones refused."""
+
+from __future__ import annotations
+
+import resource
+import tracemalloc
+
+import pytest
+
+from portico.data.trees import parse_html, parse_xml
+from portico.errors import LimitExceeded, ProtocolError
+
+BASE = "http://h/page"
+
+
+def test_a_page_is_a_tree_whatever_its_markup():
+    page = parse_html("<p>grün<p>two <a href='x'>link", BASE)
+    assert [each.text_content() for each in page.findall(".//p")] == ["grün", "two link"]
+    page.make_links_absolute()
+    assert page.find(".//a").get("href") == "http://h/x"
+
+
+def test_a_page_without_anything_is_an_error():
+    with pytest.raises(ProtocolError, match="no HTML page"):
+        parse_html("", BASE)
+
+
+def test_a_document_is_a_tree():
+    root = parse_xml(b"<?xml version='1.0' encoding='iso-8859-1'?><a x='&lt;&#228;'><b>\xe4</b></a>")
+    assert (root.get("x"), root.findtext("b")) == ("<ä", "ä")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"<a>", b"<a></b>", b"text", b"<a/><b/>", b"<a b=1/>", b"\x00", b"<a>\x01</a>", b"<a>&none;</a>"],
+)
+def test_what_is_not_well_formed_says_where(data):
+    with pytest.raises((ProtocolError, LimitExceeded), match=r"line \d|no XML document"):
+        parse_xml(data, BASE)
+
+
+def laughs(levels: int = 12) -> bytes:
+    entities = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10 if n else "lol"}">' for n in range(levels))
+    return f"<!DOCTYPE a [{entities}]><a>&l{levels - 1};</a>".encode()
+
+
+ATTACKS = {
+    "laughs": laughs(),
+    "laughs in an attribute": laughs().replace(b"<a>&l11;</a>", b"<a b='&l11;'/>"),
+    "quadratic": b"<!DOCTYPE a [<!ENTITY b '" + b"x" * 100_000 + b"'>]><a>" + b"&b;" * 10_000 + b"</a>",
+    "file": b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>",
+    "network": b"<!DOCTYPE a [<!ENTITY b SYSTEM 'http://127.0.0.1:1/'>]><a>&b;</a>",
+    "parameter": b"<!DOCTYPE a [<!ENTITY % b SYSTEM 'file:///etc/passwd'> %b;]><a/>",
+    "unused": b"<!DOCTYPE a [<!ENTITY b 'harmless'>]><a/>",
+    "depth": b"<a>" * 100_000 + b"</a>" * 100_000,
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_is_refused_with_little_memory(attack):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitExceeded) as caught:
+            parse_xml(ATTACKS[attack], BASE)
+    finally:
+        tracemalloc.stop()
+    assert "root:" not in str(caught.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+def test_a_dtd_elsewhere_is_not_fetched():
+    root = parse_xml(b"<!DOCTYPE a SYSTEM 'http://127.0.0.1:1/x.dtd'><a/>")
+    assert root.tag == "a"
