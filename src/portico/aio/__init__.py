@@ -2,15 +2,16 @@
 
 ``await run(function, …)`` calls any blocking function that waits through Portico, in a greenlet of its own:
 the loop goes on while it waits. ``connect`` and ``listen`` give streams whose methods are coroutines, and
-``Server`` serves an ``async def`` handler on the running loop. ``portico.timeout`` works in coroutines as it
-does elsewhere, and so do asyncio's own timeouts, task groups and cancellation.
+``Server`` serves an ``async def`` handler on the running loop. ``Session`` and ``open`` are the client.
+``portico.timeout`` works in coroutines as it does elsewhere, and so do asyncio's own timeouts, task groups
+and cancellation.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portico.address import Address
 from portico.aio.server import Server
@@ -22,7 +23,33 @@ from portico.sockets.aio_stream import Listener, Stream
 from portico.sockets.names import Resolver
 from portico.sockets.stream import TLSSettings
 
-__all__ = ["Datagram", "Listener", "Server", "Stream", "connect", "listen", "result", "run"]
+__all__ = [
+    "Datagram",
+    "Listener",
+    "Response",
+    "Server",
+    "Session",
+    "Stream",
+    "connect",
+    "listen",
+    "open",
+    "result",
+    "run",
+]
+
+_CLIENT = ("Response", "Session", "open")  # not every program needs it
+
+if TYPE_CHECKING:
+    from portico.aio.client import Response, Session, open  # noqa: A004
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in _CLIENT:
+            raise AttributeError(f"module 'portico.aio' has no attribute {name!r}")
+        from portico.aio import client
+
+        globals().update((each, getattr(client, each)) for each in _CLIENT)
+        return globals()[name]
 
 
 async def connect(

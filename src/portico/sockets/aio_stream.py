@@ -22,7 +22,7 @@ from portico.sockets.sides import CHUNK
 from portico.sockets.stream import TLSSettings
 from portico.sockets.transport import Bytes, Transport
 
-__all__ = ["Listener", "Stream"]
+__all__ = ["Listener", "Stream", "documented_as"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -30,7 +30,7 @@ _LINE = Limits().line
 _ALL = Limits().read_all
 
 
-def _as(blocking: object) -> Callable[[Function], Function]:
+def documented_as(blocking: object) -> Callable[[Function], Function]:
     """Documented as the blocking function is."""
 
     def document(function: Function) -> Function:
@@ -53,58 +53,58 @@ class Stream:
         self.blocking = blocking
 
     @classmethod
-    @_as(stream.Stream.from_socket)
+    @documented_as(stream.Stream.from_socket)
     def from_socket(cls, sock: socket.socket) -> Stream:
         return cls(stream.Stream.from_socket(sock))
 
     # -- facts
 
     @property
-    @_as(stream.Stream.peer)
+    @documented_as(stream.Stream.peer)
     def peer(self) -> Address | None:
         return self.blocking.peer
 
     @property
-    @_as(stream.Stream.local)
+    @documented_as(stream.Stream.local)
     def local(self) -> Address | None:
         return self.blocking.local
 
     @property
-    @_as(stream.Stream.tls)
+    @documented_as(stream.Stream.tls)
     def tls(self) -> Any:
         return self.blocking.tls
 
     @property
-    @_as(stream.Stream.transport)
+    @documented_as(stream.Stream.transport)
     def transport(self) -> Transport:
         return self.blocking.transport
 
     @property
-    @_as(stream.Stream.closed)
+    @documented_as(stream.Stream.closed)
     def closed(self) -> bool:
         return self.blocking.closed
 
     @property
-    @_as(stream.Stream.buffered)
+    @documented_as(stream.Stream.buffered)
     def buffered(self) -> int:
         return self.blocking.buffered
 
     @property
-    @_as(stream.Stream.options)
+    @documented_as(stream.Stream.options)
     def options(self) -> Options:
         return self.blocking.options
 
     @property
-    @_as(stream.Stream.peer_credentials)
+    @documented_as(stream.Stream.peer_credentials)
     def peer_credentials(self) -> Credentials:
         return self.blocking.peer_credentials
 
     @property
-    @_as(stream.Stream.readable)
+    @documented_as(stream.Stream.readable)
     def readable(self) -> bool:
         return self.blocking.readable
 
-    @_as(stream.Stream.fileno)
+    @documented_as(stream.Stream.fileno)
     def fileno(self) -> int:
         return self.blocking.fileno()
 
@@ -113,77 +113,77 @@ class Stream:
 
     # -- reading
 
-    @_as(stream.Stream.read)
+    @documented_as(stream.Stream.read)
     async def read(self, size: int = CHUNK) -> bytes:
         return await run(self.blocking.read, size)
 
-    @_as(stream.Stream.read_exactly)
+    @documented_as(stream.Stream.read_exactly)
     async def read_exactly(self, size: int) -> bytes:
         return await run(self.blocking.read_exactly, size)
 
-    @_as(stream.Stream.read_until)
+    @documented_as(stream.Stream.read_until)
     async def read_until(self, separator: bytes, limit: int = _LINE) -> bytes:
         return await run(self.blocking.read_until, separator, limit)
 
-    @_as(stream.Stream.read_line)
+    @documented_as(stream.Stream.read_line)
     async def read_line(self, limit: int = _LINE, *, keep_end: bool = False) -> bytes:
         return await run(self.blocking.read_line, limit, keep_end=keep_end)
 
-    @_as(stream.Stream.__iter__)
+    @documented_as(stream.Stream.__iter__)
     async def __aiter__(self) -> AsyncIterator[bytes]:
         lines = iter(self.blocking)
         while (line := await run(next, lines, None)) is not None:
             yield line
 
-    @_as(stream.Stream.read_into)
+    @documented_as(stream.Stream.read_into)
     async def read_into(self, buffer: bytearray | memoryview) -> int:
         return await run(self.blocking.read_into, buffer)
 
-    @_as(stream.Stream.read_all)
+    @documented_as(stream.Stream.read_all)
     async def read_all(self, limit: int = _ALL) -> bytes:
         return await run(self.blocking.read_all, limit)
 
-    @_as(stream.Stream.peek)
+    @documented_as(stream.Stream.peek)
     async def peek(self, size: int = 1) -> bytes:
         return await run(self.blocking.peek, size)
 
-    @_as(stream.Stream.try_read)
+    @documented_as(stream.Stream.try_read)
     def try_read(self, size: int = CHUNK) -> bytes | None:
         return self.blocking.try_read(size)
 
-    @_as(stream.Stream.unread)
+    @documented_as(stream.Stream.unread)
     def unread(self, data: Bytes) -> None:
         self.blocking.unread(data)
 
     # -- writing
 
-    @_as(stream.Stream.write)
+    @documented_as(stream.Stream.write)
     async def write(self, data: Bytes) -> None:
         await run(self.blocking.write, data)
 
-    @_as(stream.Stream.write_many)
+    @documented_as(stream.Stream.write_many)
     async def write_many(self, parts: Sequence[Bytes]) -> None:
         await run(self.blocking.write_many, parts)
 
-    @_as(stream.Stream.try_write)
+    @documented_as(stream.Stream.try_write)
     def try_write(self, data: Bytes) -> int:
         return self.blocking.try_write(data)
 
-    @_as(stream.Stream.send_file)
+    @documented_as(stream.Stream.send_file)
     async def send_file(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
         return await run(self.blocking.send_file, file, offset, count)
 
-    @_as(stream.Stream.shutdown_write)
+    @documented_as(stream.Stream.shutdown_write)
     async def shutdown_write(self) -> None:
         await run(self.blocking.shutdown_write)
 
     # -- the stream as a whole
 
-    @_as(stream.Stream.start_tls)
+    @documented_as(stream.Stream.start_tls)
     async def start_tls(self, tls: TLSSettings, server_name: str | None = None) -> None:
         await run(self.blocking.start_tls, tls, server_name)
 
-    @_as(stream.Stream.handshake)
+    @documented_as(stream.Stream.handshake)
     async def handshake(self) -> None:
         await run(self.blocking.handshake)
 
@@ -191,15 +191,15 @@ class Stream:
         """A blocking ``io`` object over the stream, for functions called by ``portico.aio.run``."""
         return self.blocking.as_file(mode, **options)
 
-    @_as(stream.Stream.detach)
+    @documented_as(stream.Stream.detach)
     def detach(self) -> socket.socket:
         return self.blocking.detach()
 
-    @_as(stream.Stream.close)
+    @documented_as(stream.Stream.close)
     def close(self) -> None:
         self.blocking.close()
 
-    @_as(stream.Stream.abort)
+    @documented_as(stream.Stream.abort)
     def abort(self) -> None:
         self.blocking.abort()
 
@@ -225,11 +225,11 @@ class Listener:
         self.blocking = blocking
 
     @property
-    @_as(listener.Listener.addresses)
+    @documented_as(listener.Listener.addresses)
     def addresses(self) -> list[Address]:
         return self.blocking.addresses
 
-    @_as(listener.Listener.accept)
+    @documented_as(listener.Listener.accept)
     async def accept(self) -> Stream:
         return Stream(await run(self.blocking.accept))
 
@@ -241,7 +241,7 @@ class Listener:
                 return
             yield accepted
 
-    @_as(listener.Listener.close)
+    @documented_as(listener.Listener.close)
     def close(self) -> None:
         self.blocking.close()
 
