@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def refused(path: Path, caplog: pytest.LogCaptureFixture, reason: str) -> None:
         for number in range(3):
             assert fetch(cache, Server(reply(200, FRESH, b"%d" % number)), get()) == (MISS, b"%d" % number)
     assert reason in warned(caplog)
-    assert warned(caplog).count("is not used") == 1
+    assert warned(caplog).count("could not be used") == 1
 
 
 def test_a_file_of_another_user_is_not_used(path, caplog, monkeypatch):
@@ -366,6 +367,28 @@ def test_two_processes_share_one_file(path):
         assert [each.communicate()[0] for each in (one, two)] == ["fine\n", "fine\n"]
     with opened(path) as cache:
         assert fetch(cache, Server(), get(url=URLS[399 * 7 % len(URLS)]))[0] == HIT
+
+
+def test_many_make_the_file_at_once(path, caplog, monkeypatch):
+    # As processes would, which do not wait for each other before SQLite's locks.
+    monkeypatch.setattr(cache_file, "_opening", nullcontext())
+    for attempt in range(8):
+        file = path.with_name(f"{attempt}.db")
+        together = threading.Barrier(6)
+
+        def work(file: Path = file, together: threading.Barrier = together) -> None:
+            with opened(file) as cache:
+                together.wait()
+                fetch(cache, Server(reply(200, FRESH, b"x")), get())
+
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with opened(file) as cache:
+            assert fetch(cache, Server(), get()) == (HIT, b"x")
+    assert not warned(caplog)
 
 
 def test_many_threads_share_one_cache(path):

@@ -30,6 +30,7 @@ _VERSION = 1
 _PATIENCE = 5.0
 """Seconds that a process waits for another one's write."""
 _DAMAGE = frozenset((1, 11, 26))  # tables are not what they were; SQLITE_CORRUPT, SQLITE_NOTADB
+_BUSY = 5  # SQLITE_BUSY
 _JOURNAL = 32 << 20
 """Bytes to which the write-ahead log shrinks after it had to be longer."""
 
@@ -119,7 +120,7 @@ class CacheFile:
             self._set_aside(error)
         elif not self._silent:
             self._silent = True  # once is enough: what follows mostly has the same reason
-            log.warning("the cache %s is not used: %s", self.path, error)
+            log.warning("the cache %s could not be used: %s", self.path, error)
         else:
             log.debug("the cache %s: %s", self.path, error)
 
@@ -190,7 +191,13 @@ def _prepare(path: Path) -> None:
 
 
 def _set_up(connection: Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+    import sqlite3
+
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != _BUSY:
+            raise  # else another process is at that, which is as good
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL}")
     if _is_ours(connection):
@@ -214,12 +221,14 @@ def _lenient(text: bytes) -> str:
 
 def _is_ours(connection: Connection) -> bool:
     """Whether the tables are there. Raises ``_NotOurs`` for somebody else's database."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if not tables:
+        return False
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application != _APPLICATION and tables:
+    if application != _APPLICATION:
         raise _NotOurs("it is a database of something else")
-    return bool(tables) and version == _VERSION
+    return bool(version == _VERSION)
 
 
 def _statements(script: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from portico.client.cache_fields import (
@@ -101,7 +102,7 @@ class Stored:
     @property
     def date(self) -> float:
         """When it was made, by its server's clock; else when it came."""
-        at = parse_date(self.headers.get("date", ""), self.came)
+        at = _moment(self.headers.get("date", ""), self.came)
         return self.came if at is None else at
 
     @property
@@ -117,12 +118,12 @@ class Stored:
         expires = self.headers.get("expires")
         if expires is None:
             return None
-        at = parse_date(expires, self.came)
+        at = _moment(expires, self.came)
         return 0 if at is None else max(0, at - self.date)
 
     def _guessed(self) -> float:
         """A tenth of the time for which it had not changed (RFC 9111, 4.2.2)."""
-        modified = parse_date(self.headers.get("last-modified", ""), self.came)
+        modified = _moment(self.headers.get("last-modified", ""), self.came)
         if modified is None or not (self.status in _HEURISTIC or "public" in self.says):
             return 0
         return min(max(0.0, self.date - modified) * _SHARE, _LONGEST_GUESS)
@@ -240,7 +241,7 @@ def made(
     headers = Headers(pairs)
     names = varies_by(headers)
     kept = _kept_fields(headers)
-    if parse_date(headers.get("date", ""), came) is None:
+    if _moment(headers.get("date", ""), came) is None:
         kept = [pair for pair in kept if pair[0] != "date"] + [("date", format_date(int(came)))]
     match = match_of(request, names)
     return Stored(key_of(request), names, match, status, reason, version, kept, asked, came)
@@ -285,3 +286,13 @@ def freshened(stored: Stored, request: Request, headers: Headers, asked: float, 
     pairs = [pair for pair in stored.pairs if pair[0] not in gone] + changed
     names = varies_by(Headers(pairs))
     return replace(stored, names=names, match=match_of(request, names), pairs=pairs, asked=asked, came=came)
+
+
+def _moment(text: str, now: float) -> int | None:
+    return _known_date(text, int(now) >> 24) if text else None
+
+
+@lru_cache(512)
+def _known_date(text: str, now: int) -> int | None:
+    # The same dates are read at each use. For a year of two digits, half a year more or less is no matter.
+    return parse_date(text, now << 24)
