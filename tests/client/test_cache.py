@@ -211,7 +211,8 @@ def test_a_second_request(first, after, asks, outcome):
             b"new" if outcome in (MISS, PASSED) else b"old",
         )
         assert len(server.asked) == (1 if outcome in (HIT, STALE) else 2)
-        if outcome in (HIT, STALE, AGAIN):
+        assert response.from_cache == (outcome in (HIT, STALE, AGAIN))
+        if response.from_cache:
             assert int(response.headers["age"]) >= 0
 
 

@@ -13,10 +13,12 @@ from urllib.parse import quote
 import pytest
 
 from portico.client.cache import Cache
+from portico.client.retries import Retry
 from portico.client.session import Session
 from portico.engines.run import run
-from portico.errors import ConnectError, HTTPError
+from portico.errors import ConnectError, EndOfStream, HTTPError
 from portico.server import Server
+from portico.sockets.stream import Stream
 from portico.sync import TaskGroup
 from tests.peers import need
 
@@ -184,6 +186,27 @@ def test_retries_go_on_until_the_server_answers_and_the_answer_is_kept(cache):
         (200, b"some body", "hit"),
     ]
     assert application.asked == ["GET"] * 3
+
+
+def test_an_answer_that_is_cut_is_asked_for_again_and_kept_when_it_is_whole(cache):
+    asked = []
+
+    def cut_once(stream: Stream) -> None:
+        while stream.read_line().strip():
+            pass
+        asked.append(stream)
+        head = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 400000\r\n\r\n"
+        stream.write(head + bytes(400_000 if len(asked) > 1 else 300_000))
+
+    with Server(cut_once, "tcp://127.0.0.1:0") as server, Session(cache=cache) as session:
+        url = str(server.addresses[0]).replace("tcp", "http")
+        with pytest.raises(EndOfStream) as caught:
+            session.get(url)
+        assert len(caught.value.partial) == 300_000
+        asked.clear()
+        got = [session.get(url, retry=Retry(base=0.01)) for _ in range(2)]
+    assert [(each.cache_status, len(each.content)) for each in got] == [("miss", 400_000), ("hit", 400_000)]
+    assert len(asked) == 2
 
 
 def test_a_post_is_not_repeated_but_with_a_key(cache):

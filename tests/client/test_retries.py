@@ -108,6 +108,7 @@ def test_others_are_repeated_when_allowed_by_name_or_with_a_key_against_doubles(
     keyed = asking("POST", {"Idempotency-Key": "8e03978e"})
     assert Retry().delay(keyed, 1, error=lost) is not None
     assert Retry(methods={"POST"}).delay(asking("POST"), 1, error=lost) is not None
+    assert Retry(methods=["post"]).delay(asking("POST"), 1, error=lost) is not None
     assert Retry(methods={"POST"}).delay(asking("PATCH"), 1, error=lost) is None
 
 

@@ -218,12 +218,13 @@ class Asking:
             with timeout(_BESIDE, shield=True):
                 asked = self._clock()
                 response = self._forward(conditional(self._request, stored))
-                if response.status in _FAILURES or self._confirmed(stored, response, asked):
-                    response.close()
-                    return
-                with self._kept(response, asked, stored):
-                    for _ in response.iter_bytes():
-                        pass
+                with response:
+                    if response.status == 304:
+                        self._confirmed(stored, response, asked)
+                    elif response.status not in _FAILURES:
+                        self._kept(response, asked, stored)
+                        for _ in response.iter_bytes():
+                            pass
         except PorticoError as error:
             log.info("%s: asking again in the background: %s", self._request.url, error)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -156,11 +157,12 @@ class _DiskBody:
         self._left = stored.size
 
     def begin(self) -> bool:
-        """Hold on to what is there now. Whether the answer still is. Blocks."""
+        """Hold on to what is there now. Whether the answer still is, and is the same. Blocks."""
         assert self._connection is not None
         self._connection.execute("BEGIN")
-        there = "SELECT 1 FROM answers WHERE number = ?"
-        return self._connection.execute(there, (self._stored.number,)).fetchone() is not None
+        same = "SELECT 1 FROM answers WHERE number = ? AND crc = ?"
+        found = self._connection.execute(same, (self._stored.number, _sum_of(self._stored))).fetchone()
+        return found is not None
 
     def piece(self) -> bytes:
         return run_blocking(self._read) if self._left else b""
@@ -270,7 +272,7 @@ class _DiskWriter:
             if self._number is None:
                 self._number = self._insert(database)
             self._put_chunks(database, rest)
-            crc = _sum(*_identity(stored), _packed(stored), self._written)
+            crc = _sum_of(replace(stored, size=self._written))
             there = database.execute(
                 "UPDATE answers SET complete = 1, crc = ?, length = ?, size = size + ?, used = ? "
                 "WHERE number = ?",
@@ -303,10 +305,11 @@ class _DiskWriter:
 def _update(database: Connection, stored: Stored) -> None:
     replaced = "key = ? AND names = ? AND match = ? AND complete AND number != ?"
     _delete(database, replaced, *_identity(stored), stored.number)
-    head = _packed(stored)
+    which = (stored.number, stored.key, stored.size)  # the number alone may be another's in a new file
     database.execute(
-        "UPDATE answers SET names = ?, match = ?, head = ?, crc = ? WHERE number = ?",
-        (*_identity(stored)[1:], head, _sum(*_identity(stored), head, stored.size), stored.number),
+        "UPDATE answers SET names = ?, match = ?, head = ?, crc = ? "
+        "WHERE number = ? AND key = ? AND length = ?",
+        (*_identity(stored)[1:], _packed(stored), _sum_of(stored), *which),
     )
 
 
@@ -341,6 +344,10 @@ def _identity(stored: Stored) -> tuple[str, str, bytes]:
 def _sum(*facts: object) -> int:
     """Of all that is told of an answer: bytes that are not those written must not make it another's."""
     return crc32(repr(facts).encode("utf-8", "replace"))
+
+
+def _sum_of(stored: Stored) -> int:
+    return _sum(*_identity(stored), _packed(stored), stored.size)
 
 
 def _chunk_sum(place: int, data: bytes) -> int:

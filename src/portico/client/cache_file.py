@@ -50,7 +50,7 @@ CREATE TRIGGER other AFTER UPDATE OF size ON answers BEGIN
 """
 
 
-class _NotOurs(Exception):
+class _NotOurs(OSError):
     """The file holds something else, or belongs to somebody else."""
 
 
@@ -110,7 +110,7 @@ class CacheFile:
                     self._connection = self._connect()
                     self._mark = self._identity()
                 return work(self._connection)
-            except (sqlite3.Error, OSError, UnicodeError, _NotOurs) as error:
+            except (sqlite3.Error, OSError, UnicodeError) as error:
                 self._failed(error)
                 return otherwise
 

@@ -168,6 +168,11 @@ class Response:
         except ValueError:
             return ""
 
+    @property
+    def from_cache(self) -> bool:
+        """Whether the body is one that a cache had kept."""
+        return self.cache_status not in (None, "miss")
+
     def reroute(self, through: Callable[[Source], Source]) -> bool:
         """Let the body come from ``through(source)``, before any of it is read. Whether there is a body."""
         if self._source is None:

@@ -28,12 +28,7 @@ if TYPE_CHECKING:
     from portico.client.response import Response
     from portico.client.retrying import Forward
 
-__all__ = [
-    "IDEMPOTENT",
-    "Retry",
-    "RetryLike",
-    "as_retry",
-]
+__all__ = ["IDEMPOTENT", "Retry", "RetryLike", "as_retry"]
 
 IDEMPOTENT = frozenset("DELETE GET HEAD OPTIONS PUT TRACE PROPFIND REPORT SEARCH".split())
 """Methods of which several requests do what one does (RFC 9110, 9.2.2), and of WebDAV what only asks."""
@@ -75,6 +70,8 @@ class Retry:
             if not isinstance(value, Iterable) or isinstance(value, str | bytes):
                 raise ConfigError(f"retry: {name}={value!r}: expected several of them, in a set")
             object.__setattr__(self, name, frozenset(value))
+        upper = frozenset(method.upper() for method in self.methods)
+        object.__setattr__(self, "methods", self.methods | upper)
 
     def layer(
         self, trace: Trace | None = None, whole: bool = False
@@ -105,12 +102,12 @@ class Retry:
         return asked if asked <= self.longest else None
 
     def _backoff(self, attempt: int) -> float:
+        from random import uniform  # not needed where all goes well
+
         try:
             most = min(self.cap, self.base * self.factor ** (attempt - 1))
         except OverflowError:
             most = self.cap
-        from random import uniform  # not needed where all goes well
-
         return uniform(0, most)
 
     def _may_pass(self, error: BaseException) -> bool:
