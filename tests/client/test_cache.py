@@ -634,6 +634,17 @@ def test_what_changes_nothing_ends_nothing(cache, method, status):
     assert fetch(cache, server, get()) == (HIT, b"old")
 
 
+def test_an_answer_from_before_a_change_is_not_kept_after_it(cache):
+    server = Server(reply(200, FRESH, b"old"), reply(204), reply(200, FRESH, b"new"))
+    reading = cache(get(), server)
+    wait(cache, 1)
+    cache(get(method="PUT"), server)
+    assert reading.read() == b"old"
+    wait(cache, 1)
+    assert fetch(cache, server, get()) == (MISS, b"new")
+    assert fetch(cache, server, get()) == (HIT, b"new")
+
+
 @pytest.mark.parametrize("field", ["Location", "Content-Location"])
 @pytest.mark.parametrize(
     ("place", "outcome"),

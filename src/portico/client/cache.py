@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from portico.client.background import Background
 from portico.client.cache_asking import Asking, Forward
+from portico.client.cache_changes import Changes
 from portico.client.cache_store import MemoryStore, Store
 from portico.errors import ConfigError
 from portico.limits import Limits
@@ -61,6 +62,7 @@ class Cache:
         self.path = None if path is None else _file(path)
         self._store = self._opened(size)
         self._clock = clock
+        self._changes = Changes()
         self._background = Background()
 
     def _opened(self, size: int | None) -> Store:
@@ -84,7 +86,8 @@ class Cache:
         Raises what ``forward`` raises.
         """
         beside = background or self._background
-        return Asking(self._store, self._clock, request, forward, beside, limits).answer()
+        shared = (self._store, self._clock, self._changes)
+        return Asking(*shared, request, forward, beside, limits).answer()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from portico.client.background import Background
 from portico.client.cache_body import kept
+from portico.client.cache_changes import Changes
 from portico.client.cache_fields import asked_directives
 from portico.client.cache_rules import (
     SAFE,
@@ -57,12 +58,13 @@ _FAILURES = frozenset((500, 502, 503, 504))
 class Asking:
     """A request on its way through a cache, whose answers are in ``store``; ``forward`` asks the server."""
 
-    __slots__ = ("_background", "_clock", "_forward", "_limits", "_request", "_store")
+    __slots__ = ("_background", "_changes", "_clock", "_forward", "_limits", "_request", "_store")
 
     def __init__(
         self,
         store: Store,
         clock: Callable[[], float],
+        changes: Changes,
         request: Request,
         forward: Forward,
         background: Background,
@@ -70,6 +72,7 @@ class Asking:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._changes = changes
         self._request = request
         self._forward = forward
         self._background = background
@@ -173,7 +176,7 @@ class Asking:
         pairs = response.headers.pairs
         stored = made(self._request, response.status, response.reason, response.version, pairs, asked, came)
         if stored.worth_keeping():
-            kept(response, self._store.writer(stored))
+            kept(response, self._store.writer(stored), lambda: self._changes.since(stored.key, asked))
         elif before is not None and response.status not in _FAILURES:
             self._store.drop(before)
         return response
@@ -197,7 +200,7 @@ class Asking:
         request = self._request
         if request.method in SAFE or not 200 <= response.status < 400:
             return response
-        self._store.remove(key_of(request))
+        self._forget(key_of(request))
         for name in ("location", "content-location"):
             for place in response.headers.all(name):
                 try:
@@ -205,11 +208,16 @@ class Asking:
                 except AddressError:
                     continue
                 if url.origin == request.url.origin:
-                    self._store.remove(key_of(request.but(url=url)))
+                    self._forget(key_of(request.but(url=url)))
         return response
 
+    def _forget(self, key: str) -> None:
+        self._changes.note(key, self._clock())
+        self._store.remove(key)
+
     def _refresh(self, stored: Stored) -> None:
-        beside = Asking(self._store, self._clock, self._request.but(), self._forward, self._background, None)
+        shared = (self._store, self._clock, self._changes)
+        beside = Asking(*shared, self._request.but(), self._forward, self._background, None)
         self._background.start((stored.key, stored.match), beside._ask_beside, stored)
 
     def _ask_beside(self, stored: Stored) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from portico.client.cache_store import Writer
 from portico.client.response import Response, Source
 from portico.deadline import timeout
@@ -15,25 +17,34 @@ _TIDYING = 5.0
 """Seconds to forget half a body, whatever has become of the deadline under which it was read."""
 
 
-def kept(response: Response, writer: Writer) -> None:
+def kept(response: Response, writer: Writer, outdated: Callable[[], bool]) -> None:
     """Let what is read of ``response`` go to ``writer`` too, which keeps all of it, or nothing.
 
-    It is what came over the wire: decoded in the same way when it is read again.
+    It is what came over the wire: decoded in the same way when it is read again. ``outdated`` tells at
+    its end whether it has been overtaken.
     """
     length = response.headers.get("content-length", "")
     expected = int(length) if length.isascii() and length.isdigit() else None
     ahead = _AHEAD if "location" in response.headers else 0
-    if not response.reroute(lambda source: _Keeping(source, writer, expected, ahead)):
+    if not response.reroute(lambda source: _Keeping(source, writer, outdated, expected, ahead)):
         writer.commit()
 
 
 class _Keeping:
-    __slots__ = ("_early", "_expected", "_size", "_source", "_writer", "trailers")
+    __slots__ = ("_early", "_expected", "_outdated", "_size", "_source", "_writer", "trailers")
 
-    def __init__(self, source: Source, writer: Writer, expected: int | None, ahead: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        writer: Writer,
+        outdated: Callable[[], bool],
+        expected: int | None,
+        ahead: int,
+    ) -> None:
         self.trailers: Fields = ()
         self._source = source
         self._writer: Writer | None = writer
+        self._outdated = outdated
         self._expected = expected
         self._size = 0
         self._early: list[bytes] = []
@@ -58,16 +69,20 @@ class _Keeping:
             self._size += len(data)
             writer.write(data)
         else:
+            self._end(writer)
+            self.trailers = self._source.trailers
+
+    def _end(self, writer: Writer) -> None:
+        if not self._outdated():
             self._writer = None
             writer.commit()
-            self.trailers = self._source.trailers
+        self._abort()
 
     def close(self) -> None:
         """Given up by its reader, perhaps with nothing left to read."""
         writer = self._writer
         if writer is not None and self._size == self._expected:
-            self._writer = None
-            writer.commit()
+            self._end(writer)
         self._abort()
         self._source.close()
 
