@@ -26,7 +26,7 @@ TEXT = "zwölf Boxkämpfer jagen Viktor\n" * 1000
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """By the first part of the path: ``/echo`` tells the request as JSON; see the functions below."""
-    name, _, rest = environ["PATH_INFO"].strip("/").partition("/")
+    name, _, rest = environ["PATH_INFO"].removeprefix("/").partition("/")
     handle = globals().get(f"_{name}", _missing)
     answer: Iterable[bytes] = handle(environ, start_response, rest)
     return answer
@@ -57,7 +57,6 @@ def _told(environ: dict[str, Any]) -> dict[str, Any]:
         "type": environ.get("CONTENT_TYPE"),
         "length": environ.get("CONTENT_LENGTH"),
         "body": body.decode("utf-8", "replace"),
-        "port": environ["REMOTE_PORT"] if "REMOTE_PORT" in environ else None,
     }
 
 
@@ -88,6 +87,11 @@ def _hops(environ: dict[str, Any], start_response: Any, rest: str) -> list[bytes
         start_response("200 OK", [])
         return [b"there"]
     start_response("302 Go", [("Location", f"/hops/{int(rest) - 1}")])
+    return [b""]
+
+
+def _loop(environ: dict[str, Any], start_response: Any, rest: str) -> list[bytes]:
+    start_response("302 Go", [("Location", "/loop")])
     return [b""]
 
 

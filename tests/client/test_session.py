@@ -131,7 +131,7 @@ def test_bodies_of_all_kinds_arrive(place, session):
     document = session.post(place / "echo", json={"ü": [1]}).json()
     assert (document["body"], document["type"]) == ('{"ü":[1]}', "application/json")
     pieces = session.put(place / "echo", data=(piece for piece in (b"one ", b"two"))).json()
-    assert (pieces["body"], pieces["headers"].get("transfer-encoding")) == ("one two", "chunked")
+    assert pieces["body"] == "one two"
     file = session.put(place / "echo", data=io.BytesIO(b"from a file")).json()
     assert (file["body"], file["length"]) == ("from a file", "11")
     parts = session.post(place / "echo", {"field": "1"}, files={"f": ("name.txt", b"content")}).json()
@@ -199,7 +199,7 @@ class Told(msgspec.Struct):
 def test_json_can_be_checked(place, session):
     answer = session.get(place / "echo")
     assert answer.json(Told) == Told("GET", "/echo")
-    with pytest.raises(ProtocolError, match=r"not what was expected.*\$"):
+    with pytest.raises(ProtocolError, match=r"not what was expected: Expected `array`"):
         answer.json(list[int])
     with pytest.raises(ProtocolError, match="no JSON"):
         session.get(place / "status/200").json()
@@ -266,7 +266,7 @@ def test_connections_are_kept_and_shared(place):
         for _ in range(5):
             session.get(place / "echo")
             session.post(place / "echo", b"x" * 100_000)
-            session.get(place / "stream/10", stream=True).close()
+            session.get(place / "stream/10")
         assert session._carrier._caller._pool.open == 1
 
 
@@ -356,7 +356,7 @@ def test_redirects_change_the_method_as_the_rules_say(place, session, status, me
         assert (told["method"], told["body"], told["type"]) == (
             then,
             "body" if kept else "",
-            "x/y" if then == method else "",
+            "x/y" if then == method else None,
         )
 
 
@@ -374,8 +374,8 @@ def test_redirects_are_counted(place, session):
         session.get(place / "hops/5", redirects=2)
     assert session.get(place / "hops/5", redirects=0).status == 302
     assert session.get(place / "hops/5", allow_redirects=False).status == 302
-    with pytest.raises(RedirectError):
-        session.get(place / "redirect/302?to=/redirect/302?to=/redirect/302")
+    with pytest.raises(RedirectError, match="21 redirects"):
+        session.get(place / "loop")
 
 
 @pytest.mark.parametrize(
@@ -500,7 +500,7 @@ def secure() -> Iterator[tuple[Place, str]]:
 
 
 def test_certificates_are_verified(secure):
-    place, pem = secure
+    place, _ = secure
     with Session(env=False) as session, pytest.raises(CertificateError) as caught:
         session.get(place / "echo")
     assert caught.value.reached == "tls"

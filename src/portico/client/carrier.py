@@ -57,6 +57,7 @@ class Carrier:
             with timeout(total):
                 response = self._follow(request, options, monotonic() + total)
         if options.check and response.status >= 400:
+            response.keep_some()
             response.raise_for_status()
         return response
 
@@ -75,7 +76,7 @@ class Carrier:
         first = request.url.origin
         while True:
             response = self._authenticated(request, options, until)
-            target = redirected(request, response, downgrade=options.downgrade) if options.redirects else None
+            target = self._redirected(request, response, options)
             if target is None:
                 break
             response.close()
@@ -95,6 +96,15 @@ class Carrier:
         if not options.stream:
             _ = response.content
         return response
+
+    def _redirected(self, request: Request, response: Response, options: Options) -> Request | None:
+        if not options.redirects:
+            return None
+        try:
+            return redirected(request, response, downgrade=options.downgrade)
+        except RedirectError:
+            response.close()
+            raise
 
     # -- credentials
 

@@ -7,6 +7,7 @@ read yet and keep it; ``read()`` without a size, from the beginning, keeps it to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from time import monotonic
 from types import TracebackType
@@ -22,6 +23,9 @@ from portico.limits import Limits
 __all__ = ["Elapsed", "Response", "Source"]
 
 T = TypeVar("T")
+
+_PAGE = 1 << 18
+_LIMITS = Limits()
 
 
 class Source(Protocol):
@@ -121,7 +125,7 @@ class Response:
         self._rest = b""  # decoded, and not read yet
         self._started = False  # whether the body is being read in pieces
         self._charset: str | None = None
-        self._limits = limits or Limits()
+        self._limits = limits or _LIMITS
         self._steps = (0.0, 0.0, 0.0)
         self._began = self._first_byte = self._ended = 0.0
 
@@ -239,6 +243,14 @@ class Response:
         from portico.data.trees import parse_xml
 
         return parse_xml(self.content, str(self.url))
+
+    def keep_some(self) -> None:
+        """Keep the first 256 KiB of a body that nobody will stream: an error's page."""
+        if self._content is None and not self._started:
+            with suppress(PorticoError):
+                data = self.read(_PAGE)
+                self.close()
+                self._content = data
 
     # -- the body in pieces
 

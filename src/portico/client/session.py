@@ -117,6 +117,7 @@ class Session(Verbs[Response]):
         )
         """What holds for requests that say nothing else."""
         self._given_cache = cache
+        self._elsewhere = replace(self.defaults, auth=None)
         self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env)
 
     def request(
@@ -143,7 +144,9 @@ class Session(Verbs[Response]):
         request = self.prepare(
             method, url, params=params, data=data, json=json, files=files, headers=headers, cookies=cookies
         )
-        return self._carrier.send(request, self._options(options) if options else self.defaults)
+        own = self.base_url is None or request.url.origin == self.base_url.origin
+        defaults = self.defaults if own else self._elsewhere
+        return self._carrier.send(request, self._options(options, defaults) if options else defaults)
 
     def prepare(
         self,
@@ -179,7 +182,8 @@ class Session(Verbs[Response]):
 
     def send(self, request: Request, **options: Any) -> Response:
         """Send a request as it is, with cookies of the jar and credentials."""
-        return self._carrier.send(request, self._options(options) if options else self.defaults)
+        defaults = self.defaults
+        return self._carrier.send(request, self._options(options, defaults) if options else defaults)
 
     def close(self) -> None:
         """Close its connections; what is being read is closed when it has been read."""
@@ -201,8 +205,8 @@ class Session(Verbs[Response]):
 
     # -- inside
 
-    def _options(self, changes: dict[str, Any]) -> Options:
-        """The session's options with those of one call. Raises ``ConfigError``, ``TypeError``."""
+    def _options(self, changes: dict[str, Any], defaults: Options) -> Options:
+        """``defaults`` with what one call changes. Raises ``ConfigError``, ``TypeError``."""
         if changes.pop("allow_redirects", True) is False:
             changes["redirects"] = 0
         if "timeout" in changes:
@@ -220,9 +224,7 @@ class Session(Verbs[Response]):
             changes["cache"] = _as_cache(changes["cache"])
         if "hooks" in changes:
             changes["hooks"] = as_hooks(changes["hooks"])
-        return replace(
-            self.defaults, **{name: value for name, value in changes.items() if value is not UNSET}
-        )
+        return replace(defaults, **{name: value for name, value in changes.items() if value is not UNSET})
 
 
 def _as_cache(value: Any) -> Any:
