@@ -23,6 +23,7 @@
     ├── LimitExceeded                 more than a limit allows; .limit names it, .status is the answer
     │   └── DatagramTooLong           a datagram of which only the beginning was taken, .partial
     ├── HTTPError                     an HTTP answer that says no; .response
+    ├── ChecksumError                 what came is not what was announced
     ├── RedirectError                 a redirect that is not followed; .response
     ├── AuthenticationError           who is there could not be proved
     └── RemoteError                   code on the other side raised; .traceback
@@ -44,6 +45,7 @@ __all__ = [
     "BindError",
     "Cancelled",
     "CertificateError",
+    "ChecksumError",
     "ConfigError",
     "ConnectError",
     "ConnectionLost",
@@ -217,6 +219,10 @@ class HTTPError(PorticoError):
     def __init__(self, message: str, response: object = None) -> None:
         super().__init__(message)
         self.response = response
+
+
+class ChecksumError(PorticoError):
+    """What came is not what was announced: it is damaged, or somebody else's."""
 
 
 class RedirectError(PorticoError):

@@ -259,6 +259,17 @@ class Response:
         while piece := (self._some() if size is None else self.read(size)):
             yield piece
 
+    def iter_raw(self) -> Iterator[bytes]:
+        """The body in pieces, as it was sent, with its content codings; instead of other ways to read it."""
+        if self._started or (self._content is not None and self._source is None):
+            yield from self.iter_bytes()
+            return
+        source = self._source
+        if source is None or self._content is not None:
+            raise LocalProtocolError("the body has been read, and its codings undone")
+        self._next = source.piece
+        yield from self.iter_bytes()
+
     def iter_lines(self) -> Iterator[str]:
         r"""The body by lines of text, without their ends (``\n`` or ``\r\n``). Raises ``LimitExceeded`` for
         one of more than ``Limits.line`` bytes."""

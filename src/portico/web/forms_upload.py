@@ -6,21 +6,9 @@ import io
 import os
 from typing import IO, BinaryIO
 
-__all__ = ["Upload", "safe_name"]
+from portico.filenames import safe_name
 
-_NAME_BYTES = 255  # the longest that common file systems take
-_RESERVED = frozenset('<>:"|?*/\\')
-_DEVICES = frozenset(
-    [
-        "con",
-        "conin$",
-        "conout$",
-        "prn",
-        "aux",
-        "nul",
-        *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"),
-    ]
-)
+__all__ = ["Upload", "safe_name"]
 
 
 class Upload:
@@ -126,32 +114,3 @@ class _Window(io.RawIOBase):
             pieces.append(data)
             at, size = at + len(data), size - len(data)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def safe_name(filename: str) -> str:
-    """A name that can be a file's on any system, close to what ``filename`` says; never empty.
-
-    Only what follows the last slash or backslash counts. Control and other invisible characters, and
-    those that some system reserves, become ``_``; leading dots go, as they would hide the file; names of
-    devices get a ``_``. Two uploads may get the same: see that they do not overwrite one another.
-    """
-    import unicodedata  # a megabyte that most programs never need
-
-    last = unicodedata.normalize("NFC", filename).replace("\\", "/").rpartition("/")[2]
-    unwanted = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-    kept = ["_" if each in _RESERVED or unicodedata.category(each) in unwanted else each for each in last]
-    name = "".join(kept).lstrip(". ").rstrip(". ")
-    if name.partition(".")[0].rstrip().lower() in _DEVICES:
-        name = f"_{name}"
-    return _shortened(name) or "upload"
-
-
-def _shortened(name: str) -> str:
-    """At most 255 bytes of it, its suffix kept where that is short."""
-    if len(name.encode()) <= _NAME_BYTES:
-        return name
-    stem, dot, suffix = name.rpartition(".")
-    if not stem or len(suffix.encode()) > 32:
-        stem, dot, suffix = name, "", ""
-    room = _NAME_BYTES - len((dot + suffix).encode())
-    return stem.encode()[:room].decode(errors="ignore").rstrip(". ") + dot + suffix

@@ -1,0 +1,89 @@
+"""Downloads that can be trusted: the whole file under its name, or a part that can be gone on with.
+
+::
+
+    with Downloader() as downloader:
+        done = downloader.fetch("https://example.org/image.iso", sha256="9f86d0…")
+        print(done.path, done.size)
+
+A file gets its name when it is whole, and its checksum right. What is cut is gone on with, at once and later,
+by ``Range`` and ``If-Range``: never with bytes of another version of the resource. Bytes are kept as they are
+sent, so that checksums of files hold; nothing is asked to be compressed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from portico.client.bucket import Bucket
+from portico.client.downloading import Done, Downloading, Progress, Rules
+from portico.client.session import Session
+from portico.client.url import URL
+from portico.errors import ConfigError
+
+__all__ = ["Done", "Downloader", "Progress"]
+
+
+class Downloader:
+    """Downloads files, over ``session`` (its own if there is none); a context manager.
+
+    ``attempts``: tries without a single byte, until one gives up; after each a pause, up to half a minute.
+    ``segments``: of one file at once, where the server gives ranges of it. ``rate``: bytes a second for all
+    downloads together. ``on_progress`` is called with a ``Progress``, from whatever thread downloads.
+    """
+
+    def __init__(
+        self,
+        session: Session | None = None,
+        *,
+        attempts: int = 5,
+        segments: int = 1,
+        rate: float | None = None,
+        pause: float = 0.5,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        if attempts < 1 or segments < 1 or (rate is not None and not rate > 0):
+            raise ConfigError("a download takes at least one attempt, one segment, and a rate above zero")
+        self._session = session or Session(retry=0)
+        self._owns_session = session is None
+        bucket = None if rate is None else Bucket(rate)
+        self._rules = Rules(attempts, segments, pause, bucket, on_progress)
+
+    def fetch(
+        self,
+        url: str | URL,
+        target: str | os.PathLike[str] | None = None,
+        *,
+        folder: str | os.PathLike[str] = ".",
+        sha256: str | None = None,
+        force: bool = False,
+        times: bool = True,
+        **options: Any,
+    ) -> Done:
+        """Download ``url`` to ``target``, or into ``folder`` under the name that the server or the URL gives.
+
+        ``sha256``: its checksum, in hexadecimal. ``force``: replace a file that is there. ``times``: give the
+        file the time that the server tells. ``options``: as of ``Session.request``. Raises ``ConfigError``
+        for a file that is there already, ``ChecksumError``, and what ``Session`` raises; then ``NAME.part``
+        may be gone on with.
+        """
+        where = URL.parse(url)
+        one = Downloading(self._session, self._rules, where, options, sha256=sha256, force=force, times=times)
+        return one.run(None if target is None else Path(target), Path(folder))
+
+    def close(self) -> None:
+        """Close the session, if it is our own."""
+        if self._owns_session:
+            self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

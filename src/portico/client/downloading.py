@@ -1,0 +1,381 @@
+"""One download, from the first question to the file under its name.
+
+What is cut is gone on with; what turns out to be of another version is begun anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from portico.client.bucket import Bucket
+from portico.client.disposition import name_for
+from portico.client.part_file import PartFile, Segment, Version
+from portico.client.ranges import Unexpected, check_range, version_of
+from portico.client.response import Response
+from portico.client.session import Session
+from portico.client.url import URL
+from portico.errors import (
+    ChecksumError,
+    ConfigError,
+    ConnectError,
+    ConnectionLost,
+    HTTPError,
+    PorticoError,
+    ProtocolError,
+    ResolveError,
+    Timeout,
+)
+from portico.sync import Guard, TaskGroup, run_blocking, sleep
+
+__all__ = ["Done", "Downloading", "Progress", "Rules"]
+
+_LEAST_SEGMENT = 1 << 20
+"""Bytes below which a segment of its own is not worth a connection."""
+_NOTED = 1.0
+"""Seconds between two notes of how far several segments have come."""
+_RESTARTS = 3
+"""So often a resource may change while it is being downloaded."""
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished download: where it is, its bytes, how many of these came now, and the response."""
+
+    path: Path
+    size: int
+    came: int
+    response: Response
+
+
+@dataclass(slots=True)
+class Progress:
+    """How a download is doing; passed to ``on_progress`` after every piece and every change.
+
+    ``total`` in bytes, ``None`` where the server does not tell; ``done`` of them are there, ``resumed`` were
+    so before. ``state``: ``"asking"``, ``"loading"``, ``"waiting"`` (before another try, because of
+    ``trouble``), ``"checking"``, ``"done"`` or ``"failed"``.
+    """
+
+    url: str
+    name: str = ""
+    total: int | None = None
+    done: int = 0
+    resumed: int = 0
+    state: str = "asking"
+    trouble: str = ""
+    began: float = field(default_factory=monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How downloads are carried out: see ``Downloader``."""
+
+    attempts: int
+    segments: int
+    pause: float
+    bucket: Bucket | None
+    on_progress: Callable[[Progress], None]
+
+
+class _Changed(Exception):
+    """The resource is another one now; ``response``, if there is one, begins with its first byte."""
+
+    def __init__(self, response: Response | None = None) -> None:
+        super().__init__()
+        self.response = response
+
+
+class Downloading:
+    """One download."""
+
+    def __init__(
+        self,
+        session: Session,
+        rules: Rules,
+        url: URL,
+        options: dict[str, Any],
+        *,
+        sha256: str | None,
+        force: bool,
+        times: bool,
+    ) -> None:
+        self._session = session
+        self._rules = rules
+        self._url = url
+        self._options = options
+        self._sha256 = None if sha256 is None else _checked_sum(sha256)
+        self._force = force
+        self._times = times
+        self._guard = Guard()
+        self._next_note = 0.0
+        self._came = 0
+        self.progress = Progress(str(url))
+
+    def run(self, target: Path | None, folder: Path) -> Done:
+        response: Response | None = None
+        part: PartFile | None = None
+        try:
+            if target is None:
+                response = self._patiently(lambda: self._ask({}))
+                target = folder / name_for(response.url, response.headers.get("content-disposition"))
+            self.progress.name = target.name
+            if target.exists() and not self._force:
+                raise ConfigError(f"{str(target)!r} is there already; --force replaces it")
+            part = PartFile(target)
+            response = self._loaded(part, response)
+            return self._finished(part, response)
+        except PorticoError as error:
+            self._tell("failed", str(error))
+            raise
+        except OSError as error:
+            self._tell("failed", str(error))
+            raise ConfigError(f"cannot write {str(target)!r}: {error.strerror}") from None
+        finally:
+            if response is not None:
+                response.close()
+            if part is not None:
+                part.close()
+
+    # -- from the first byte to the last
+
+    def _loaded(self, part: PartFile, response: Response | None) -> Response:
+        """Load all of it; ``response`` begins with the first byte, if it is there already."""
+        for _ in range(_RESTARTS):
+            try:
+                return self._tried(part, response)
+            except _Changed as changed:
+                if response is not None:
+                    response.close()
+                response = changed.response
+                part.discard()
+        if response is not None:
+            response.close()
+        raise ProtocolError(f"{self._url}: it changed {_RESTARTS} times while it was being downloaded", 502)
+
+    def _tried(self, part: PartFile, response: Response | None) -> Response:
+        if part.load():
+            if response is None or (part.version and part.version.is_also(version_of(response))):
+                if response is not None:
+                    response.close()
+                part.go_on()
+                self._resume(part)
+                return self._all_segments(part, None)
+            self._tell("loading", "what was there is of another version, and is not used")
+        if response is None:
+            response = self._patiently(lambda: self._ask({}))
+        try:
+            version = version_of(response)
+            part.begin(version, self._planned(version, response))
+            self._resume(part)
+            return self._all_segments(part, response)
+        except BaseException:
+            response.close()
+            raise
+
+    def _resume(self, part: PartFile) -> None:
+        self.progress.total = part.version.size if part.version else None
+        self.progress.done = self.progress.resumed = part.size
+        self._tell("loading")
+
+    def _planned(self, version: Version, response: Response) -> list[Segment]:
+        size, wanted = version.size, self._rules.segments
+        ranges = (
+            response.headers.get("accept-ranges", "").lower() == "bytes" and version.condition is not None
+        )
+        if size is None or not ranges or size < 2 * _LEAST_SEGMENT:
+            wanted = 1
+        else:
+            wanted = min(wanted, size // _LEAST_SEGMENT)
+        if size is None or wanted == 1:
+            return [Segment(0, size, 0)]
+        cuts = [size * number // wanted for number in range(wanted + 1)]
+        return [Segment(start, end, start) for start, end in pairwise(cuts)]
+
+    def _all_segments(self, part: PartFile, first: Response | None) -> Response:
+        """Load what is missing, each segment by a task of its own; the response that was looked at last."""
+        missing = [segment for segment in part.segments if not segment.is_done()]
+        if len(part.segments) == 1:
+            if missing:
+                return self._segment(part, missing[0], first)
+            return first or self._patiently(lambda: self._ask({}, method="HEAD"))
+        with TaskGroup() as group:
+            tasks = []
+            for segment in missing:
+                response = first if segment.start == 0 else None
+                tasks.append(group.start(self._segment, part, segment, response))
+        answers = [task.join() for task in tasks]
+        return first or answers[0] if answers else self._patiently(lambda: self._ask({}, method="HEAD"))
+
+    def _segment(self, part: PartFile, segment: Segment, response: Response | None) -> Response:
+        """Load one segment, however often it is cut."""
+        failures, came = 0, self._came
+        while True:
+            try:
+                if response is None:
+                    response = self._ask_for(part, segment)
+                self._pour(part, segment, response)
+                return response
+            except _Changed:
+                raise
+            except BaseException as error:
+                if response is not None:
+                    response.close()
+                response = None
+                if not isinstance(error, PorticoError):
+                    raise
+                failures = 1 if self._came > came else failures + 1
+                came = self._came
+                unknown = part.version is None or part.version.condition is None
+                if segment.at > segment.start and unknown:
+                    raise _Changed from error  # from the beginning: nobody can say what the rest belongs to
+                self._wait_after(error, failures)
+
+    def _ask_for(self, part: PartFile, segment: Segment) -> Response:
+        version = part.version
+        if version is None or version.condition is None or (segment.at == 0 and len(part.segments) == 1):
+            response = self._ask({})
+            self._check_same(version, response)
+            return response
+        last = "" if segment.end is None else str(segment.end - 1)
+        wanted = {"Range": f"bytes={segment.at}-{last}", "If-Range": version.condition}
+        response = self._ask(wanted, check=False)
+        if response.status == 200:
+            raise _Changed(response if len(part.segments) == 1 else None)
+        if response.status == 416:
+            response.close()
+            if version.size == segment.at:
+                segment.end = segment.at
+                return response
+            raise _Changed
+        response.raise_for_status()
+        try:
+            check_range(response, segment.at, version)
+        except Unexpected:
+            response.close()
+            raise _Changed from None
+        return response
+
+    def _check_same(self, version: Version | None, response: Response) -> None:
+        if version is not None and version.differs_from(version_of(response)):
+            raise _Changed(response)
+
+    def _pour(self, part: PartFile, segment: Segment, response: Response) -> None:
+        if segment.is_done():
+            return
+        partly = response.status == 200 and part.version is not None and segment.end != part.version.size
+        for came in response.iter_raw():
+            piece = came if segment.end is None else came[: segment.end - segment.at]
+            if self._rules.bucket is not None:
+                self._rules.bucket.take(len(piece))
+            run_blocking(part.write, segment, piece)
+            self._note(part, len(piece))
+            if segment.is_done() and partly:
+                response.close()  # the rest is for others
+                return
+        if segment.end is None:
+            segment.end = segment.at
+        elif not segment.is_done():
+            missing = segment.end - segment.at
+            raise ProtocolError(f"{self._url}: {missing} bytes fewer came than were announced", 502)
+
+    def _note(self, part: PartFile, size: int) -> None:
+        with self._guard:
+            self._came += size
+            self.progress.done += size
+            now = monotonic()
+            note = len(part.segments) > 1 and now >= self._next_note
+            if note:
+                self._next_note = now + _NOTED
+        if note:
+            part.save()
+        self._rules.on_progress(self.progress)
+
+    def _finished(self, part: PartFile, response: Response) -> Done:
+        size = part.size
+        if self._sha256 is not None:
+            self._tell("checking")
+            found = run_blocking(_sum_of, part.path)
+            if found != self._sha256:
+                part.discard()
+                raise ChecksumError(
+                    f"{self._url}: the SHA-256 is {found}, not {self._sha256}; the file is not kept"
+                )
+        run_blocking(part.finish, self._time_of(response))
+        self._tell("done")
+        return Done(part.target, size, self._came, response)
+
+    def _time_of(self, response: Response) -> float | None:
+        text = response.headers.get("last-modified")
+        if text is None or not self._times:
+            return None
+        try:
+            return parsedate_to_datetime(text).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+    # -- asking, and asking again
+
+    def _ask(self, headers: dict[str, str], *, method: str = "GET", check: bool = True) -> Response:
+        options = dict(self._options)
+        given = {**dict(options.pop("headers", None) or {}), "Accept-Encoding": "identity", **headers}
+        options.update(stream=True, check=check)
+        return self._session.request(method, self._url, headers=given, **options)
+
+    def _patiently(self, ask: Callable[[], Response]) -> Response:
+        failures = 0
+        while True:
+            try:
+                return ask()
+            except PorticoError as error:
+                failures += 1
+                self._wait_after(error, failures)
+
+    def _wait_after(self, error: PorticoError, failures: int) -> None:
+        """Pause before another try. Raises ``error`` where that would be in vain, or was so too often."""
+        if failures >= self._rules.attempts or not _may_pass(error):
+            raise error
+        pause = min(_LONGEST_PAUSE, self._rules.pause * 2 ** (failures - 1)) * random.uniform(0.5, 1)
+        self._tell("waiting", str(error))
+        sleep(max(pause, _asked_pause(error)))
+        self._tell("loading")
+
+    def _tell(self, state: str, trouble: str = "") -> None:
+        self.progress.state, self.progress.trouble = state, trouble
+        self._rules.on_progress(self.progress)
+
+
+def _may_pass(error: PorticoError) -> bool:
+    """Whether another try may go better."""
+    if isinstance(error, HTTPError):
+        return getattr(error.response, "status", 0) in (408, 425, 429, 500, 502, 503, 504)
+    if isinstance(error, ResolveError):
+        return bool(getattr(error, "temporary", False))
+    return isinstance(error, (ConnectionLost, ConnectError, ProtocolError, Timeout))
+
+
+def _asked_pause(error: PorticoError) -> float:
+    """Seconds that the server wants us to wait, as far as that is bearable."""
+    response = getattr(error, "response", None)
+    text = "" if response is None else response.headers.get("retry-after", "")
+    return min(float(text), _LONGEST_PAUSE) if text.isascii() and text.isdigit() else 0.0
+
+
+def _sum_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checked_sum(text: str) -> str:
+    found = text.strip().lower().removeprefix("sha256:")
+    if len(found) != 64 or not set(found) <= set("0123456789abcdef"):
+        raise ConfigError(f"sha256={text!r:.80}: expected 64 hexadecimal digits")
+    return found

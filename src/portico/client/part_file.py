@@ -1,0 +1,168 @@
+"""A file while it is being downloaded: ``NAME.part``, and beside it what is needed to go on later.
+
+``NAME.part`` has holes where nothing has come yet. ``NAME.part.json`` says of which version of the resource
+it is, and how far each of its segments has come; it is replaced as a whole, and never says more than has been
+written. Whoever is killed at any moment leaves these two, or the finished file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PartFile", "Segment", "Version"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which version of which resource: ``etag`` is a strong one, ``modified`` a date, ``size`` in bytes;
+    ``None`` where the server does not tell."""
+
+    url: str
+    etag: str | None = None
+    modified: str | None = None
+    size: int | None = None
+
+    @property
+    def condition(self) -> str | None:
+        """The ``If-Range`` by which a server sends the rest of this version, and no other's."""
+        return self.etag or self.modified
+
+    def is_also(self, other: Version) -> bool:
+        """Whether nothing speaks against ``other`` being the same version."""
+        return self.condition is not None and (self.etag, self.modified, self.size) == (
+            other.etag,
+            other.modified,
+            other.size,
+        )
+
+    def differs_from(self, other: Version) -> bool:
+        """Whether ``other`` is known to be another version."""
+        return self.condition is not None and not self.is_also(other)
+
+
+@dataclass(slots=True)
+class Segment:
+    """Bytes from ``start`` to before ``end`` (``None``: to the end of the resource); ``at`` is the next to
+    come."""
+
+    start: int
+    end: int | None
+    at: int = field(default=0)
+
+    def is_done(self) -> bool:
+        """Whether all of it has come."""
+        return self.end is not None and self.at >= self.end
+
+
+class PartFile:
+    """``target`` while it is being downloaded. Raises ``OSError``, as files do."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(f"{target.name}.part")
+        self._note = target.with_name(f"{target.name}.part.json")
+        self.version: Version | None = None
+        self.segments: list[Segment] = []
+        self._descriptor = -1
+
+    def load(self) -> bool:
+        """Take up what an earlier download has left. Whether there was anything that can be gone on with."""
+        try:
+            found = json.loads(self._note.read_text(encoding="utf-8"))
+            version = Version(**found["version"])
+            segments = [Segment(*each) for each in found["segments"]]
+            size = self.path.stat().st_size
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+        right = found.get("format") == _FORMAT and version.condition is not None and segments
+        if not right or any(not _is_sound(each, size) for each in segments):
+            return False
+        if len(segments) == 1:  # written in order: all that is there counts
+            end = segments[0].end
+            segments[0].at = size if end is None else min(size, end)
+        self.version, self.segments = version, segments
+        return True
+
+    def begin(self, version: Version, segments: list[Segment]) -> None:
+        """Start anew: whatever was there before is gone."""
+        self.version, self.segments = version, segments
+        self._note.unlink(missing_ok=True)  # first, so that it never speaks of another file's bytes
+        self._open(os.O_TRUNC)
+        self.save()
+
+    def go_on(self) -> None:
+        """Open what ``load`` has found."""
+        self._open(0)
+
+    def write(self, segment: Segment, data: bytes) -> None:
+        """Write the next bytes of a segment."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._descriptor, view, segment.at)
+            segment.at += written
+            view = view[written:]
+
+    def save(self) -> None:
+        """Note how far it has come."""
+        version = self.version
+        if version is None or version.condition is None:
+            return  # there is no going on without knowing which version it is
+        told: dict[str, Any] = {
+            "format": _FORMAT,
+            "version": {name: getattr(version, name) for name in Version.__slots__},
+            "segments": [[each.start, each.end, each.at] for each in self.segments],
+        }
+        beside = self._note.with_name(f"{self._note.name}~")
+        beside.write_text(json.dumps(told), encoding="utf-8")
+        os.replace(beside, self._note)
+
+    @property
+    def size(self) -> int:
+        """Bytes that have come."""
+        return sum(each.at - each.start for each in self.segments)
+
+    def finish(self, modified: float | None) -> None:
+        """It is whole: give it its name, and its time (seconds since 1970)."""
+        end = max((each.at for each in self.segments), default=0)
+        os.ftruncate(self._descriptor, end)
+        os.fsync(self._descriptor)
+        if modified is not None:
+            os.utime(self._descriptor, (modified, modified))
+        self.close()
+        os.replace(self.path, self.target)
+        self._note.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """It is of no use: remove it."""
+        self.close()
+        self._note.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close it; what is there can be gone on with."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self, how: int) -> None:
+        self.close()
+        # A link that somebody has put there would lead elsewhere.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | how
+        self._descriptor = os.open(self.path, flags, 0o666)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _is_sound(segment: Segment, size: int) -> bool:
+    numbers = all(isinstance(each, int) for each in (segment.start, segment.at))
+    if not numbers or not (segment.end is None or isinstance(segment.end, int)):
+        return False
+    whole = segment.end is None or segment.at <= segment.end
+    return whole and 0 <= segment.start <= segment.at and (segment.at == segment.start or segment.at <= size)

@@ -1,0 +1,415 @@
+"""Downloads: the whole file under its name, or a part that can be gone on with; never anything else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from portico.client.disposition import name_for, proposed_name
+from portico.client.download import Downloader, Progress
+from portico.client.part_file import PartFile
+from portico.client.session import Session
+from portico.client.timeouts import Timeouts
+from portico.client.url import URL
+from portico.errors import (
+    ChecksumError,
+    ConfigError,
+    ConnectError,
+    EndOfStream,
+    HTTPError,
+    PorticoError,
+    ProtocolError,
+    RedirectError,
+)
+from tests.client.files_server import FileServer
+
+pytestmark = pytest.mark.timeout(60)
+
+CONTENT = random.Random(1).randbytes(3_000_000)
+OTHER = random.Random(2).randbytes(3_000_000)
+SUM = hashlib.sha256(CONTENT).hexdigest()
+
+
+def downloader(**options) -> Downloader:
+    return Downloader(pause=0.001, **options)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@pytest.mark.usefixtures("door")
+def test_a_file_arrives_whole_under_its_name_and_with_its_time(tmp_path):
+    with FileServer(CONTENT) as server, downloader() as by:
+        done = by.fetch(server.url, folder=tmp_path, sha256=SUM)
+        assert (done.path, done.size, done.came) == (tmp_path / "file.bin", len(CONTENT), len(CONTENT))
+    assert done.path.read_bytes() == CONTENT
+    assert int(done.path.stat().st_mtime) == 1640995200
+    assert names(tmp_path) == ["file.bin"]
+    assert server.headers("Accept-Encoding") == ["identity"]
+
+
+@pytest.mark.usefixtures("door")
+@pytest.mark.parametrize("cuts", [[0], [1], [100_000], [100_000, 0, 1, 2_000_000], [2_999_999]])
+def test_what_is_cut_is_gone_on_with(tmp_path, cuts):
+    with FileServer(CONTENT, cut=list(cuts)) as server, downloader() as by:
+        done = by.fetch(server.url, tmp_path / "out")
+    assert done.path.read_bytes() == CONTENT
+    assert len(server.asked) == len(cuts) + 1
+    begins = [each for each in server.headers("Range") if each is not None]
+    assert begins == [f"bytes={sum(cuts[: n + 1])}-2999999" for n in range(len(cuts)) if sum(cuts[: n + 1])]
+    assert set(server.headers("If-Range")) <= {None, '"v1"'}
+
+
+@pytest.mark.parametrize("etag", ['"v1"', None])
+def test_a_part_is_gone_on_with_by_another_process(tmp_path, etag):
+    with FileServer(CONTENT, cut=[1_000_000], etag=etag) as server:
+        with downloader(attempts=1) as by, pytest.raises(EndOfStream):
+            by.fetch(server.url, tmp_path / "out")
+        assert names(tmp_path) == ["out.part", "out.part.json"]
+        with downloader() as by:
+            done = by.fetch(server.url, tmp_path / "out")
+    assert (done.came, done.path.read_bytes()) == (2_000_000, CONTENT)
+    assert server.headers("Range") == [None, "bytes=1000000-2999999"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_part_is_found_under_the_name_that_the_server_gives(tmp_path):
+    more = {"Content-Disposition": 'attachment; filename="named.bin"'}
+    with FileServer(CONTENT, cut=[1_000_000], more=more) as server:
+        with downloader(attempts=1) as by, pytest.raises(EndOfStream):
+            by.fetch(server.url, folder=tmp_path)
+        with downloader() as by:
+            done = by.fetch(server.url, folder=tmp_path)
+    assert (done.path.name, done.came, done.path.read_bytes()) == ("named.bin", 2_000_000, CONTENT)
+
+
+@pytest.mark.parametrize("when", [1, 2])
+def test_two_versions_are_never_spliced(tmp_path, when):
+    server = FileServer(CONTENT, cut=[1_000_000, 500_000])
+
+    def change(number: int) -> None:
+        if number == when:
+            server.content, server.etag = OTHER, '"v2"'
+
+    server.change = change
+    with server, downloader() as by:
+        done = by.fetch(server.url, tmp_path / "out")
+    assert done.path.read_bytes() == OTHER
+
+
+def test_a_resource_that_never_rests_is_given_up(tmp_path):
+    server = FileServer(CONTENT, cut=[1000] * 20)
+
+    def change(number: int) -> None:
+        server.etag = f'"v{number}"'
+
+    server.change = change
+    with server, downloader() as by, pytest.raises(ProtocolError, match="changed"):
+        by.fetch(server.url, tmp_path / "out")
+    assert "out" not in names(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "begins_anew"),
+    [
+        ({"etag": None, "modified": None}, True),
+        ({"etag": 'W/"weak"', "modified": None}, True),
+        ({"etag": None, "modified": "Sat, 28 Nov 2026 00:00:00 GMT"}, True),  # of this very second
+        ({"ranges": False}, True),
+        ({"length": False}, False),
+    ],
+)
+def test_without_proof_of_the_version_it_begins_anew(tmp_path, options, begins_anew):
+    with FileServer(CONTENT, cut=[1_000_000], **options) as server, downloader() as by:
+        if options.get("length") is False:
+            done = by.fetch(server.url, tmp_path / "out")  # nobody can tell that it was cut
+            assert done.size == 1_000_000
+            return
+        done = by.fetch(server.url, tmp_path / "out")
+    assert done.path.read_bytes() == CONTENT
+    assert (done.came > len(CONTENT)) is begins_anew
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"Content-Range": "bytes 0-2999999/3000000"},
+        {"Content-Range": "bytes 1000001-2999999/3000000"},
+        {"Content-Range": "bytes 1000000-2999999/4000000"},
+        {"Content-Range": "bytes 1000000-999999/3000000"},
+        {"Content-Range": "items 1-2/3"},
+        {"Content-Range": ""},
+        {"ETag": '"v2"'},
+        {"Content-Encoding": "gzip"},
+    ],
+)
+def test_a_part_that_is_not_what_was_asked_for_is_not_used(tmp_path, lie):
+    server = FileServer(CONTENT, cut=[1_000_000])
+
+    def tell(headers: dict[str, str], number: int) -> None:
+        if number == 1:
+            headers.update(lie)
+
+    server.lie = tell
+    with server, downloader() as by:
+        done = by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    assert done.path.read_bytes() == CONTENT
+    assert server.headers("Range")[-1] is None
+
+
+@pytest.mark.usefixtures("door")
+def test_segments_are_loaded_at_once_and_gone_on_with(tmp_path):
+    with FileServer(CONTENT, cut=[None, 1000, None, 5000]) as server, downloader(segments=3) as by:
+        done = by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    assert done.path.read_bytes() == CONTENT
+    assert len(server.asked) >= 3  # two segments of at least a megabyte, one of them twice
+
+
+def test_segments_that_were_cut_are_gone_on_with_later(tmp_path):
+    with FileServer(CONTENT, cut=[500_000, 300_000, 200_000]) as server:
+        with downloader(segments=3, attempts=1) as by, pytest.raises(EndOfStream):
+            by.fetch(server.url, tmp_path / "out")
+        part = PartFile(tmp_path / "out")
+        assert part.load()
+        there = part.size
+        with downloader() as by:
+            done = by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    assert done.path.read_bytes() == CONTENT
+    assert done.came == len(CONTENT) - there
+
+
+def test_a_server_without_ranges_gives_one_segment(tmp_path):
+    with FileServer(CONTENT, ranges=False) as server, downloader(segments=3) as by:
+        assert by.fetch(server.url, tmp_path / "out", sha256=SUM).size == len(CONTENT)
+    assert len(server.asked) == 1
+
+
+def test_answers_that_pass_are_asked_again_and_others_not(tmp_path):
+    with FileServer(CONTENT, status=[503, 500, 429]) as server, downloader() as by:
+        by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    with FileServer(CONTENT, status=[404]) as server, downloader() as by:
+        with pytest.raises(HTTPError, match="404"):
+            by.fetch(server.url, tmp_path / "other")
+        assert len(server.asked) == 1
+    with FileServer(CONTENT, status=[503] * 9) as server, downloader(attempts=3) as by:
+        with pytest.raises(HTTPError, match="503"):
+            by.fetch(server.url, tmp_path / "other")
+        assert len(server.asked) == 3
+    assert names(tmp_path) == ["out"]
+
+
+def test_an_empty_file_is_a_file(tmp_path):
+    with FileServer(b"") as server, downloader() as by:
+        assert by.fetch(server.url, tmp_path / "out").size == 0
+    assert (tmp_path / "out").read_bytes() == b""
+
+
+def test_a_wrong_checksum_leaves_nothing(tmp_path):
+    with FileServer(CONTENT) as server, downloader() as by, pytest.raises(ChecksumError, match="not kept"):
+        by.fetch(server.url, tmp_path / "out", sha256="0" * 64)
+    assert names(tmp_path) == []
+    with downloader() as by, pytest.raises(ConfigError, match="64 hexadecimal"):
+        by.fetch("http://127.0.0.1:1/", tmp_path / "out", sha256="abc")
+
+
+def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path):
+    (tmp_path / "file.bin").write_bytes(b"mine")
+    with FileServer(CONTENT) as server, downloader() as by:
+        with pytest.raises(ConfigError, match="is there already"):
+            by.fetch(server.url, folder=tmp_path)
+        assert (tmp_path / "file.bin").read_bytes() == b"mine"
+        by.fetch(server.url, folder=tmp_path, force=True)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
+    with FileServer(CONTENT) as server, downloader() as by, pytest.raises(ConfigError, match="cannot write"):
+        by.fetch(server.url, tmp_path / "none" / "out")
+
+
+def test_a_link_in_place_of_the_part_leads_nowhere(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / "out.part").symlink_to(victim)
+    with FileServer(CONTENT) as server, downloader() as by, pytest.raises(ConfigError, match="cannot write"):
+        by.fetch(server.url, tmp_path / "out")
+    assert victim.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"format": 2}',
+        '{"format": 1, "version": {"url": "x"}, "segments": [[0, null, 0]]}',
+        '{"format": 1, "version": {"url": "x", "etag": "\\"v1\\""}, "segments": [[0, 99999, 99999], [1, 2, 1]]}',
+        '{"format": 1, "version": {"url": "x", "etag": "\\"v1\\""}, "segments": [["a", 1, 2]]}',
+        '{"format": 1, "version": {"url": "x", "etag": "\\"v1\\"", "evil": 1}, "segments": [[0, 1, 1]]}',
+        '{"format": 1, "version": {"url": "x", "etag": "\\"v1\\""}, "segments": [[-5, 1, -5], [1, 2, 1]]}',
+    ],
+)
+def test_a_note_that_makes_no_sense_is_not_believed(tmp_path, note):
+    (tmp_path / "out.part").write_bytes(b"garbage")
+    (tmp_path / "out.part.json").write_text(note)
+    with FileServer(CONTENT) as server, downloader() as by:
+        by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    assert names(tmp_path) == ["out"]
+
+
+def test_progress_is_told(tmp_path):
+    told: list[tuple[str, int, int | None]] = []
+
+    def note(progress: Progress) -> None:
+        told.append((progress.state, progress.done, progress.total))
+
+    with FileServer(CONTENT, cut=[1_000_000]) as server, downloader(on_progress=note) as by:
+        by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    states = [state for state, _, _ in told]
+    assert states[0] == "loading"
+    assert ("waiting" in states, states[-2:]) == (True, ["checking", "done"])
+    assert told[-1][1:] == (len(CONTENT), len(CONTENT))
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+
+
+def test_the_rate_is_bounded(tmp_path):
+    began = time.monotonic()
+    with FileServer(CONTENT[:300_000]) as server, downloader(rate=1_000_000) as by:
+        by.fetch(server.url, tmp_path / "out")
+    assert time.monotonic() - began >= 0.19
+
+
+def test_silence_is_cut_and_gone_on_with(tmp_path):
+    import socket
+
+    with FileServer(CONTENT, cut=[1_000_000]) as server, socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        session = Session(timeout=Timeouts(read=0.2), env=False)
+        with session, Downloader(session, pause=0.001, attempts=2) as by:
+            by.fetch(server.url, tmp_path / "out", sha256=SUM)
+            with pytest.raises(PorticoError, match="timed out"):
+                by.fetch(silent_url, tmp_path / "other")
+
+
+def test_what_cannot_go_better_is_not_tried_again(tmp_path):
+    with downloader() as by:
+        for url, kind in (("http://none.invalid/", PorticoError), ("gopher://h/", PorticoError)):
+            with pytest.raises(kind):
+                by.fetch(url, tmp_path / "out")
+    redirecting = FileServer(b"", status=[302], more={"Location": "file:///etc/passwd"})
+    with redirecting as server, downloader() as by, pytest.raises(RedirectError):
+        by.fetch(server.url, tmp_path / "out")
+    with downloader(attempts=2) as by, pytest.raises(ConnectError):
+        by.fetch("http://127.0.0.1:1/", tmp_path / "out")
+
+
+KILLED = """
+import sys
+from portico.client.download import Downloader
+with Downloader(rate=float(sys.argv[3]), segments=int(sys.argv[4])) as by:
+    print("go", flush=True)
+    by.fetch(sys.argv[1], sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("segments", [1, 3])
+def test_killed_at_any_moment_it_leaves_the_file_or_a_part_that_resumes(tmp_path, segments):
+    resumed = 0
+    with FileServer(CONTENT) as server:
+        for number in range(6):
+            target = tmp_path / f"{segments}-{number}"
+            arguments = [server.url, str(target), "4e6", str(segments)]
+            process = subprocess.Popen([sys.executable, "-c", KILLED, *arguments], stdout=subprocess.PIPE)
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.02 + number * 0.15)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
+            if not target.exists():
+                with downloader() as by:
+                    done = by.fetch(server.url, target, sha256=SUM)
+                resumed += done.came < len(CONTENT)
+            assert target.read_bytes() == CONTENT
+        assert resumed >= 1
+
+
+# -- names
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ('attachment; filename="report.pdf"', "report.pdf"),
+        ("attachment; filename=report.pdf", "report.pdf"),
+        ('attachment; filename="with \\"quotes\\".txt"', "with _quotes_.txt"),
+        ("attachment; filename*=UTF-8''%e2%82%ac%20rates.txt", "€ rates.txt"),
+        ("attachment; filename=\"fallback.txt\"; filename*=UTF-8''gr%C3%BCn.txt", "grün.txt"),
+        ("attachment; filename=\"fallback.txt\"; filename*=klingon''x", "fallback.txt"),
+        ("attachment; filename=\"fallback.txt\"; filename*=UTF-8''%ff", "fallback.txt"),
+        ('attachment; filename="../../etc/passwd"', "passwd"),
+        ('attachment; filename="..\\\\..\\\\boot.ini"', "boot.ini"),
+        ('attachment; filename="/etc/cron.d/evil"', "evil"),
+        ('attachment; filename="%2e%2e%2fevil"', "evil"),
+        ("attachment; filename*=UTF-8''..%2F..%2Fevil", "evil"),
+        ('attachment; filename=".bashrc"', "bashrc"),
+        ('attachment; filename=".."', "download"),
+        ('attachment; filename="con.txt"', "_con.txt"),
+        ('attachment; filename="a\x1b[31m.txt"', "a_[31m.txt"),
+        ('attachment; filename="\u202etxt.exe"', "_txt.exe"),
+        ('attachment; filename="a"; filename="b"', "last"),
+        ('attachment; filename=""', "last"),
+        ("inline", "last"),
+        ("", "last"),
+    ],
+)
+def test_a_name_is_made_safe(disposition, name):
+    raw = disposition.encode("utf-8").decode("latin-1")
+    assert name_for(URL.parse("http://h/path/last?q"), raw) == name
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://h/", "index.html"),
+        ("http://h/a/", "a"),
+        ("http://h/gr%C3%BCn.txt", "grün.txt"),
+        ("http://h/a%2F..%2Fb", "b"),
+        ("http://h/..%5Cx", "x"),
+        ("http://h/%00", "_"),
+    ],
+)
+def test_a_name_comes_from_the_url(url, name):
+    assert name_for(URL.parse(url)) == name
+
+
+def test_a_name_is_not_too_long():
+    assert len(name_for(URL.parse("http://h/" + "ü" * 5000)).encode()) <= 200
+    assert name_for(URL.parse("http://h/"), f'attachment; filename="{"x" * 5000}.tar"').endswith(".tar")
+    assert proposed_name("x" * 100_000) is None
+
+
+def test_a_note_says_what_has_been_written(tmp_path):
+    with FileServer(CONTENT, cut=[1_000_000]) as server, downloader(attempts=1) as by:
+        with pytest.raises(EndOfStream):
+            by.fetch(server.url, tmp_path / "out")
+        note = json.loads((tmp_path / "out.part.json").read_text())
+    assert note["version"] == {
+        "url": server.url,
+        "etag": '"v1"',
+        "modified": "Sat, 01 Jan 2022 00:00:00 GMT",
+        "size": 3_000_000,
+    }
+    assert os.path.getsize(tmp_path / "out.part") == 1_000_000
