@@ -186,14 +186,45 @@ def test_a_file_that_shrinks_while_it_is_sent_is_an_error(tmp_path):
             sum(map(len, pieces))
 
 
-def test_a_file_that_grows_is_sent_as_long_as_it_was(tmp_path):
+def test_a_file_that_grows_while_it_is_sent_is_an_error(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"x" * 10)
     with path.open("rb") as file:
         body = encode_body(data=file)
         with path.open("ab") as other:
             other.write(b"more")
-        assert sent(body) == b"x" * 10
+        with pytest.raises(LocalProtocolError, match="has grown since its 10 bytes"):
+            sent(body)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"data": {"a": "\ud800"}},
+        {"data": {"\ud800": "a"}},
+        {"data": "\ud800"},
+        {"data": {"a": "\ud800"}, "files": {"f": b""}},
+        {"files": {"f": ("\ud800", b"")}},
+        {"files": {"\ud800": b""}},
+        {"files": {"f": "\ud800"}},
+        {"files": ["a"]},
+        {"files": [("a",)]},
+        {"files": 5},
+        {"files": "ab"},
+        {"data": {b"\xff": "1"}, "files": {"f": b""}},
+        {"files": {"f": ("n", b"", "a/b", ["zz"])}},
+        {"files": {"f": Path("/dev/null")}},
+        {"files": {"f": Path("/tmp")}},
+    ],
+)
+def test_what_can_be_no_form_is_one_clear_error(arguments):
+    with pytest.raises(ConfigError):
+        sent(encode_body(**arguments))
+
+
+def test_content_types_and_names_may_be_bytes():
+    data = sent(encode_body(files={b"f": ("n", b"", b"text/plain", {b"X-A": b"1"})}))
+    assert b"Content-Type: text/plain\r\nX-A: 1\r\n" in data
 
 
 # -- multipart
@@ -330,6 +361,7 @@ def test_an_upload_from_disk_is_never_in_memory(tmp_path):
         ("http://h/", "raw=%20&x=ö y", "raw=%20&x=%C3%B6%20y"),
         ("http://h/", "?a=1", "a=1"),
         ("http://h/", b"a=1", "a=1"),
+        ("http://h/", "a=é".encode(), "a=%C3%A9"),
         ("http://h/?a", {}, "a"),
         ("http://h/", {}, None),
         ("http://h/", [("a", "1"), ("a", "2")], "a=1&a=2"),

@@ -108,14 +108,18 @@ def read_pieces(read: Callable[[int], Any], length: int | None, name: Any) -> It
         if left is not None:
             left -= len(data)
         yield data
+    if read(1):
+        raise LocalProtocolError(f"{name}: it has grown since its {length} bytes were announced")
 
 
 def file_body(file: Any) -> FileBody:
     """A body of an open file, from where it stands to its end; a length is known for regular files and for
     what is in memory. Raises ``ConfigError`` for a file that is open as text."""
     if isinstance(file, io.TextIOBase):
-        name = getattr(file, "name", "it")
-        raise ConfigError(f"a body is bytes: open {name!r} with mode 'rb'")
+        name = getattr(file, "name", None)
+        raise ConfigError(
+            f"a body is bytes: open {name!r} with mode 'rb'" if name else "a body is bytes, not text"
+        )
     offset = _offset(file)
     return FileBody(file, offset, None if offset is None else _size(file, offset))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from portico.client.body import Body, BytesBody, PiecesBody, file_body
-from portico.client.params import urlencoded
+from portico.client.params import encoded, urlencoded
 from portico.errors import ConfigError
 
 __all__ = ["encode_body"]
@@ -38,7 +38,7 @@ def _data(data: Any) -> Body:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return BytesBody(data)
     if isinstance(data, str):
-        return BytesBody(data.encode())
+        return BytesBody(encoded(data, "data"))
     if isinstance(data, Mapping) or (isinstance(data, (list, tuple)) and _are_pairs(data)):
         return BytesBody(urlencoded(data).encode(), FORM)
     if isinstance(getattr(data, "replayable", None), bool):

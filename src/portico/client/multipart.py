@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
 from portico.client.body import Body, BytesBody, FileBody, file_body
-from portico.client.params import pairs_of
+from portico.client.params import encoded, pairs_of
 from portico.errors import ConfigError, LocalProtocolError
 
 __all__ = ["Multipart", "multipart"]
@@ -70,9 +71,12 @@ class PathBody:
     def __init__(self, path: str) -> None:
         self._path = path
         try:
-            self.length: int | None = os.stat(path).st_size
+            facts = os.stat(path)
         except OSError as error:
             raise ConfigError(f"files: cannot read {path!r}: {error.strerror}") from None
+        if not stat.S_ISREG(facts.st_mode):
+            raise ConfigError(f"files: {path!r} is no regular file; open it, and give the open file")
+        self.length: int | None = facts.st_size
 
     def chunks(self) -> Iterator[bytes]:
         """What the file holds. Raises ``LocalProtocolError`` when that has changed since."""
@@ -82,8 +86,6 @@ class PathBody:
             raise LocalProtocolError(f"cannot read {self._path!r}: {error.strerror}") from None
         with file:
             yield from FileBody(file, 0, self.length).chunks()
-            if file.read(1):
-                raise LocalProtocolError(f"{self._path!r} has grown since its length was told")
 
 
 def multipart(data: Any, files: Any) -> Multipart:
@@ -92,12 +94,23 @@ def multipart(data: Any, files: Any) -> Multipart:
     ``ConfigError``."""
     parts: list[tuple[bytes, Body]] = []
     for name, value in () if data is None else pairs_of(data, "data"):
-        content = value if isinstance(value, bytes) else str(value).encode()
+        content = value if isinstance(value, bytes) else encoded(str(value), "data")
         parts.append((_head(_name(name), None, None, ()), BytesBody(content)))
-    for name, given in files.items() if isinstance(files, Mapping) else files:
+    for name, given in _files(files):
         several = given if isinstance(given, list) else [given]
         parts += [_file_part(_name(name), each) for each in several]
     return Multipart(parts)
+
+
+def _files(files: Any) -> list[tuple[Any, Any]]:
+    pairs = files.items() if isinstance(files, Mapping) else files
+    wrong = ConfigError("files=: expected a mapping, or pairs of a name and a file")
+    if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
+        raise wrong
+    found = list(pairs)
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in found):
+        raise wrong
+    return found
 
 
 def _file_part(name: str, given: Any) -> tuple[bytes, Body]:
@@ -121,7 +134,7 @@ def _file_part(name: str, given: Any) -> tuple[bytes, Body]:
 
 def _content(name: str, content: Any) -> Body:
     if isinstance(content, str):
-        return BytesBody(content.encode())
+        return BytesBody(encoded(content, "files"))
     if isinstance(content, (bytes, bytearray, memoryview)):
         return BytesBody(content)
     if isinstance(content, os.PathLike):
@@ -154,9 +167,9 @@ def _head(name: str, filename: str | None, kind: str | None, headers: Iterable[t
     lines = [disposition]
     given = {header.lower() for header, _ in headers}
     if kind is not None and "content-type" not in given:
-        lines.append(f"Content-Type: {_checked('Content-Type', kind)}")
+        lines.append(f"Content-Type: {_checked('Content-Type', _name(kind))}")
     lines += [f"{header}: {_checked(header, value)}" for header, value in headers]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    return encoded("\r\n".join(lines) + "\r\n\r\n", "files")
 
 
 def _checked(header: str, value: str) -> str:
@@ -166,8 +179,14 @@ def _checked(header: str, value: str) -> str:
 
 
 def _pairs(headers: Any) -> list[tuple[str, str]]:
-    return list(headers.items() if isinstance(headers, Mapping) else headers or ())
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers or ())
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        raise ConfigError("files: the headers of a part are a mapping, or pairs of name and value")
+    return [(_name(name), _name(value)) for name, value in pairs]
 
 
 def _name(name: Any) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
+    try:
+        return name.decode() if isinstance(name, bytes) else str(name)
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name!r:.60}: names in a form with files are text") from None

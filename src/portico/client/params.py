@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_from_bytes, quote_plus
 
 from portico.client.url import URL
 from portico.errors import ConfigError
 
-__all__ = ["add_params", "pairs_of", "urlencoded"]
+__all__ = ["add_params", "encoded", "pairs_of", "urlencoded"]
+
+_AS_GIVEN = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def pairs_of(
@@ -29,7 +31,9 @@ def pairs_of(
 
 def urlencoded(given: Mapping[Any, Any] | Iterable[Any], what: str = "data") -> str:
     """Names and values as a form sends them, in UTF-8."""
-    return "&".join(f"{quote_plus(name)}={quote_plus(_text(value))}" for name, value in pairs_of(given, what))
+    return "&".join(
+        f"{quote_plus(_text(name))}={quote_plus(_text(value))}" for name, value in pairs_of(given, what)
+    )
 
 
 def add_params(url: URL, params: Any) -> URL:
@@ -39,16 +43,28 @@ def add_params(url: URL, params: Any) -> URL:
     Raises ``ConfigError``.
     """
     if isinstance(params, bytes):
-        params = params.decode("latin-1")
+        params = quote_from_bytes(params, safe=_AS_GIVEN)
     more = params.lstrip("?") if isinstance(params, str) else urlencoded(params, "params")
     if not more:
         return url
     return url.with_query(f"{url.query}&{more}" if url.query else more)
 
 
-def _text(value: Any) -> str | bytes:
-    if isinstance(value, (str, bytes)):
+def encoded(text: str, what: str) -> bytes:
+    """Text in UTF-8. Raises ``ConfigError`` for what is none: half of a surrogate pair."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{what}: {text[error.start : error.end]!r:.20} cannot be written in UTF-8"
+        ) from None
+
+
+def _text(value: Any) -> bytes:
+    if isinstance(value, bytes):
         return value
+    if isinstance(value, str):
+        return encoded(value, "data")
     if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+        return b"true" if value else b"false"
+    return encoded(str(value), "data")

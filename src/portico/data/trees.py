@@ -7,11 +7,15 @@ in one piece). HTML has no entities of its own, and every page can be read.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from portico.errors import ConfigError, LimitExceeded, ProtocolError
 
 __all__ = ["parse_html", "parse_xml"]
+
+_PLACE = re.compile(r", line \d+, column \d+\Z")
+_DEPTH = "xcessive depth"
 
 
 def parse_html(text: str, base: str) -> Any:
@@ -48,10 +52,14 @@ def parse_xml(data: bytes, source: str = "the document") -> Any:
 
 
 def _refusal(error: Any, source: str) -> ProtocolError | LimitExceeded:
-    text = f"{source}: {error}"
-    if any(word in str(error).lower() for word in ("entity", "entities", "amplification", "depth", "huge")):
-        return LimitExceeded(f"{text} (refused)", "entities", 413)
-    return ProtocolError(f"{source}: no XML document: {error}", 502)
+    codes = _lxml().etree.ErrorTypes
+    message, (line, column) = error.msg, error.position
+    said = f"{source}, line {line}, column {column + 1}: {_PLACE.sub('', message)}"
+    if error.code in (codes.ERR_ENTITY_LOOP, codes.ERR_RESOURCE_LIMIT):
+        return LimitExceeded(f"{said}; it is refused", "entities", 413)
+    if error.code == codes.ERR_INTERNAL_ERROR and _DEPTH in message:  # which has no code of its own
+        return LimitExceeded(f"{said}; it is refused", "depth", 413)
+    return ProtocolError(f"{said}; it is no XML document", 502)
 
 
 def _lxml() -> Any:
