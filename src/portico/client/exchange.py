@@ -111,9 +111,8 @@ class Exchange:
 
     def _asked_to_go_on(self) -> ResponseHead | None:
         """Wait for a 100: the answer, if that comes instead."""
-        patience = timeout(_CONTINUE)
-        try:
-            with patience:
+        with timeout(_CONTINUE) as patience:
+            try:
                 while True:
                     event = self.connection.read_event()
                     if isinstance(event, ResponseHead):
@@ -121,10 +120,10 @@ class Exchange:
                             return event
                         if event.status == 100:
                             return None
-        except Timeout:
-            if patience.expired:
-                return None
-            raise
+            except Timeout:
+                if not patience.expired:
+                    raise
+        return None
 
     # -- the request's body
 

@@ -77,7 +77,7 @@ class ChunkReader:
         """The next piece of the body, the end, or ``NEED_DATA``."""
         event = self._step(inbox)
         if event is NEED_DATA and inbox.ended:
-            raise EndOfStream("the connection ended within a chunked body", inbox.peek())
+            raise EndOfStream("the connection ended within a chunked body")  # of the data, nothing waits here
         return event
 
     def _read_size(self, inbox: Inbox) -> bytes | End | Signal:

@@ -137,9 +137,11 @@ class ClientConnection:
         codec, stream = self._codec, self.stream
         if self._unsent:
             raise LocalProtocolError("an earlier request has not been sent as a whole")
-        stream.write(codec.send_request(method, target, headers, body_length=0))
+        head_bytes = codec.send_request(method, target, headers, body_length=0)
         self.cycle += 1
+        self.received = 0
         self.trailers = ()
+        stream.write(head_bytes)
         data = stream.read(_CHUNK)
         self.received = len(data)
         codec.feed(data)
