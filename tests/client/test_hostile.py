@@ -9,7 +9,7 @@ import pytest
 
 import portico
 import portico.aio
-from tests.client import hostile_wire
+from tests.client import hostile_traps, hostile_wire
 from tests.client.hostile_case import Case
 
 pytestmark = pytest.mark.timeout(30)
@@ -33,4 +33,10 @@ DOORS = pytest.mark.parametrize("door", [on_a_thread, on_events, awaited])
 @DOORS
 @pytest.mark.parametrize("case", hostile_wire.CASES, ids=repr)
 def test_wire(case: Case, door: Callable[[Callable[[], None]], None]) -> None:
+    case.carry_out(door)
+
+
+@DOORS
+@pytest.mark.parametrize("case", hostile_traps.CASES, ids=repr)
+def test_traps(case: Case, door: Callable[[Callable[[], None]], None]) -> None:
     case.carry_out(door)

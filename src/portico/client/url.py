@@ -278,6 +278,8 @@ def _relative(base: URL, text: str) -> URL:
     reference, fragment = _cut(text, "#")
     if base.scheme not in _WITH_HOST and reference:
         raise AddressError(f"nothing is relative to a {base.scheme}: URL")
+    if reference.startswith(("\\", "/\\")):
+        raise AddressError("a backslash where the path begins")  # to browsers it is a slash: //host
     if reference.startswith("//"):
         authority, path = _split_authority(reference[2:])
         return _located(base.scheme, authority, path, fragment)
