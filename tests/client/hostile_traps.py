@@ -39,14 +39,24 @@ def nobody_else(outcome: Outcome) -> None:
 
 
 def refused_redirect(place: bytes, status: bytes = b"302 Found") -> Case:
-    return Case(f"redirect to {place[:40]!r}", [by_path(start=redirect(place, status))], RedirectError, check=nobody_else)
+    return Case(
+        f"redirect to {place[:40]!r}",
+        [by_path(start=redirect(place, status))],
+        RedirectError,
+        check=nobody_else,
+    )
 
 
 def followed(place: bytes, path: bytes) -> Case:
     def check(outcome: Outcome) -> None:
         assert outcome.seen[-1].split(b" ")[1] == path, outcome.seen[-1]
 
-    return Case(f"redirect to {place[:40]!r} leads to {path[:40]!r}", [by_path(start=redirect(place))], content=b"end", check=check)
+    return Case(
+        f"redirect to {place[:40]!r} leads to {path[:40]!r}",
+        [by_path(start=redirect(place))],
+        content=b"end",
+        check=check,
+    )
 
 
 numbers = count()
@@ -55,42 +65,184 @@ REDIRECTS = [
     *map(
         refused_redirect,
         [
-            b"file:///etc/passwd", b"file://localhost/etc/passwd", b"FILE:///etc/passwd", b"data:text/html,evil", b"ftp://{other}/", b"javascript:alert(1)", b"JaVaScRiPt:alert(1)",
-            b"gopher://127.0.0.1/", b"dict://127.0.0.1:11211/stats", b"mailto:me@example.org", b"about:blank", b"blob:http://a/b", b"jar:http://a!/b", b"ws://127.0.0.1/", b"view-source:http://127.0.0.1/",
-            b"http+unix://%2Frun%2Fdocker.sock/v1/containers", b"unix:/run/docker.sock", b"ldap://127.0.0.1/",
-            b"http://", b"http:///path", b"http:path", b"http:/path", b"http://:80/", b"http://[::1/", b"http://127.0.0.1:99999/", b"http://127.0.0.1:-1/", b"http://127.0.0.1:0/", b"http://127.0.0.1:8x/",
-            b"http://a b/", b"http://a\\@127.0.0.1/", b"\\\\127.0.0.1\\x", b"//", b"///", b"http://a@b@c/", b"http://%00/", b"http://a%2fb/", b"http://256.256.256.256/", b"http://0x100000000/", b"/\\127.0.0.1/x",
-            b"http://127.0.0.1\t/x", b"http://" + b"a." * 200 + b"/",
+            b"file:///etc/passwd",
+            b"file://localhost/etc/passwd",
+            b"FILE:///etc/passwd",
+            b"data:text/html,evil",
+            b"ftp://{other}/",
+            b"javascript:alert(1)",
+            b"JaVaScRiPt:alert(1)",
+            b"gopher://127.0.0.1/",
+            b"dict://127.0.0.1:11211/stats",
+            b"mailto:me@example.org",
+            b"about:blank",
+            b"blob:http://a/b",
+            b"jar:http://a!/b",
+            b"ws://127.0.0.1/",
+            b"view-source:http://127.0.0.1/",
+            b"http+unix://%2Frun%2Fdocker.sock/v1/containers",
+            b"unix:/run/docker.sock",
+            b"ldap://127.0.0.1/",
+            b"http://",
+            b"http:///path",
+            b"http:path",
+            b"http:/path",
+            b"http://:80/",
+            b"http://[::1/",
+            b"http://127.0.0.1:99999/",
+            b"http://127.0.0.1:-1/",
+            b"http://127.0.0.1:0/",
+            b"http://127.0.0.1:8x/",
+            b"http://a b/",
+            b"http://a\\@127.0.0.1/",
+            b"\\\\127.0.0.1\\x",
+            b"//",
+            b"///",
+            b"http://a@b@c/",
+            b"http://%00/",
+            b"http://a%2fb/",
+            b"http://256.256.256.256/",
+            b"http://0x100000000/",
+            b"/\\127.0.0.1/x",
+            b"http://127.0.0.1\t/x",
+            b"http://" + b"a." * 200 + b"/",
         ],
     ),
     *[
-        Case(f"redirect {name}", [[read, b"HTTP/1.1 302 Found\r\nLocation: " + value + b"\r\nContent-Length: 0\r\n\r\n"]], (RedirectError, ProtocolError), check=nobody_else)
-        for name, value in [("with CR", b"/a\rSet-Cookie: a=b"), ("with NUL", b"/a\x00b"), ("with LF", b"/a\nX: y"), ("with a control character", b"/a\x01b")]
+        Case(
+            f"redirect {name}",
+            [[read, b"HTTP/1.1 302 Found\r\nLocation: " + value + b"\r\nContent-Length: 0\r\n\r\n"]],
+            (RedirectError, ProtocolError),
+            check=nobody_else,
+        )
+        for name, value in [
+            ("with CR", b"/a\rSet-Cookie: a=b"),
+            ("with NUL", b"/a\x00b"),
+            ("with LF", b"/a\nX: y"),
+            ("with a control character", b"/a\x01b"),
+        ]
     ],
-    Case("redirect with CR LF as percent codes", [by_path(start=redirect(b"/next%0d%0aX-Evil:%20y"))], content=b"end", check=lambda outcome: no_evil_line(outcome)),
+    Case(
+        "redirect with CR LF as percent codes",
+        [by_path(start=redirect(b"/next%0d%0aX-Evil:%20y"))],
+        content=b"end",
+        check=lambda outcome: no_evil_line(outcome),
+    ),
     Case("redirect to the same place", [[every(redirect(b"/"))]], RedirectError, "20|21"),
-    Case("redirect from A to B and back", [by_path(a=redirect(b"/b"), b=redirect(b"/a"))], RedirectError, paths=["/a"]),
+    Case(
+        "redirect from A to B and back",
+        [by_path(a=redirect(b"/b"), b=redirect(b"/a"))],
+        RedirectError,
+        paths=["/a"],
+    ),
     Case("redirect to a fragment of itself", [[every(redirect(b"#x"))]], RedirectError),
     Case("redirect to an empty place", [[every(redirect(b""))]], RedirectError),
     Case("redirect to a query", [[every(redirect(b"?x"))]], RedirectError),
-    Case("redirects that grow", [[every(lambda head: redirect(head.split(b" ")[1] + b"a" * 500))]], RedirectError),
-    Case("10,000 redirects", [[every(lambda head: redirect(b"/%d" % next(numbers)))]], RedirectError, requests=21),
-    Case("redirects, none allowed", [by_path(start=redirect(b"/x"))], status=302, use={"allow_redirects": False}, requests=1),
-    Case("redirect without a place", [[every(answer(b"no", status=b"302 Found"))]], status=302, content=b"no"),
-    Case("redirect to two places", [by_path(start=answer(b"", b"Location: /a", b"Location: /b", status=b"302 Found"))], RedirectError, "places"),
-    Case("redirect twice to the same place", [by_path(start=answer(b"", b"Location: /a", b"Location: /a", status=b"302 Found"))], content=b"end"),
-    Case("200 with a place", [by_path(start=answer(b"stay", b"Location: {other}/"))], content=b"stay", check=nobody_else),
-    Case("201 with a place", [by_path(start=answer(b"stay", b"Location: {other}/", status=b"201 Created"))], status=201, check=nobody_else),
-    Case("300 with a place", [by_path(start=answer(b"stay", b"Location: {other}/", status=b"300 Many"))], status=300, check=nobody_else),
-    Case("304 with a place", [by_path(start=b"HTTP/1.1 304 Not Modified\r\nLocation: {other}/\r\n\r\n")], status=304, check=nobody_else),
-    Case("305 with a place", [by_path(start=answer(b"stay", b"Location: {other}/", status=b"305 Use Proxy"))], status=305, check=nobody_else),
-    Case("306 with a place", [by_path(start=answer(b"stay", b"Location: {other}/", status=b"306 Switch Proxy"))], status=306, check=nobody_else),
-    Case("Refresh", [by_path(start=answer(b"stay", b"Refresh: 0; url={other}/"))], content=b"stay", check=nobody_else),
-    Case("Alt-Svc", [by_path(start=answer(b"stay", b'Alt-Svc: h2="127.0.0.1:{otherport}"; ma=99999, h3=":443"'))], content=b"stay", paths=["/", "/"], check=lambda outcome: none_elsewhere(outcome)),
-    Case("Content-Location", [by_path(start=answer(b"stay", b"Content-Location: {other}/"))], content=b"stay", check=nobody_else),
-    Case("Link: preload", [by_path(start=answer(b"stay", b"Link: <{other}/x>; rel=preload"))], content=b"stay", check=nobody_else),
-    Case("Strict-Transport-Security without TLS", [by_path(start=answer(b"stay", b"Strict-Transport-Security: max-age=99999999"))], content=b"stay", paths=["/", "/"], requests=2),
-    Case("Retry-After of a redirect is not waited for", [by_path(start=redirect(b"/x", b"302 Found", b"Retry-After: 100"))], content=b"end"),
+    Case(
+        "redirects that grow",
+        [[every(lambda head: redirect(head.split(b" ")[1] + b"a" * 500))]],
+        RedirectError,
+    ),
+    Case(
+        "10,000 redirects",
+        [[every(lambda head: redirect(b"/%d" % next(numbers)))]],
+        RedirectError,
+        requests=21,
+    ),
+    Case(
+        "redirects, none allowed",
+        [by_path(start=redirect(b"/x"))],
+        status=302,
+        use={"allow_redirects": False},
+        requests=1,
+    ),
+    Case(
+        "redirect without a place", [[every(answer(b"no", status=b"302 Found"))]], status=302, content=b"no"
+    ),
+    Case(
+        "redirect to two places",
+        [by_path(start=answer(b"", b"Location: /a", b"Location: /b", status=b"302 Found"))],
+        RedirectError,
+        "places",
+    ),
+    Case(
+        "redirect twice to the same place",
+        [by_path(start=answer(b"", b"Location: /a", b"Location: /a", status=b"302 Found"))],
+        content=b"end",
+    ),
+    Case(
+        "200 with a place",
+        [by_path(start=answer(b"stay", b"Location: {other}/"))],
+        content=b"stay",
+        check=nobody_else,
+    ),
+    Case(
+        "201 with a place",
+        [by_path(start=answer(b"stay", b"Location: {other}/", status=b"201 Created"))],
+        status=201,
+        check=nobody_else,
+    ),
+    Case(
+        "300 with a place",
+        [by_path(start=answer(b"stay", b"Location: {other}/", status=b"300 Many"))],
+        status=300,
+        check=nobody_else,
+    ),
+    Case(
+        "304 with a place",
+        [by_path(start=b"HTTP/1.1 304 Not Modified\r\nLocation: {other}/\r\n\r\n")],
+        status=304,
+        check=nobody_else,
+    ),
+    Case(
+        "305 with a place",
+        [by_path(start=answer(b"stay", b"Location: {other}/", status=b"305 Use Proxy"))],
+        status=305,
+        check=nobody_else,
+    ),
+    Case(
+        "306 with a place",
+        [by_path(start=answer(b"stay", b"Location: {other}/", status=b"306 Switch Proxy"))],
+        status=306,
+        check=nobody_else,
+    ),
+    Case(
+        "Refresh",
+        [by_path(start=answer(b"stay", b"Refresh: 0; url={other}/"))],
+        content=b"stay",
+        check=nobody_else,
+    ),
+    Case(
+        "Alt-Svc",
+        [by_path(start=answer(b"stay", b'Alt-Svc: h2="127.0.0.1:{otherport}"; ma=99999, h3=":443"'))],
+        content=b"stay",
+        paths=["/", "/"],
+        check=lambda outcome: none_elsewhere(outcome),
+    ),
+    Case(
+        "Content-Location",
+        [by_path(start=answer(b"stay", b"Content-Location: {other}/"))],
+        content=b"stay",
+        check=nobody_else,
+    ),
+    Case(
+        "Link: preload",
+        [by_path(start=answer(b"stay", b"Link: <{other}/x>; rel=preload"))],
+        content=b"stay",
+        check=nobody_else,
+    ),
+    Case(
+        "Strict-Transport-Security without TLS",
+        [by_path(start=answer(b"stay", b"Strict-Transport-Security: max-age=99999999"))],
+        content=b"stay",
+        paths=["/", "/"],
+        requests=2,
+    ),
+    Case(
+        "Retry-After of a redirect is not waited for",
+        [by_path(start=redirect(b"/x", b"302 Found", b"Retry-After: 100"))],
+        content=b"end",
+    ),
     followed(b"/a/../../b", b"/b"),
     followed(b"x?y=z", b"/x?y=z"),
     followed("/ü ö".encode(), b"/%C3%BC%20%C3%B6"),
@@ -122,12 +274,26 @@ def keeps_secrets(outcome: Outcome) -> None:
     for head in outcome.elsewhere:
         assert SECRET not in head, head
         assert b"dXNlcjpzM2NyZXQ" not in head  # user:s3cret
-        for name in (b"authorization", b"cookie", b"x-key", b"proxy-authorization", b"x-api-key", b"referer", b"origin"):
+        for name in (
+            b"authorization",
+            b"cookie",
+            b"x-key",
+            b"proxy-authorization",
+            b"x-api-key",
+            b"referer",
+            b"origin",
+        ):
             assert b"\r\n" + name + b":" not in head.lower(), head
 
 
 LOADED: dict[str, Any] = {
-    "headers": {"Authorization": "Bearer s3cret", "X-Key": "s3cret", "X-Api-Key": "s3cret", "Cookie": "own=s3cret", "Proxy-Authorization": "Basic s3cret"}
+    "headers": {
+        "Authorization": "Bearer s3cret",
+        "X-Key": "s3cret",
+        "X-Api-Key": "s3cret",
+        "Cookie": "own=s3cret",
+        "Proxy-Authorization": "Basic s3cret",
+    }
 }
 
 
@@ -140,7 +306,14 @@ def keeps_secrets_back(outcome: Outcome) -> None:
 
 ORIGINS = [
     *[
-        Case(f"{status[:3].decode()} to another port, {name}", [by_path(start=redirect(b"{other}/", status))], content=b"bystander", check=keeps_secrets, use=use, session=session)
+        Case(
+            f"{status[:3].decode()} to another port, {name}",
+            [by_path(start=redirect(b"{other}/", status))],
+            content=b"bystander",
+            check=keeps_secrets,
+            use=use,
+            session=session,
+        )
         for status in (b"301 M", b"302 F", b"303 S", b"307 T", b"308 P")
         for name, use, session in [
             ("own fields", LOADED, {}),
@@ -150,22 +323,143 @@ ORIGINS = [
             ("a function", {"auth": lambda: bearer}, {}),
         ]
     ],
-    Case("a POST with fields and 307 to another port", [by_path(start=redirect(b"{other}/", b"307 T"))], content=b"bystander", check=keeps_secrets, method="POST", use={**LOADED, "data": b"abc"}),
-    Case("user and password of the URL stay here", [by_path(start=redirect(b"{other}/"))], content=b"bystander", check=keeps_secrets, paths=["/"], host="user:s3cret@127.0.0.1"),
-    Case("user and password of a redirect are not used", [by_path(start=redirect(b"http://evil:pw@127.0.0.1:{otherport}/"))], content=b"bystander", check=keeps_secrets),
-    Case("user and password of a redirect to the same origin are not used", [by_path(start=redirect(b"http://evil:pw@127.0.0.1:{port}/x"))], content=b"end", check=lambda outcome: no_authorization(outcome)),
-    Case("another spelling of the host is another origin", [by_path(start=redirect(b"http://localhost:{port}/x"))], content=b"end", use=LOADED, check=keeps_secrets_back),
-    Case("own fields do not come back", [by_path(start=redirect(b"http://localhost:{port}/back"), back=redirect(b"http://127.0.0.1:{port}/x"))], content=b"end", use=LOADED, check=keeps_secrets_back),
-    Case("auth= does not come back", [by_path(start=redirect(b"http://localhost:{port}/back"), back=redirect(b"http://127.0.0.1:{port}/x"))], content=b"end", use={"auth": ("user", "s3cret")}, check=keeps_secrets_back),
-    Case("cookies of here are not told there", [by_path(start=redirect(b"http://localhost:{otherport}/", b"302 F", b"Set-Cookie: a=s3cret"))], content=b"bystander", check=keeps_secrets),
-    Case("a challenge elsewhere gets no credentials", [by_path(start=redirect(b"http://localhost:{port}/there"), there=answer(b"who", b'WWW-Authenticate: Basic realm="x"', status=b"401 Who"))], status=401, use={"auth": ("user", "s3cret")}, check=keeps_secrets_back),
-    Case("a Digest challenge elsewhere gets nothing", [by_path(start=redirect(b"http://localhost:{port}/there"), there=answer(b"who", b'WWW-Authenticate: Digest realm="x", nonce="n", qop="auth"', status=b"401 Who"))], status=401, use={"auth": lambda: digest()}, requests=2),
-    Case("307 wants a body again that is gone", [[read_chunks, redirect(b"/x", b"307 T")]], RedirectError, "twice", method="POST", use={"data": lambda: iter([b"abc"])}, requests=1),
-    Case("308 of a body that can be sent again", [by_path(start=redirect(b"/x", b"308 P"))], content=b"end", method="POST", use={"data": b"abc"}, check=lambda outcome: methods(outcome, b"POST", b"POST")),
-    Case("303 after POST", [by_path(start=redirect(b"/x", b"303 S"))], content=b"end", method="POST", use={"data": b"abc"}, check=lambda outcome: methods(outcome, b"POST", b"GET")),
-    Case("303 after HEAD", [[read, redirect(b"/x", b"303 S"), read, OK + b"Content-Length: 3\r\n\r\n"]], method="HEAD", content=b"", check=lambda outcome: methods(outcome, b"HEAD", b"HEAD")),
-    Case("302 after POST", [by_path(start=redirect(b"/x"))], content=b"end", method="POST", use={"data": b"abc"}, check=lambda outcome: methods(outcome, b"POST", b"GET")),
-    Case("302 after PUT stays PUT", [by_path(start=redirect(b"/x"))], content=b"end", method="PUT", use={"data": b"abc"}, check=lambda outcome: methods(outcome, b"PUT", b"PUT")),
+    Case(
+        "a POST with fields and 307 to another port",
+        [by_path(start=redirect(b"{other}/", b"307 T"))],
+        content=b"bystander",
+        check=keeps_secrets,
+        method="POST",
+        use={**LOADED, "data": b"abc"},
+    ),
+    Case(
+        "user and password of the URL stay here",
+        [by_path(start=redirect(b"{other}/"))],
+        content=b"bystander",
+        check=keeps_secrets,
+        paths=["/"],
+        host="user:s3cret@127.0.0.1",
+    ),
+    Case(
+        "user and password of a redirect are not used",
+        [by_path(start=redirect(b"http://evil:pw@127.0.0.1:{otherport}/"))],
+        content=b"bystander",
+        check=keeps_secrets,
+    ),
+    Case(
+        "user and password of a redirect to the same origin are not used",
+        [by_path(start=redirect(b"http://evil:pw@127.0.0.1:{port}/x"))],
+        content=b"end",
+        check=lambda outcome: no_authorization(outcome),
+    ),
+    Case(
+        "another spelling of the host is another origin",
+        [by_path(start=redirect(b"http://localhost:{port}/x"))],
+        content=b"end",
+        use=LOADED,
+        check=keeps_secrets_back,
+    ),
+    Case(
+        "own fields do not come back",
+        [
+            by_path(
+                start=redirect(b"http://localhost:{port}/back"), back=redirect(b"http://127.0.0.1:{port}/x")
+            )
+        ],
+        content=b"end",
+        use=LOADED,
+        check=keeps_secrets_back,
+    ),
+    Case(
+        "auth= does not come back",
+        [
+            by_path(
+                start=redirect(b"http://localhost:{port}/back"), back=redirect(b"http://127.0.0.1:{port}/x")
+            )
+        ],
+        content=b"end",
+        use={"auth": ("user", "s3cret")},
+        check=keeps_secrets_back,
+    ),
+    Case(
+        "cookies of here are not told there",
+        [by_path(start=redirect(b"http://localhost:{otherport}/", b"302 F", b"Set-Cookie: a=s3cret"))],
+        content=b"bystander",
+        check=keeps_secrets,
+    ),
+    Case(
+        "a challenge elsewhere gets no credentials",
+        [
+            by_path(
+                start=redirect(b"http://localhost:{port}/there"),
+                there=answer(b"who", b'WWW-Authenticate: Basic realm="x"', status=b"401 Who"),
+            )
+        ],
+        status=401,
+        use={"auth": ("user", "s3cret")},
+        check=keeps_secrets_back,
+    ),
+    Case(
+        "a Digest challenge elsewhere gets nothing",
+        [
+            by_path(
+                start=redirect(b"http://localhost:{port}/there"),
+                there=answer(
+                    b"who", b'WWW-Authenticate: Digest realm="x", nonce="n", qop="auth"', status=b"401 Who"
+                ),
+            )
+        ],
+        status=401,
+        use={"auth": lambda: digest()},
+        requests=2,
+    ),
+    Case(
+        "307 wants a body again that is gone",
+        [[read_chunks, redirect(b"/x", b"307 T")]],
+        RedirectError,
+        "twice",
+        method="POST",
+        use={"data": lambda: iter([b"abc"])},
+        requests=1,
+    ),
+    Case(
+        "308 of a body that can be sent again",
+        [by_path(start=redirect(b"/x", b"308 P"))],
+        content=b"end",
+        method="POST",
+        use={"data": b"abc"},
+        check=lambda outcome: methods(outcome, b"POST", b"POST"),
+    ),
+    Case(
+        "303 after POST",
+        [by_path(start=redirect(b"/x", b"303 S"))],
+        content=b"end",
+        method="POST",
+        use={"data": b"abc"},
+        check=lambda outcome: methods(outcome, b"POST", b"GET"),
+    ),
+    Case(
+        "303 after HEAD",
+        [[read, redirect(b"/x", b"303 S"), read, OK + b"Content-Length: 3\r\n\r\n"]],
+        method="HEAD",
+        content=b"",
+        check=lambda outcome: methods(outcome, b"HEAD", b"HEAD"),
+    ),
+    Case(
+        "302 after POST",
+        [by_path(start=redirect(b"/x"))],
+        content=b"end",
+        method="POST",
+        use={"data": b"abc"},
+        check=lambda outcome: methods(outcome, b"POST", b"GET"),
+    ),
+    Case(
+        "302 after PUT stays PUT",
+        [by_path(start=redirect(b"/x"))],
+        content=b"end",
+        method="PUT",
+        use={"data": b"abc"},
+        check=lambda outcome: methods(outcome, b"PUT", b"PUT"),
+    ),
 ]
 
 
@@ -191,7 +485,14 @@ def methods(outcome: Outcome, *wanted: bytes) -> None:
 
 
 def refused_cookie(value: bytes, host: str = "127.0.0.1") -> Case:
-    return Case(f"cookie {value[:50]!r}", [[every(answer(b"x", b"Set-Cookie: " + value))]], content=b"x", paths=["/", "/"], host=host, check=no_cookie)
+    return Case(
+        f"cookie {value[:50]!r}",
+        [[every(answer(b"x", b"Set-Cookie: " + value))]],
+        content=b"x",
+        paths=["/", "/"],
+        host=host,
+        check=no_cookie,
+    )
 
 
 def no_cookie(outcome: Outcome) -> None:
@@ -211,20 +512,96 @@ COOKIES = [
     *map(
         refused_cookie,
         [
-            b"a=b; Domain=example.org", b"a=b; Domain=com", b"a=b; Domain=co.uk", b"a=b; Domain=0.0.1", b"a=b; Domain=.1", b"a=b; Domain=127.0.0.2", b"a=b; Secure",
-            b"__Host-a=b; Path=/", b"__Host-a=b; Secure; Path=/; Domain=127.0.0.1", b"__Secure-a=b", b"__host-a=b", b"a=b; Max-Age=0", b"a=b; Max-Age=-1",
-            b"a=b; Expires=Thu, 01 Jan 1970 00:00:00 GMT", b"", b"=", b"; Path=/", b"a=" + b"x" * 5000, b"x" * 5000 + b"=b", b"a=b; Domain=[::1]", b"a=b; Domain=xn--a",
+            b"a=b; Domain=example.org",
+            b"a=b; Domain=com",
+            b"a=b; Domain=co.uk",
+            b"a=b; Domain=0.0.1",
+            b"a=b; Domain=.1",
+            b"a=b; Domain=127.0.0.2",
+            b"a=b; Secure",
+            b"__Host-a=b; Path=/",
+            b"__Host-a=b; Secure; Path=/; Domain=127.0.0.1",
+            b"__Secure-a=b",
+            b"__host-a=b",
+            b"a=b; Max-Age=0",
+            b"a=b; Max-Age=-1",
+            b"a=b; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            b"",
+            b"=",
+            b"; Path=/",
+            b"a=" + b"x" * 5000,
+            b"x" * 5000 + b"=b",
+            b"a=b; Domain=[::1]",
+            b"a=b; Domain=xn--a",
         ],
     ),
-    Case("a cookie for another path is not sent here", [[every(answer(b"x", b"Set-Cookie: a=b; Path=/other"))]], content=b"x", paths=["/", "/"], check=lambda outcome: not_sent(outcome)),
-    Case("a cookie for localhost's parent", [[every(answer(b"x", b"Set-Cookie: a=b; Domain=local"))]], host="localhost", paths=["/", "/"], check=no_cookie),
-    Case("a megabyte of one cookie", [[every(answer(b"x", b"Set-Cookie: a=" + b"x" * (1 << 20)))]], LimitExceeded, paths=["/", "/"], check=no_cookie),
-    Case("100,000 cookies", [[every(answer(b"x", *[b"Set-Cookie: a%d=b" % n for n in range(100_000)]))]], LimitExceeded, paths=["/", "/"], check=no_cookie),
-    Case("80 cookies with each of 20 answers", [[every(lambda head: answer(b"x", *[b"Set-Cookie: a%d=%s" % (next(numbers), b"y" * 500) for n in range(80)]))]], content=b"x", paths=["/"] * 20, check=few_cookies),
-    Case("a cookie with CR", [[every(answer(b"x", b"Set-Cookie: a=b\rX-Evil: y"))]], ProtocolError, paths=["/", "/"], check=no_cookie),
-    Case("a cookie with a control character", [[every(answer(b"x", b"Set-Cookie: a=b\x01c"))]], ProtocolError, paths=["/", "/"], check=no_cookie),
-    Case("a cookie in Latin-1", [[every(answer(b"x", b"Set-Cookie: a=\xe4"))]], content=b"x", paths=["/", "/"]),
-    Case("a cookie of an interim answer is not kept", [[every(b"HTTP/1.1 103 E\r\nSet-Cookie: a=b\r\n\r\n" + answer(b"x"))]], content=b"x", paths=["/", "/"], check=no_cookie),
+    Case(
+        "a cookie for another path is not sent here",
+        [[every(answer(b"x", b"Set-Cookie: a=b; Path=/other"))]],
+        content=b"x",
+        paths=["/", "/"],
+        check=lambda outcome: not_sent(outcome),
+    ),
+    Case(
+        "a cookie for localhost's parent",
+        [[every(answer(b"x", b"Set-Cookie: a=b; Domain=local"))]],
+        host="localhost",
+        paths=["/", "/"],
+        check=no_cookie,
+    ),
+    Case(
+        "a megabyte of one cookie",
+        [[every(answer(b"x", b"Set-Cookie: a=" + b"x" * (1 << 20)))]],
+        LimitExceeded,
+        paths=["/", "/"],
+        check=no_cookie,
+    ),
+    Case(
+        "100,000 cookies",
+        [[every(answer(b"x", *[b"Set-Cookie: a%d=b" % n for n in range(100_000)]))]],
+        LimitExceeded,
+        paths=["/", "/"],
+        check=no_cookie,
+    ),
+    Case(
+        "80 cookies with each of 20 answers",
+        [
+            [
+                every(
+                    lambda head: answer(
+                        b"x", *[b"Set-Cookie: a%d=%s" % (next(numbers), b"y" * 500) for n in range(80)]
+                    )
+                )
+            ]
+        ],
+        content=b"x",
+        paths=["/"] * 20,
+        check=few_cookies,
+    ),
+    Case(
+        "a cookie with CR",
+        [[every(answer(b"x", b"Set-Cookie: a=b\rX-Evil: y"))]],
+        ProtocolError,
+        paths=["/", "/"],
+        check=no_cookie,
+    ),
+    Case(
+        "a cookie with a control character",
+        [[every(answer(b"x", b"Set-Cookie: a=b\x01c"))]],
+        ProtocolError,
+        paths=["/", "/"],
+        check=no_cookie,
+    ),
+    Case(
+        "a cookie in Latin-1", [[every(answer(b"x", b"Set-Cookie: a=\xe4"))]], content=b"x", paths=["/", "/"]
+    ),
+    Case(
+        "a cookie of an interim answer is not kept",
+        [[every(b"HTTP/1.1 103 E\r\nSet-Cookie: a=b\r\n\r\n" + answer(b"x"))]],
+        content=b"x",
+        paths=["/", "/"],
+        check=no_cookie,
+    ),
 ]
 
 CHALLENGE = b"WWW-Authenticate: "
@@ -235,7 +612,14 @@ def challenged(name: str, *values: bytes, most: int = 6, error: Any = None, use:
         assert len(outcome.seen) <= most, len(outcome.seen)
 
     script = [[every(answer(b"who", *[CHALLENGE + value for value in values], status=b"401 Who"))]]
-    return Case(f"challenge: {name}", script, error, status=None if error else 401, use=use or {"auth": digest}, check=check)
+    return Case(
+        f"challenge: {name}",
+        script,
+        error,
+        status=None if error else 401,
+        use=use or {"auth": digest},
+        check=check,
+    )
 
 
 AUTH = [
@@ -258,7 +642,13 @@ AUTH = [
     challenged("a nonce with a quote", b'Digest realm="x", nonce="n\\"; evil", qop="auth"'),
     challenged("two realms", b'Digest realm="x", realm="y", nonce="n"'),
     challenged("no challenge", use={"auth": ("user", "s3cret")}),
-    Case("407 of an origin", [[every(answer(b"pay", b'Proxy-Authenticate: Basic realm="x"', status=b"407 Proxy"))]], status=407, use={"auth": ("user", "s3cret")}, check=lambda outcome: no_proxy_credentials(outcome)),
+    Case(
+        "407 of an origin",
+        [[every(answer(b"pay", b'Proxy-Authenticate: Basic realm="x"', status=b"407 Proxy"))]],
+        status=407,
+        use={"auth": ("user", "s3cret")},
+        check=lambda outcome: no_proxy_credentials(outcome),
+    ),
 ]
 
 
@@ -298,10 +688,26 @@ CODINGS = [
     packed("deflate in gzip", b"deflate, gzip", gzip.compress(zlib.compress(PLAIN)), content=PLAIN),
     packed("a hundred of them", b", ".join([b"gzip"] * 100), ZIPPED, ProtocolError),
     packed("garbage", b"gzip;q=1, \xff", ZIPPED, ProtocolError),
-    Case("coding: HEAD", [[read, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n"]], method="HEAD", content=b""),
-    Case("coding: 204", [[read, b"HTTP/1.1 204 No\r\nContent-Encoding: gzip\r\n\r\n"]], content=b"", status=204),
-    Case("coding: 304", [[read, b"HTTP/1.1 304 No\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n"]], content=b"", status=304),
-    Case("coding: gzip cut by the connection", [[read, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 999\r\n\r\n" + ZIPPED[:20]]], EndOfStream),
+    Case(
+        "coding: HEAD",
+        [[read, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n"]],
+        method="HEAD",
+        content=b"",
+    ),
+    Case(
+        "coding: 204", [[read, b"HTTP/1.1 204 No\r\nContent-Encoding: gzip\r\n\r\n"]], content=b"", status=204
+    ),
+    Case(
+        "coding: 304",
+        [[read, b"HTTP/1.1 304 No\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n"]],
+        content=b"",
+        status=304,
+    ),
+    Case(
+        "coding: gzip cut by the connection",
+        [[read, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 999\r\n\r\n" + ZIPPED[:20]]],
+        EndOfStream,
+    ),
 ]
 
 BOMB = gzip.compress(bytes(64 << 20), 9)
@@ -335,11 +741,34 @@ def bombs() -> list[Case]:
         packed("bomb of br", b"br", chosen("br"), LimitExceeded),
         packed("bomb of zstd", b"zstd", chosen("zstd"), LimitExceeded),
         packed("bomb of deflate", b"deflate", zlib.compress(bytes(64 << 20), 9), LimitExceeded),
-        Case("a body without end", [[read, OK + b"\r\n", flood(bytes(65536))]], LimitExceeded, session={"limits": Limits(answer=32 << 20)}, within=20),
+        Case(
+            "a body without end",
+            [[read, OK + b"\r\n", flood(bytes(65536))]],
+            LimitExceeded,
+            session={"limits": Limits(answer=32 << 20)},
+            within=20,
+        ),
         Case("an endless header", [[read, OK + b"A: ", flood(b"a" * 65536)]], LimitExceeded),
         Case("endless headers", [[read, OK, flood(b"A: b\r\n" * 1000)]], LimitExceeded),
-        Case("endless 103", [[read, flood(b"HTTP/1.1 103 E\r\nA: " + b"a" * 60000 + b"\r\n\r\n")]], (ProtocolError, LimitExceeded)),
-        Case("a million chunks of a byte", [[read, OK + b"Transfer-Encoding: chunked\r\n\r\n", *[b"1\r\na\r\n" * 100_000] * 10, b"0\r\n\r\n"]], content=b"a" * 1_000_000, within=60, session={"timeout": 60}),
+        Case(
+            "endless 103",
+            [[read, flood(b"HTTP/1.1 103 E\r\nA: " + b"a" * 60000 + b"\r\n\r\n")]],
+            (ProtocolError, LimitExceeded),
+        ),
+        Case(
+            "a million chunks of a byte",
+            [
+                [
+                    read,
+                    OK + b"Transfer-Encoding: chunked\r\n\r\n",
+                    *[b"1\r\na\r\n" * 100_000] * 10,
+                    b"0\r\n\r\n",
+                ]
+            ],
+            content=b"a" * 1_000_000,
+            within=60,
+            session={"timeout": 60},
+        ),
     ]
 
 
@@ -353,14 +782,38 @@ def as_text(outcome: Outcome) -> None:
 
 
 FIELDS = [
-    harmless("charset utf-7", b"Content-Type: text/html; charset=utf-7", body=b"+ADw-script+AD4-", check=lambda outcome: no_script(outcome)),
+    harmless(
+        "charset utf-7",
+        b"Content-Type: text/html; charset=utf-7",
+        body=b"+ADw-script+AD4-",
+        check=lambda outcome: no_script(outcome),
+    ),
     harmless("unknown charset", b"Content-Type: text/html; charset=klingon", check=as_text),
     harmless("charset that is no text codec", b"Content-Type: text/html; charset=zlib", check=as_text),
-    harmless("charset rot13", b"Content-Type: text/html; charset=rot13", body=b"hello", check=lambda outcome: says(outcome, "hello")),
-    harmless("charset idna", b"Content-Type: text/html; charset=idna", body=b"hello", check=lambda outcome: says(outcome, "hello")),
-    harmless("charset unicode_escape", b"Content-Type: text/html; charset=unicode_escape", body=b"\\x41", check=lambda outcome: says(outcome, "\\x41")),
+    harmless(
+        "charset rot13",
+        b"Content-Type: text/html; charset=rot13",
+        body=b"hello",
+        check=lambda outcome: says(outcome, "hello"),
+    ),
+    harmless(
+        "charset idna",
+        b"Content-Type: text/html; charset=idna",
+        body=b"hello",
+        check=lambda outcome: says(outcome, "hello"),
+    ),
+    harmless(
+        "charset unicode_escape",
+        b"Content-Type: text/html; charset=unicode_escape",
+        body=b"\\x41",
+        check=lambda outcome: says(outcome, "\\x41"),
+    ),
     harmless("charset undefined", b"Content-Type: text/html; charset=undefined", check=as_text),
-    harmless("charset with NUL escapes", b'Content-Type: text/html; charset="a\\\0b"'.replace(b"\0", b"x"), check=as_text),
+    harmless(
+        "charset with NUL escapes",
+        b'Content-Type: text/html; charset="a\\\0b"'.replace(b"\0", b"x"),
+        check=as_text,
+    ),
     harmless("10 kB of charset", b"Content-Type: text/html; charset=" + b"x" * 10_000, check=as_text),
     harmless("a type with 10,000 parameters", b"Content-Type: text/html" + b";a=b" * 10_000, check=as_text),
     harmless("two types", b"Content-Type: text/html", b"Content-Type: text/plain; charset=x", check=as_text),
@@ -371,12 +824,41 @@ FIELDS = [
     harmless("Trailer", b"Trailer: Content-Length"),
     harmless("Upgrade without 101", b"Upgrade: h2c", b"Connection: upgrade"),
     *[
-        Case(f"Retry-After: {value[:30].decode()}", [[every(answer(b"busy", b"Retry-After: " + value, status=b"503 Busy"))]], status=503, use={"retry": 2, "timeout": 2}, within=4)
-        for value in (b"1000000000", b"99999999999999999999999", b"-5", b"1e9", b"Fri, 01 Jan 2100 00:00:00 GMT", b"Fri, 01 Jan 1999 00:00:00 GMT", b"soon", b"", b"0", b"nan", b"inf", b"1" * 5000)
+        Case(
+            f"Retry-After: {value[:30].decode()}",
+            [[every(answer(b"busy", b"Retry-After: " + value, status=b"503 Busy"))]],
+            status=503,
+            use={"retry": 2, "timeout": 2},
+            within=4,
+        )
+        for value in (
+            b"1000000000",
+            b"99999999999999999999999",
+            b"-5",
+            b"1e9",
+            b"Fri, 01 Jan 2100 00:00:00 GMT",
+            b"Fri, 01 Jan 1999 00:00:00 GMT",
+            b"soon",
+            b"",
+            b"0",
+            b"nan",
+            b"inf",
+            b"1" * 5000,
+        )
     ],
     *[
-        Case(f"JSON: {name}", [[read, answer(body, b"Content-Type: application/json")]], content=body, check=lambda outcome: not_json(outcome))
-        for name, body in [("cut", b'{"a": '), ("nothing", b""), ("deep", b"[" * 100_000), ("bytes", b"\xff\xfe\xfa")]
+        Case(
+            f"JSON: {name}",
+            [[read, answer(body, b"Content-Type: application/json")]],
+            content=body,
+            check=lambda outcome: not_json(outcome),
+        )
+        for name, body in [
+            ("cut", b'{"a": '),
+            ("nothing", b""),
+            ("deep", b"[" * 100_000),
+            ("bytes", b"\xff\xfe\xfa"),
+        ]
     ],
 ]
 

@@ -255,7 +255,7 @@ def test_a_link_in_place_of_the_part_leads_nowhere(tmp_path):
         "{}",
         '{"format": 2}',
         '{"format": 1, "version": {"url": "x"}, "segments": [[0, null, 0]]}',
-        '{"format": 1, "version": {"url": "x", "etag": "\\"v1\\""}, "segments": [[0, 99999, 99999], [1, 2, 1]]}',
+        '{"format": 1, "version": {"url": "x", "etag": "\\"v1\\""}, "segments": [[0, 999, 999], [1, 2, 1]]}',
         '{"format": 1, "version": {"url": "x", "etag": "\\"v1\\""}, "segments": [["a", 1, 2]]}',
         '{"format": 1, "version": {"url": "x", "etag": "\\"v1\\"", "evil": 1}, "segments": [[0, 1, 1]]}',
         '{"format": 1, "version": {"url": "x", "etag": "\\"v1\\""}, "segments": [[-5, 1, -5], [1, 2, 1]]}',
@@ -267,6 +267,20 @@ def test_a_note_that_makes_no_sense_is_not_believed(tmp_path, note):
     with FileServer(CONTENT) as server, downloader() as by:
         by.fetch(server.url, tmp_path / "out", sha256=SUM)
     assert names(tmp_path) == ["out"]
+
+
+def test_two_downloads_never_write_one_part(tmp_path):
+    with FileServer(CONTENT, cut=[1_000_000]) as server:
+        with downloader(attempts=1) as by, pytest.raises(EndOfStream):
+            by.fetch(server.url, tmp_path / "out")
+        part = PartFile(tmp_path / "out")
+        assert part.load()
+        part.go_on()
+        with downloader() as by, pytest.raises(ConfigError, match="written by another download"):
+            by.fetch(server.url, tmp_path / "out")
+        part.close()
+        with downloader() as by:
+            assert by.fetch(server.url, tmp_path / "out", sha256=SUM).came == 2_000_000
 
 
 def test_progress_is_told(tmp_path):

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("portico.cli.serve", "Folders, WSGI applications, CGI programs and handlers, at addresses."),
     "check": ("portico.cli.check", "What is wrong with a configuration file, with line numbers."),
     "hash-password": ("portico.cli.hash_password", "A password becomes a hash, for basic authentication."),
+    "get": ("portico.cli.get", "Download files: resumed, checked, whole under their names."),
     "connect": ("portico.cli.connect", "Talk with whatever listens at an address, by hand or by pipe."),
     "listen": ("portico.cli.listen", "Wait for somebody at an address, and talk."),
     "lookup": ("portico.cli.lookup", "Names to addresses and back, services to ports and back."),

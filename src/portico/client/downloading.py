@@ -72,6 +72,7 @@ class Progress:
     resumed: int = 0
     state: str = "asking"
     trouble: str = ""
+    resumable: bool = False
     began: float = field(default_factory=monotonic)
 
 
@@ -134,6 +135,9 @@ class Downloading:
             response = self._loaded(part, response)
             return self._finished(part, response)
         except PorticoError as error:
+            self.progress.resumable = part is not None and part.resumable
+            if part is not None and part.resumable:
+                part.save()
             self._tell("failed", str(error))
             raise
         except OSError as error:

@@ -7,11 +7,14 @@ written. Whoever is killed at any moment leaves these two, or the finished file.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from portico.errors import ConfigError
 
 __all__ = ["PartFile", "Segment", "Version"]
 
@@ -92,13 +95,12 @@ class PartFile:
     def begin(self, version: Version, segments: list[Segment]) -> None:
         """Start anew: whatever was there before is gone."""
         self.version, self.segments = version, segments
-        self._note.unlink(missing_ok=True)  # first, so that it never speaks of another file's bytes
-        self._open(os.O_TRUNC)
+        self._open(anew=True)
         self.save()
 
     def go_on(self) -> None:
         """Open what ``load`` has found."""
-        self._open(0)
+        self._open(anew=False)
 
     def write(self, segment: Segment, data: bytes) -> None:
         """Write the next bytes of a segment."""
@@ -127,6 +129,16 @@ class PartFile:
         """Bytes that have come."""
         return sum(each.at - each.start for each in self.segments)
 
+    @property
+    def resumable(self) -> bool:
+        """Whether it is worth keeping: something has come, of a version that can be asked for again."""
+        return (
+            self._descriptor >= 0
+            and self.size > 0
+            and self.version is not None
+            and bool(self.version.condition)
+        )
+
     def finish(self, modified: float | None) -> None:
         """It is whole: give it its name, and its time (seconds since 1970)."""
         end = max((each.at for each in self.segments), default=0)
@@ -134,15 +146,16 @@ class PartFile:
         os.fsync(self._descriptor)
         if modified is not None:
             os.utime(self._descriptor, (modified, modified))
-        self.close()
         os.replace(self.path, self.target)
         self._note.unlink(missing_ok=True)
+        self.close()
 
     def discard(self) -> None:
-        """It is of no use: remove it."""
+        """It is of no use: remove it, if it is ours."""
+        if self._descriptor >= 0:
+            self._note.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
         self.close()
-        self._note.unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close it; what is there can be gone on with."""
@@ -150,11 +163,19 @@ class PartFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _open(self, how: int) -> None:
+    def _open(self, *, anew: bool) -> None:
         self.close()
         # A link that somebody has put there would lead elsewhere.
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | how
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         self._descriptor = os.open(self.path, flags, 0o666)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise ConfigError(f"{str(self.path)!r} is being written by another download") from None
+        if anew:
+            self._note.unlink(missing_ok=True)  # first, so that it never speaks of another file's bytes
+            os.ftruncate(self._descriptor, 0)
 
     def __del__(self) -> None:
         self.close()
