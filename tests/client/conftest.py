@@ -34,7 +34,7 @@ def door(request: pytest.FixtureRequest) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     where = pyfuncitem.funcargs.get("door")
-    if where is None:
+    if where not in DOORS:
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     DOORS[where](lambda: pyfuncitem.obj(**arguments))

@@ -67,17 +67,14 @@ class Caller:
     def _exchanged(
         self, connection: Connection, request: Request, options: Options, until: float
     ) -> Response:
-        url, times, trace = request.url, options.timeouts, options.trace
-        proxy = connection.route.proxy
-        fields = request.headers.spelt()
-        if "host" not in request.headers:
-            fields.insert(0, ("Host", "localhost" if url.socket_path else url.authority))
-        target = url.target
-        if proxy is not None and _is_forwarded(connection.route):
-            target = f"{url.origin}{target}"
-            fields = [*fields, *self._proxy_fields(proxy, request, target)]
+        times, trace = options.timeouts, options.trace
+        target = request.url.target
+        fields = self._fields(connection, request)
+        if connection.route.proxy is not None and _is_forwarded(connection.route):
+            target = f"{request.url.origin}{target}"
+            fields = [*fields, *self._proxy_fields(connection.route.proxy, request, target)]
         if trace is not None:
-            facts = {"method": request.method, "url": url, "target": target, "headers": fields}
+            facts = {"method": request.method, "url": request.url, "target": target, "headers": fields}
             trace("request", {**facts, "reused": connection.reused})
         exchange = Exchange(connection, times)
         began = monotonic()
@@ -89,24 +86,20 @@ class Caller:
                 error.request = error.request or request
                 error.reached = error.reached or exchange.reached
             raise
-        source: Source
-        if exchange.content is not None:
-            self._pool.give_back(connection)
-            source = HeldBody(exchange.content)
-        else:
+        source: Source | None = None
+        content = exchange.content
+        if content is None:
             source = WireBody(exchange, self._pool, times.read, until)
+        else:
+            self._pool.give_back(connection)
+            if any(name == "content-encoding" for name, _ in head.headers):
+                source, content = HeldBody(content), None
         response = Response(
-            request,
-            head.status,
-            head.reason,
-            head.headers,
-            source,
-            version=head.version,
-            limits=options.limits,
+            request, head.status, head.reason, head.headers, source, content, head.version, options.limits
         )
         response._time(began, connection.steps if not connection.reused else RESTED)
-        stream = connection.stream
-        response.peer, response.tls = stream.peer, stream.tls
+        transport = connection.stream.transport
+        response.peer, response.tls = transport.peer, transport.tls
         self._note(response, options)
         if trace is not None:
             facts = {
@@ -117,6 +110,16 @@ class Caller:
             }
             trace("response", {**facts, "seconds": monotonic() - began})
         return response
+
+    def _fields(self, connection: Connection, request: Request) -> list[tuple[str, str]]:
+        """The fields of a request, ``Host`` first. Those of the one before, where nothing has changed."""
+        lines = request.headers.spelt()
+        if lines is not connection.lines:
+            connection.lines = connection.fields = lines
+            if "host" not in request.headers:
+                url = request.url
+                connection.fields = [("Host", "localhost" if url.socket_path else url.authority), *lines]
+        return connection.fields
 
     def _proxy_fields(self, proxy: Proxy, request: Request, target: str) -> list[tuple[str, str]]:
         """What a request says to the proxy that forwards it: the answer to a challenge, where it gave one."""

@@ -14,7 +14,7 @@ from portico.client.background import Background
 from portico.client.caller import Caller
 from portico.client.options import Options
 from portico.client.pool import PoolSize
-from portico.client.redirects import redirected
+from portico.client.redirects import REDIRECTS, redirected
 from portico.client.request import Request
 from portico.client.response import Response
 from portico.deadline import timeout
@@ -76,6 +76,8 @@ class Carrier:
         first = request.url.origin
         while True:
             response = self._authenticated(request, options, until)
+            if response.status not in REDIRECTS:
+                break
             target = self._redirected(request, response, options)
             if target is None:
                 break
@@ -89,10 +91,9 @@ class Carrier:
                 options.trace("redirect", {"url": target.url, "status": response.status})
             request = target
             if request.url.origin != first and options.auth is not None:
-                options = replace(
-                    options, auth=None
-                )  # for good: who sent us away chooses what we ask on return
-        response.history = tuple(history)
+                options = replace(options, auth=None)  # for good: who sends us away chooses what we ask then
+        if history:
+            response.history = tuple(history)
         if not options.stream:
             _ = response.content
         return response
@@ -135,12 +136,19 @@ class Carrier:
 
         if url.username is not None:
             return Basic(url.username, url.password or "")
-        found = self._netrc[url.host] = from_netrc(url)
-        return None if "authorization" in request.headers else found
+        if url.host not in self._netrc:
+            self._netrc[url.host] = from_netrc(url)
+        return None if "authorization" in request.headers else self._netrc[url.host]
 
     # -- what surrounds each request that goes out
 
     def _carried(self, request: Request, options: Options, until: float) -> Response:
+        simple = options.retry is None and options.cache is None and not options.hooks
+        if simple and self._hsts is None and not self._cookies:
+            return self._caller.call(request, options, until)
+        return self._surrounded(request, options, until)
+
+    def _surrounded(self, request: Request, options: Options, until: float) -> Response:
         if self._hsts is not None:
             url = self._hsts.upgrade(request.url)
             if url is not request.url:

@@ -55,6 +55,9 @@ class Connection(ClientConnection):
         self.home: Any = None
         """The pool's record of its route."""
         self.reused = False
+        self.lines: list[tuple[str, str]] = []
+        """The header fields of its last request, as they were given; and ``fields``, as they were sent."""
+        self.fields: list[tuple[str, str]] = []
 
 
 def open_connection(

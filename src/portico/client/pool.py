@@ -111,10 +111,9 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """A connection whose exchange is complete. It rests, or is closed where it cannot be used again."""
         host = self._hosts.get(connection.route)
-        if not connection.reusable or self._closed or host is not connection.home:
+        if self._closed or host is None or host is not connection.home or not connection.went_on():
             self.drop(connection)
             return
-        connection.start_next_cycle()
         now = connection.rested_at = monotonic()
         host.resting.append(connection)
         if host.line:

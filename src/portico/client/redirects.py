@@ -15,12 +15,12 @@ from portico.client.url import URL
 from portico.errors import AddressError, RedirectError
 from portico.http.field_map import OutgoingHeaders
 
-__all__ = ["MOST", "redirected"]
+__all__ = ["MOST", "REDIRECTS", "redirected"]
 
 MOST = 20
 """Redirects that are followed, as browsers do."""
 
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _HARMLESS = frozenset(
     "accept accept-charset accept-encoding accept-language cache-control content-encoding content-language "
     "content-type dnt if-match if-modified-since if-none-match if-range if-unmodified-since last-event-id "
@@ -38,7 +38,7 @@ def redirected(request: Request, response: Response, *, downgrade: bool = False)
 
     ``downgrade``: whether to go from https to http. Raises ``RedirectError``.
     """
-    if response.status not in _REDIRECTS:
+    if response.status not in REDIRECTS:
         return None
     places = response.headers.all("location")
     if not places:

@@ -101,7 +101,6 @@ class Response:
         pairs: list[tuple[str, str]],
         source: Source | None,
         content: bytes | None = None,
-        *,
         version: str = "HTTP/1.1",
         limits: Limits | None = None,
     ) -> None:
@@ -375,6 +374,8 @@ class Response:
     def _time(self, began: float, steps: tuple[float, float, float]) -> None:
         """When the request was sent (now its head has come), and how long connecting took."""
         self._began, self._first_byte, self._steps = began, monotonic(), steps
+        if self._content is not None:
+            self._ended = self._first_byte
 
     def _kept(self, size: int) -> bytes:
         assert self._content is not None

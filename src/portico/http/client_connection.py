@@ -208,6 +208,11 @@ class ClientConnection:
         """Make ready for another request. Raises ``LocalProtocolError`` unless ``reusable``."""
         self._codec.start_next_cycle()
 
+    def went_on(self) -> bool:
+        """``start_next_cycle()`` where it is possible; ``False``: it is not, and the connection is of no use.
+        """
+        return not self._unsent and not self.stream.closed and self._codec.went_on()
+
     @property
     def stale(self) -> bool:
         """Whether a connection that rests is of no use any more: the server has ended it, or sent what

@@ -258,9 +258,11 @@ class Codec(Receiving):
         self._keep = False
 
     def went_on(self) -> bool:
-        """``start_next_cycle()`` for a server, where it is legal; ``False``: it is not, nothing happened."""
+        """``start_next_cycle()``, where it is legal; ``False``: it is not, nothing happened."""
         if self._ours is not _DONE or self._theirs is not _DONE or not self._keep:
             return False
+        if self.role is Role.CLIENT and len(self._inbox):
+            return False  # more came than was asked for
         self._ours = self._theirs = _IDLE
         self._method = ""
         self._end_due = self._end_spare = False

@@ -80,11 +80,11 @@ class OutgoingHeaders(Headers):
     Raises ``LocalProtocolError`` for a name or value that cannot be sent, line ends above all.
     """
 
-    __slots__ = ("_spelt",)
+    __slots__ = ("_lines",)
 
     def __init__(self, pairs: Pairs = ()) -> None:
         super().__init__()
-        self._spelt: dict[str, str] = {}
+        self._lines: list[tuple[str, str]] = []  # as `pairs`, with names as they were given
         for name, value in pairs:
             self.add(name, value)
 
@@ -94,9 +94,9 @@ class OutgoingHeaders(Headers):
             raise LocalProtocolError(f"not a header name: {name[:80]!r}")
         if not _VALUE.fullmatch(value):
             raise LocalProtocolError(f"the header {name} cannot have the value {value!r:.100}")
-        lower = name.lower()
-        self._spelt[lower] = name
-        self.pairs.append((lower, value))
+        # Never changed in place: copies share both lists.
+        self.pairs = [*self.pairs, (name.lower(), value)]
+        self._lines = [*self._lines, (name, value)]
 
     def update(self, more: Mapping[str, str] | Pairs) -> None:
         """Replace the fields of the names in ``more``, which may give several of one name."""
@@ -108,21 +108,23 @@ class OutgoingHeaders(Headers):
 
     def copy(self) -> OutgoingHeaders:
         """One more of the same, to be changed apart."""
-        twin = OutgoingHeaders()
-        twin.pairs, twin._spelt = list(self.pairs), dict(self._spelt)
+        twin = OutgoingHeaders.__new__(OutgoingHeaders)
+        twin.pairs, twin._lines = self.pairs, self._lines
         return twin
 
     def spelt(self) -> list[tuple[str, str]]:
-        """All of them, names as they were given."""
-        return [(self._spelt[name], value) for name, value in self.pairs]
+        """All of them, names as they were given; the same list until a field changes, and not to be changed.
+        """
+        return self._lines
 
     def __setitem__(self, name: str, value: str) -> None:
-        kept = [pair for pair in self.pairs if pair[0] != self._key(name)]
+        del self[name]
         self.add(name, value)
-        self.pairs = [*kept, self.pairs[-1]]
 
     def __delitem__(self, name: str) -> None:
-        self.pairs = [pair for pair in self.pairs if pair[0] != self._key(name)]
+        gone = self._key(name)
+        self.pairs = [pair for pair in self.pairs if pair[0] != gone]
+        self._lines = [line for line in self._lines if line[0].lower() != gone]
 
     def setdefault(self, name: str, value: str) -> None:
         """A field, unless there is one of the name."""

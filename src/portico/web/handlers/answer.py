@@ -100,9 +100,9 @@ def _save_session(request: Request, response: Response) -> None:
 
 
 def _send(exchange: Exchange, response: Response) -> None:
-    headers = response.headers.spelt()
     https = exchange.scheme == "https"
-    headers += [("Set-Cookie", cookie.line(https=https)) for cookie in response.cookies]
+    cookies = [("Set-Cookie", cookie.line(https=https)) for cookie in response.cookies]
+    headers = [*response.headers.spelt(), *cookies]
     body = response.body
     if isinstance(body, bytes):
         if response.status in _BODILESS:
