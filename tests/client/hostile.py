@@ -13,6 +13,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Sequence
+from typing import Self
 
 Step = bytes | Callable[["Peer"], None]
 Script = Sequence[Step]
@@ -87,7 +88,7 @@ class Hostile:
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> Hostile:
+    def __enter__(self) -> Self:
         self._start(self._accept)
         return self
 

@@ -18,7 +18,7 @@ __all__ = ["Case", "Outcome"]
 
 @dataclass
 class Outcome:
-    """What came of it. ``seen`` are the requests that the server saw; ``elsewhere`` those of the bystander."""
+    """What came of it. ``seen``: the requests that the server saw; ``elsewhere``: the bystander."""
 
     error: PorticoError | None = None
     statuses: list[int] = field(default_factory=list)
@@ -52,25 +52,19 @@ class Case:
     session: Mapping[str, Any] = field(default_factory=dict)
     check: Callable[[Outcome], None] | None = None
     within: float = 8.0
-    heavy: bool = False
     host: str = "127.0.0.1"
 
     def __repr__(self) -> str:
         return self.name
 
-    def carry_out(
-        self,
-        door: Callable[[Callable[[], None]], None],
-        tls: ssl.SSLContext | None = None,
-        verify: Any = True,
-    ) -> None:
+    def carry_out(self, tls: ssl.SSLContext | None = None, verify: Any = True) -> None:
         """Do it, and hold the outcome against what it must be."""
         outcome = Outcome()
         with Hostile([every(answer(b"bystander"))]) as other, Hostile(*self.scripts, tls=tls) as server:
             server.names[b"other"] = other.url.encode()
             server.names[b"otherport"] = str(other.port).encode()
             began = monotonic()
-            door(lambda: self._use(server, verify, outcome))
+            self._use(server, verify, outcome)
             took = monotonic() - began
             outcome.seen, outcome.connections = list(server.requests), server.connections
             outcome.elsewhere = list(other.requests)

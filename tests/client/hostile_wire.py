@@ -722,6 +722,3 @@ MANY = [
 ]
 
 CASES = list(chain(TRUNCATED, SLOW, FRAMING, HEADS, INTERIM, SURPLUS, STALE, MANY))
-assert len({case.name for case in CASES}) == len(CASES), [
-    n for n in (c.name for c in CASES) if [c.name for c in CASES].count(n) > 1
-]

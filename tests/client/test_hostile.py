@@ -1,42 +1,212 @@
-"""The client in front of servers that misbehave, on threads, on events, and awaited."""
+"""The client in front of servers that misbehave."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+import datetime
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
-import portico
-import portico.aio
+from portico.client.session import Session
+from portico.errors import CertificateError, ConnectionLost, EndOfStream, PorticoError, TLSError
 from tests.client import hostile_traps, hostile_wire
+from tests.client.hostile import Hostile, answer, cut, every, farewell, read
 from tests.client.hostile_case import Case
 
-pytestmark = pytest.mark.timeout(30)
-
-
-def on_a_thread(function: Callable[[], None]) -> None:
-    function()
-
-
-def on_events(function: Callable[[], None]) -> None:
-    portico.run(function)
-
-
-def awaited(function: Callable[[], None]) -> None:
-    asyncio.run(portico.aio.run(function))
-
-
-DOORS = pytest.mark.parametrize("door", [on_a_thread, on_events, awaited])
+pytestmark = pytest.mark.timeout(60)
+DOORS = pytest.mark.usefixtures("door")
+ROOT = Path(__file__).parents[2]
+OK = b"HTTP/1.1 200 OK\r\n"
 
 
 @DOORS
 @pytest.mark.parametrize("case", hostile_wire.CASES, ids=repr)
-def test_wire(case: Case, door: Callable[[Callable[[], None]], None]) -> None:
-    case.carry_out(door)
+def test_wire(case: Case) -> None:
+    case.carry_out()
 
 
 @DOORS
 @pytest.mark.parametrize("case", hostile_traps.CASES, ids=repr)
-def test_traps(case: Case, door: Callable[[Callable[[], None]], None]) -> None:
-    case.carry_out(door)
+def test_traps(case: Case) -> None:
+    case.carry_out()
+
+
+def test_what_blows_up_costs_little_memory() -> None:
+    command = [sys.executable, "-m", "tests.client.hostile_memory", str(2 << 30)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=55, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    peaks = [int(line.split()[0]) for line in done.stdout.splitlines()]
+    assert len(peaks) >= 10
+    assert max(peaks) < 512, done.stdout
+
+
+# -- TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def trust(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    yield str(path)
+
+
+def context(authority: trustme.CA, *names: str, expired: bool = False) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC) if expired else None
+    certificate = authority.issue_cert(*(names or ("127.0.0.1",)), not_after=past)
+    certificate.configure_cert(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("body", "ending", "content"),
+    [
+        (OK + b"Content-Length: 3\r\n\r\nabc", cut, b"abc"),
+        (OK + b"\r\nabc", farewell, b"abc"),
+        (OK + b"\r\nabc", cut, None),
+        (OK + b"Content-Length: 4\r\n\r\nabc", cut, None),
+        (OK + b"Content-Length: 4\r\n\r\nabc", farewell, None),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", cut, None),
+        (OK, cut, None),
+        (b"", farewell, None),
+    ],
+)
+@DOORS
+def test_the_end_of_tls_is_the_end_only_with_its_alert(
+    authority: trustme.CA, trust: str, body: bytes, ending: object, content: bytes | None
+) -> None:
+    with (
+        Hostile([read, body, ending], tls=context(authority)) as server,
+        Session(env=False, timeout=5, verify=trust) as session,
+    ):
+        if content is not None:
+            assert session.get(server.url).content == content
+            return
+        with pytest.raises(ConnectionLost) as caught:
+            session.get(server.url)
+        assert caught.value.partial == (b"abc" if b"abc" in body else caught.value.partial)
+
+
+def certificates(authority: trustme.CA) -> dict[str, ssl.SSLContext]:
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(old)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version = ssl.TLSVersion.TLSv1
+    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    return {
+        "expired": context(authority, expired=True),
+        "of another name": context(authority, "example.org"),
+        "of another address": context(authority, "127.0.0.2"),
+        "of a wildcard": context(authority, "*.example.org"),
+        "of an unknown authority": context(trustme.CA()),
+        "too old": old,
+    }
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "expired",
+        "of another name",
+        "of another address",
+        "of a wildcard",
+        "of an unknown authority",
+        "too old",
+    ],
+)
+@DOORS
+def test_a_server_that_cannot_be_trusted_gets_no_request(
+    authority: trustme.CA, trust: str, name: str
+) -> None:
+    tls = certificates(authority)[name]
+    with (
+        Hostile([every(answer(b"evil"))], tls=tls) as server,
+        Session(env=False, timeout=5, verify=trust, headers={"X-Key": "s3cret"}) as session,
+    ):
+        with pytest.raises((TLSError, ConnectionLost)) as caught:
+            session.get(server.url.replace("http:", "https:"))
+        assert server.requests == []
+        assert isinstance(caught.value, CertificateError) == (name != "too old")
+        assert caught.value.reached == "tls"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "bytes_sent",
+    [
+        b"",
+        b"HTTP/1.1 400 Bad\r\n\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x28",
+        b"\x16\x03\x03\xff\xff" + b"a" * 70000,
+        b"\x00" * 100,
+    ],
+)
+@DOORS
+def test_what_is_no_handshake_is_an_error_of_tls(bytes_sent: bytes) -> None:
+    with Hostile([bytes_sent]) as server, Session(env=False, timeout=5) as session:
+        with pytest.raises((TLSError, ConnectionLost)) as caught:
+            session.get(server.url.replace("http:", "https:"))
+        assert caught.value.reached == "tls"
+
+
+@DOORS
+def test_a_redirect_to_what_is_not_encrypted_is_refused(authority: trustme.CA, trust: str) -> None:
+    with (
+        Hostile([every(answer(b"plain"))]) as plain,
+        Hostile(
+            [every(answer(b"", b"Location: " + plain.url.encode(), status=b"302 F"))], tls=context(authority)
+        ) as server,
+        Session(env=False, timeout=5, verify=trust, headers={"X-Key": "s3cret"}) as session,
+    ):
+        with pytest.raises(PorticoError, match="not encrypted"):
+            session.get(server.url)
+        assert plain.requests == []
+        assert session.get(server.url, downgrade=True).content == b"plain"
+        assert b"s3cret" not in plain.requests[0]
+
+
+# -- bodies in pieces
+
+
+@pytest.mark.parametrize("how", ["content", "read", "read(n)", "readline", "lines", "pieces"])
+@DOORS
+def test_what_came_of_a_body_that_ends_short_is_never_lost(how: str) -> None:
+    came = b""
+    with (
+        Hostile([read, OK + b"Content-Length: 100\r\n\r\nabc", lambda peer: None, b"def"]) as server,
+        Session(env=False, timeout=5) as session,
+        session.get(server.url, stream=True) as response,
+    ):
+        with pytest.raises(EndOfStream) as caught:
+            while True:
+                if how == "content":
+                    came += response.content
+                elif how == "read":
+                    came += response.read()
+                elif how == "read(n)":
+                    came += response.read(4)
+                elif how == "readline":
+                    came += response.readline()
+                elif how == "lines":
+                    for _ in response:
+                        raise AssertionError("there was no line")
+                else:
+                    for piece in response.iter_bytes():
+                        came += piece
+        assert came + caught.value.partial == b"abcdef"
+
+
+def test_the_table_has_no_name_twice() -> None:
+    names = [case.name for case in (*hostile_wire.CASES, *hostile_traps.CASES)]
+    assert len(names) == len(set(names)) >= 400

@@ -18,7 +18,7 @@ from portico.client.redirects import REDIRECTS, redirected
 from portico.client.request import Request
 from portico.client.response import Response
 from portico.deadline import timeout
-from portico.errors import RedirectError
+from portico.errors import HTTPError, RedirectError
 
 __all__ = ["Carrier"]
 
@@ -101,11 +101,8 @@ class Carrier:
     def _redirected(self, request: Request, response: Response, options: Options) -> Request | None:
         if not options.redirects:
             return None
-        try:
+        with _Unused(response):
             return redirected(request, response, downgrade=options.downgrade)
-        except RedirectError:
-            response.close()
-            raise
 
     # -- credentials
 
@@ -119,7 +116,8 @@ class Carrier:
         request = auth.begin(request) or request
         response = self._carried(request, options, until)
         for _ in range(_AUTH_ROUNDS):
-            another = auth.again(request, response)
+            with _Unused(response):
+                another = auth.again(request, response)
             if another is None:
                 break
             response.close()
@@ -172,8 +170,27 @@ class Carrier:
             )
         response = forward(request)
         for hook in options.hooks.get("response", ()):
-            response = hook(response) or response
+            with _Unused(response):
+                response = hook(response) or response
         return response
+
+
+class _Unused:
+    """Closes a response if what looks at it raises: nobody else will."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is HTTPError:
+            self._response.keep_some()  # a hook that calls raise_for_status: its page says why
+        elif kind is not None:
+            self._response.close()
 
 
 def _layered(layer: Callable[[Request, Forward], Response], forward: Forward) -> Forward:

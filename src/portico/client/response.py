@@ -287,8 +287,9 @@ class Response:
             return self._gathered()
         if self._content is not None:
             return self._kept(size)
-        pieces, missing = [], size
-        while missing > 0 and (piece := self._some()):
+        pieces: list[bytes] = []
+        missing = size
+        while missing > 0 and (piece := self._more(pieces)):
             if len(piece) > missing:
                 self._rest = piece[missing:]
                 piece = piece[:missing]
@@ -315,8 +316,9 @@ class Response:
         r"""A line with its ``\n``; ``b""`` at the end of the body. Without a ``size``, one of more than
         ``Limits.line`` bytes raises ``LimitExceeded``."""
         most = self._limits.line if size is None or size < 0 else size
-        pieces, length = [], 0
-        while length < most and (piece := self._some()):
+        pieces: list[bytes] = []
+        length = 0
+        while length < most and (piece := self._more(pieces)):
             end = piece.find(b"\n") + 1
             cut = min(end or len(piece), most - length)
             if cut < len(piece):
@@ -398,6 +400,14 @@ class Response:
             rest, self._rest = self._rest, b""
             return rest
         return self._decoded()
+
+    def _more(self, pieces: list[bytes]) -> bytes:
+        """As ``_some``; an error carries ``pieces``, which the caller has taken and not handed out."""
+        try:
+            return self._some()
+        except PorticoError as error:
+            error.partial = b"".join([*pieces, error.partial])
+            raise
 
     def _decoded(self) -> bytes:
         source = self._source
