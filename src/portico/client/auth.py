@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from portico.client.digest import Digest
+from portico.client.params import encoded
 from portico.client.request import Request
 from portico.client.response import Response
 from portico.client.url import URL
@@ -42,7 +43,7 @@ class Basic:
             raise ConfigError("Basic: a user's name cannot have a colon in it (RFC 7617, 2)")
         self.user = user
         self._field = "Proxy-Authorization" if proxy else "Authorization"
-        self._value = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+        self._value = "Basic " + b64encode(encoded(f"{user}:{password}", "auth")).decode()
 
     def begin(self, request: Request) -> None:
         """Put it in, unless the request has its own."""

@@ -13,6 +13,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
 from portico.client.challenges import Challenge, parse_challenges, parse_parameters
+from portico.client.params import encoded
 from portico.client.url import Origin
 from portico.errors import AuthenticationError
 from portico.sync import Guard
@@ -55,6 +56,7 @@ class Digest:
     """
 
     def __init__(self, user: str, password: str, *, proxy: bool = False) -> None:
+        encoded(user + password, "auth")
         self.user = user
         self._password = password
         self._challenge, self._answer, self._info, self._status = (

@@ -21,7 +21,7 @@ from portico.errors import ConfigError, LocalProtocolError
 
 __all__ = ["Multipart", "multipart"]
 
-_ESCAPED = str.maketrans({"\n": "%0A", "\r": "%0D", '"': "%22"})
+_ESCAPED = str.maketrans({"\n": "%0A", "\r": "%0D", "\0": "%00", '"': "%22"})
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
 
