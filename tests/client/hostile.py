@@ -229,3 +229,13 @@ def answer(body: bytes = b"", *fields: bytes, status: bytes = b"200 OK") -> byte
 def redirect(to: bytes, status: bytes = b"302 Found", *fields: bytes) -> bytes:
     """A redirect without a body."""
     return answer(b"", b"Location: " + to, *fields, status=status)
+
+
+def by_path(**answers: bytes) -> Script:
+    """Answers by the first segment of the path; ``end`` says where it should end."""
+
+    def choose(head: bytes) -> bytes:
+        path = head.split(b" ", 2)[1].strip(b"/").split(b"/")[0].split(b"?")[0].decode()
+        return answers.get(path or "start", answer(b"end"))
+
+    return [every(choose)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import resource
 import sys
 
-from tests.client.hostile_traps import bombs
+from tests.client.hostile_codings import bombs
 
 
 def main() -> None:

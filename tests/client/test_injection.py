@@ -289,12 +289,28 @@ def test_a_password_is_never_shown(text: str) -> None:
 @pytest.mark.parametrize(
     ("reference", "result"),
     [
-        ("x", "http://h.example/a/x"), ("/x", "http://h.example/x"), ("?x", "http://h.example/a/b?x"), ("#x", "http://h.example/a/b?q#x"), ("", "http://h.example/a/b?q"),
-        ("../../../x", "http://h.example/x"), ("//o.example/x", "http://o.example/x"), ("https://o.example", "https://o.example/"), (".", "http://h.example/a/"), ("..", "http://h.example/"),
-        ("%2e%2e/x", "http://h.example/x"), ("./x:y", "http://h.example/a/x:y"), (" x ", "http://h.example/a/x"), ("x?y#z", "http://h.example/a/x?y#z"), ("//o.example:81", "http://o.example:81/"),
-        ("//u:p@o.example/", "http://o.example/"), ("/a/./b/../c", "http://h.example/a/c"), ("/..", "http://h.example/"), ("x/", "http://h.example/a/x/"), ("?", "http://h.example/a/b?"),
+        ("x", "http://h.example/a/x"),
+        ("/x", "http://h.example/x"),
+        ("?x", "http://h.example/a/b?x"),
+        ("#x", "http://h.example/a/b?q#x"),
+        ("", "http://h.example/a/b?q"),
+        ("../../../x", "http://h.example/x"),
+        ("//o.example/x", "http://o.example/x"),
+        ("https://o.example", "https://o.example/"),
+        (".", "http://h.example/a/"),
+        ("..", "http://h.example/"),
+        ("%2e%2e/x", "http://h.example/x"),
+        ("./x:y", "http://h.example/a/x:y"),
+        (" x ", "http://h.example/a/x"),
+        ("x?y#z", "http://h.example/a/x?y#z"),
+        ("//o.example:81", "http://o.example:81/"),
+        ("//u:p@o.example/", "http://o.example/"),
+        ("/a/./b/../c", "http://h.example/a/c"),
+        ("/..", "http://h.example/"),
+        ("x/", "http://h.example/a/x/"),
+        ("?", "http://h.example/a/b?"),
     ],
-)  # fmt: skip
+)
 def test_a_reference_leads_where_the_standard_says(reference: str, result: str) -> None:
     base = URL.parse("http://h.example/a/b?q")
     assert str(base.join(reference)) == result
@@ -352,13 +368,17 @@ def test_a_head_holds_only_what_it_says(how: str, evil: str) -> None:
     with Session(env=False) as session:
         try:
             prepared = _prepared(session, how, evil)
-        except PorticoError as error:
-            assert not re.search("[\r\n\0]", str(error))
+        except PorticoError as refused:
+            assert_one_line(str(refused))
             return
         sent = "".join(f"{name}: {value}\n" for name, value in prepared.headers.spelt())
         assert evil not in prepared.method
         assert "X-Evil: y" not in sent.split("\n")
         assert not re.search("[\r\0\x01\x7f\u0100-\U0010ffff]", sent), sent
+
+
+def assert_one_line(text: str) -> None:
+    assert not re.search("[\r\n\0]", text)
 
 
 def _prepared(session: Session, how: str, evil: str) -> Request:
@@ -434,6 +454,4 @@ def test_a_multipart_name_stays_within_its_quotes(name: str) -> None:
 @pytest.mark.parametrize("kind", ["text/plain\r\nX-Evil: y", "text/plain\n", "a\0"])
 def test_a_multipart_type_is_one_line(kind: str) -> None:
     with pytest.raises(PorticoError):
-        body = encode_body(data=None, json=None, files={"f": ("f", b"x", kind)})
-        assert body is not None
-        assert b"X-Evil" not in b"".join(body.chunks())
+        encode_body(data=None, json=None, files={"f": ("f", b"x", kind)})
