@@ -17,7 +17,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-SHORT: dict[str, Any] = {"timeout": 0.15}
+SHORT: dict[str, Any] = {"timeout": 0.1}
 
 
 def sends(data: bytes) -> list[Script]:

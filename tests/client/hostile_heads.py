@@ -154,7 +154,7 @@ INTERIM = [
     ),
     Case(
         "Expect that is never answered",
-        [[read, pause(1.3), answer(b"x")]],
+        [[read, pause(1.1), answer(b"x")]],
         content=b"x",
         method="POST",
         use={"data": b"abc", "headers": {"Expect": "100-continue"}},
