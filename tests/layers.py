@@ -28,6 +28,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "address",
             "pace",
             "unnamed",
+            "filenames",
             "unpacking",
         }
     ),

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from portico.client.auth import Basic
 from portico.client.response import Response
 from portico.client.session import Session
-from portico.errors import CertificateError, ConnectionLost, EndOfStream, PorticoError, TLSError
+from portico.errors import CertificateError, ConnectionLost, EndOfStream, HTTPError, PorticoError, TLSError
 from tests.client import (
     hostile_codings,
     hostile_cuts,
@@ -25,7 +26,7 @@ from tests.client import (
     hostile_redirects,
     hostile_reuse,
 )
-from tests.client.hostile import Hostile, Step, answer, cut, every, farewell, read
+from tests.client.hostile import Hostile, Step, answer, cut, every, farewell, hold, read
 from tests.client.hostile_case import Case
 
 pytestmark = pytest.mark.timeout(60)
@@ -223,6 +224,34 @@ def test_what_came_of_a_body_that_ends_short_is_never_lost(how: str) -> None:
         with pytest.raises(EndOfStream) as caught:
             taken.extend(pieces(response, how))
         assert b"".join(taken) + caught.value.partial == b"abcdef"
+
+
+@pytest.mark.parametrize("where", ["hook", "auth"])
+@DOORS
+def test_what_chokes_on_an_answer_leaves_no_connection_open(where: str) -> None:
+    def choke(*_: object) -> None:
+        raise ZeroDivisionError
+
+    class Choking(Basic):
+        again = choke  # type: ignore[assignment]
+
+    use = {"hooks": {"response": choke}} if where == "hook" else {"auth": Choking("user", "x")}
+    with (
+        Hostile([read, OK + b"\r\nabc", hold]) as server,
+        Session(env=False, timeout=5, stream=True) as session,
+    ):
+        with pytest.raises(ZeroDivisionError):
+            session.get(server.url, **use)
+        assert "0 connections" in repr(session)
+
+
+def test_a_hook_that_raises_for_the_status_keeps_the_page() -> None:
+    with Hostile([every(answer(b"why", status=b"404 No"))]) as server, Session(env=False) as session:
+        with pytest.raises(HTTPError) as caught:
+            session.get(server.url, hooks={"response": Response.raise_for_status}, stream=True)
+        page = caught.value.response
+        assert isinstance(page, Response)
+        assert page.content == b"why"
 
 
 def test_the_table_has_no_name_twice() -> None:

@@ -189,7 +189,7 @@ class _Unused:
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         if kind is HTTPError:
             self._response.keep_some()  # a hook that calls raise_for_status: its page says why
-        elif kind is not None:
+        if kind is not None:
             self._response.close()
 
 

@@ -56,7 +56,7 @@ class Digest:
     """
 
     def __init__(self, user: str, password: str, *, proxy: bool = False) -> None:
-        encoded(user + password, "auth")
+        encoded(f"{user}:{password}", "auth")  # refused here rather than when a challenge comes
         self.user = user
         self._password = password
         self._challenge, self._answer, self._info, self._status = (
