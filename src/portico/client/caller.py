@@ -92,7 +92,8 @@ class Caller:
             source = WireBody(exchange, self._pool, times.read, until)
         else:
             self._pool.give_back(connection)
-            if any(name == "content-encoding" for name, _ in head.headers):
+            coded = any(name == "content-encoding" for name, _ in head.headers)
+            if coded or len(content) > options.limits.answer:
                 source, content = HeldBody(content), None
         response = Response(
             request, head.status, head.reason, head.headers, source, content, head.version, options.limits

@@ -34,7 +34,7 @@ def load(path: str | os.PathLike[str], *, missing_ok: bool = False) -> CookieJar
         raise ConfigError(f"cookies: cannot read {os.fspath(path)!r}: {error.strerror}") from None
     now = time()
     jar = CookieJar()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         cookie = _read(line, f"{os.fspath(path)}, line {number}")
         if cookie is not None and (cookie.expires is None or cookie.expires > now):
             jar._put(cookie)
@@ -47,7 +47,7 @@ def save(jar: CookieJar, path: str | os.PathLike[str], *, session: bool = True) 
     Raises ``ConfigError`` when the file cannot be written.
     """
     lines = ["# Netscape HTTP Cookie File", "# Written by Portico. Who reads it can act in your name.", ""]
-    lines += [_line(cookie) for cookie in jar if session or cookie.expires is not None]
+    lines += [_line(each) for each in jar if each.domain and (session or each.expires is not None)]
     target = Path(path)
     try:
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # of mode 0600
@@ -89,8 +89,8 @@ def _read(line: str, place: str) -> Cookie | None:
     if not isfinite(ends) or not cookie_path.startswith("/") or any(c in name + value for c in ";\r\n\0"):
         raise ConfigError(f"{place}: no cookie can be like that")
     return Cookie(
-        name,
-        value,
+        _as_sent(name),
+        _as_sent(value),
         host,
         cookie_path,
         below == "FALSE",
@@ -104,6 +104,16 @@ def _read(line: str, place: str) -> Cookie | None:
 _BOOLEAN = ("TRUE", "FALSE")
 
 
+def _as_sent(text: str) -> str:
+    """From the bytes of a file: as header fields are held, a character a byte."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _as_kept(text: str) -> str:
+    """The other way round."""
+    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
 def _line(cookie: Cookie) -> str:
     domain = cookie.domain if cookie.host_only else f".{cookie.domain}"
     fields = (
@@ -112,7 +122,7 @@ def _line(cookie: Cookie) -> str:
         cookie.path,
         str(cookie.secure).upper(),
         str(int(cookie.expires or 0)),
-        cookie.name,
-        cookie.value,
+        _as_kept(cookie.name),
+        _as_kept(cookie.value),
     )
     return "\t".join(fields)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 __all__ = ["SetCookie", "cookie_date", "read_set_cookie"]
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # the tab, too: it would end a field of a cookie file
 _DELIMITERS = re.compile(r"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
 _TIME = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\D.*)?", re.ASCII)
 _DAY = re.compile(r"(\d{1,2})(?:\D.*)?", re.ASCII)
@@ -47,9 +47,9 @@ def read_set_cookie(text: str) -> SetCookie | None:
     found: dict[str, str] = {}
     for attribute in attributes:
         key, _, argument = attribute.partition("=")
-        argument = argument.strip(" \t")
-        if len(argument) <= _LONGEST_ATTRIBUTE:
-            found[key.strip(" \t").lower()] = argument  # the last of a name counts
+        key, argument = key.strip(" \t").lower(), argument.strip(" \t")
+        if len(argument) <= _LONGEST_ATTRIBUTE and _counts(key, argument):
+            found[key] = argument  # the last of a name counts
     path = found.get("path", "")
     same_site = found.get("samesite", "").capitalize()
     return SetCookie(
@@ -63,6 +63,13 @@ def read_set_cookie(text: str) -> SetCookie | None:
         "httponly" in found,
         same_site if same_site in ("Strict", "Lax", "None") else None,
     )
+
+
+def _counts(key: str, argument: str) -> bool:
+    """Whether an attribute says something: one that does not leaves an earlier one in force."""
+    if key == "expires":
+        return cookie_date(argument) is not None
+    return key != "max-age" or _max_age(argument) is not None
 
 
 def cookie_date(text: str) -> float | None:
@@ -95,4 +102,5 @@ def _max_age(text: str) -> int | None:
     """A number of seconds, as long as it may be; ``None`` for what is none (RFC 6265, 5.2.2)."""
     if not _NUMBER.fullmatch(text):
         return None
-    return int(text[:16])
+    sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text)
+    return sign * int(digits.lstrip("0")[:12] or "0")

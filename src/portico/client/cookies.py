@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from math import inf
 from time import time
 from typing import Any
@@ -31,8 +31,9 @@ from portico.sync import Guard
 
 __all__ = ["Cookie", "CookieJar", "as_jar", "given_cookies"]
 
-_NAME = re.compile(r"[^\x00-\x20\x7f;=,\"]*")
-_VALUE = re.compile(r"[^\x00-\x1f\x7f;]*")
+_NAME = re.compile(r"[^\x00-\x20\x7f;=,\"\u0100-\U0010ffff]*")
+_VALUE = re.compile(r"[^\x00-\x1f\x7f;\u0100-\U0010ffff]*")
+_LONGEST_PATH = 1024
 _LONGEST_LIFE = 400 * 86400.0
 """Seconds that a cookie may live, whatever it asks for (6265bis, 5.5)."""
 
@@ -111,7 +112,8 @@ class CookieJar(MutableMapping[str, str]):
                 self._take(url, found, when)
 
     def _take(self, url: URL, found: SetCookie, now: float) -> None:
-        if len(found.name) + len(found.value) > self._limits.cookie_bytes:
+        size = len(found.name) + len(found.value)
+        if size > self._limits.cookie_bytes or len(found.path or "") > _LONGEST_PATH:
             return
         domain, host_only = _domain(url.host, found.domain)
         if domain is None or (found.secure and not url.secure) or not _keeps_promise(found, url, host_only):
@@ -160,19 +162,29 @@ class CookieJar(MutableMapping[str, str]):
             known[key] = cookie if old is None else replace(cookie, created=old.created)
             self._count += 1
             if len(known) > self._limits.cookies_per_domain:
-                self._drop_from(known, when)
+                self._drop_from(cookie.domain, when)
             while self._count > self._limits.cookies:
-                self._drop_from(max(self._domains.values(), key=len), when)
+                self._drop_from(self._crowded(), when)
 
-    def _drop_from(self, known: dict[tuple[str, str], Cookie], now: float) -> None:
-        """Make room: those that have expired, else the one set longest ago, not secure ones before secure
-        ones."""
+    def _crowded(self) -> str:
+        """A host of the owner who has most cookies: whose are in whose way, counted by registered domain."""
+        owners: dict[str, list[str]] = {}
+        for domain in self._domains:
+            owners.setdefault(_owner(domain), []).append(domain)
+        largest = max(owners.values(), key=lambda hosts: sum(len(self._domains[host]) for host in hosts))
+        return min(largest, key=lambda host: next(iter(self._domains[host].values())).created)
+
+    def _drop_from(self, domain: str, now: float) -> None:
+        """Make room: those that have expired, else the one set longest ago, others before secure ones."""
+        known = self._domains[domain]
         over = [key for key, cookie in known.items() if cookie.expires is not None and cookie.expires <= now]
         if not over:
             over = [next((key for key, cookie in known.items() if not cookie.secure), next(iter(known)))]
         for key in over:
             del known[key]
         self._count -= len(over)
+        if not known:
+            del self._domains[domain]
 
     # -- what users do
 
@@ -181,8 +193,12 @@ class CookieJar(MutableMapping[str, str]):
         it too. Without one it goes wherever the session asks first, and there alone. ``facts``: as of
         ``Cookie``. Raises ``ConfigError`` for a name or value that cannot be sent."""
         checked_pair(name, value or "")
+        if not path.startswith("/") or not _VALUE.fullmatch(path):
+            raise ConfigError(f"cookie {name!r:.60}: the path {path!r:.60} is none")
         host = canonical_host(domain.removeprefix(".")) if domain else ""
         facts.setdefault("host_only", not domain.startswith("."))
+        if host and not facts["host_only"] and _is_public(host):
+            raise ConfigError(f"cookie {name!r:.60}: everybody can have a name below {host}")
         if value is None:
             self.clear(host or None, path if host else None, name)
         else:
@@ -217,8 +233,11 @@ class CookieJar(MutableMapping[str, str]):
                     del self._domains[domain]
 
     def __iter__(self) -> Iterator[Cookie]:  # type: ignore[override]  # as every cookie jar has it
+        return iter(self._all())
+
+    def _all(self) -> list[Cookie]:
         with self._guard:
-            return iter([cookie for known in self._domains.values() for cookie in known.values()])
+            return [cookie for known in self._domains.values() for cookie in known.values()]
 
     def __len__(self) -> int:
         return self._count
@@ -254,6 +273,23 @@ class CookieJar(MutableMapping[str, str]):
     def values(self) -> Any:
         """The values."""
         return [cookie.value for cookie in self]
+
+    def update(self, more: Any = (), /, **values: str) -> None:
+        """Set all cookies of another jar, of a mapping, or of pairs."""
+        if isinstance(more, CookieJar):
+            for cookie in more._all():
+                self._put(cookie)
+            more = ()
+        for name, value in [*(more.items() if isinstance(more, Mapping) else more), *values.items()]:
+            self.set(name, value)
+
+    def popitem(self) -> tuple[str, str]:
+        """Take away the cookie that was set last: name and value. Raises ``KeyError`` when there is none."""
+        last = max(self._all(), key=lambda cookie: cookie.created, default=None)
+        if last is None:
+            raise KeyError("there are no cookies")
+        self.clear(last.domain, last.path, last.name)
+        return last.name, last.value
 
     def settle(self, url: URL) -> None:
         """Cookies that were set without a domain belong to the host of ``url`` from now on."""
@@ -321,6 +357,14 @@ def _domain(host: str, wanted: str | None) -> tuple[str | None, bool]:
     if _is_public(domain):
         return (host, True) if domain == host else (None, False)
     return domain, False
+
+
+@lru_cache(4096)
+def _owner(host: str) -> str:
+    """The registered domain that a host belongs to, or the host itself."""
+    if is_literal(host) or "." not in host:
+        return host
+    return str(_suffixes().privatesuffix(host.removesuffix(".")) or host)
 
 
 def _is_public(domain: str) -> bool:

@@ -12,6 +12,10 @@
         if connection.reusable:
             connection.start_next_cycle()
 
+Several requests without a body may be sent before the first is answered (``send_head`` again and again);
+their answers come in the same order, each after ``start_next_cycle()``. What a server does not answer before
+it closes stands in ``unanswered``.
+
 The framing is the codec's, which is strict: an answer that ends short, that came before it was asked for or
 that two parsers could read differently is an error and never a complete one. Whoever must keep both
 directions going at once uses ``try_event``, ``put`` and ``flush``, which never wait, and waits for
@@ -20,6 +24,7 @@ directions going at once uses ``try_event``, ``put`` and ``flush``, which never 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
@@ -60,6 +65,7 @@ class ClientConnection:
         """Those of the last body, once it has been read to its end."""
         self._codec = Codec(Role.CLIENT, self.limits)
         self._unsent = Outbox()
+        self._ahead: deque[tuple[str, str, Sequence[tuple[str, str]]]] = deque()
 
     @property
     def transport(self) -> Transport:
@@ -90,6 +96,13 @@ class ClientConnection:
         self, method: str, target: str, headers: Sequence[tuple[str, str]], *, body_length: int | None = 0
     ) -> None:
         """As ``send_head``, to leave with ``flush``."""
+        codec = self._codec
+        if codec.our_state is State.DONE and codec.their_state in (State.ANSWER, State.BODY):
+            if body_length != 0:
+                raise LocalProtocolError("a request that is sent before its turn has no body")
+            self._unsent.add(codec.send_ahead(method, target, headers))
+            self._ahead.append((method, target, headers))
+            return
         head = self._codec.send_request(method, target, headers, body_length=body_length)
         self.cycle += 1
         self.received = 0
@@ -205,13 +218,26 @@ class ClientConnection:
         return both_done and codec.keep_alive and not self._unsent and not self.stream.closed
 
     def start_next_cycle(self) -> None:
-        """Make ready for another request. Raises ``LocalProtocolError`` unless ``reusable``."""
+        """Go on to the next request that was sent already, or make ready for another. Raises
+        ``LocalProtocolError`` unless ``reusable``."""
         self._codec.start_next_cycle()
+        if self._ahead:
+            method, target, headers = self._ahead.popleft()
+            self._codec.send_request(method, target, headers, body_length=0)  # which has left before
+            self._codec.ahead -= 1
+            self.cycle += 1
+            self.received = self._codec.waiting
+            self.trailers = ()
+
+    @property
+    def unanswered(self) -> list[tuple[str, str, Sequence[tuple[str, str]]]]:
+        """Method, target and header fields of requests that were sent, and whose turn has not come: where the
+        connection ends before, they have to be sent over another one."""
+        return list(self._ahead)
 
     def went_on(self) -> bool:
-        """``start_next_cycle()`` where it is possible; ``False``: it is not, and the connection is of no use.
-        """
-        return not self._unsent and not self.stream.closed and self._codec.went_on()
+        """``start_next_cycle()`` where it is possible; ``False``: the connection is of no use any more."""
+        return not self._unsent and not self._ahead and not self.stream.closed and self._codec.went_on()
 
     @property
     def stale(self) -> bool:

@@ -43,7 +43,7 @@ from portico.limits import Limits
 __all__ = ["Codec"]
 
 # What the table says about the commonest moves, looked up once.
-_IDLE, _ANSWER, _DONE = State.IDLE, State.ANSWER, State.DONE
+_IDLE, _ANSWER, _BODY, _DONE = State.IDLE, State.ANSWER, State.BODY, State.DONE
 _WHOLE: Final = after(Role.SERVER, _ANSWER, Move.WHOLE_RESPONSE)
 
 _NO_MORE: Final = LengthWriter(0)
@@ -107,9 +107,24 @@ class Codec(Receiving):
         self._writer = _NO_MORE
         return f"{asked.method} {target} HTTP/1.1".encode("latin-1") + asked.rest
 
+    def send_ahead(self, method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
+        """The head of a request without a body, to be sent while the answer to the one before is still owed
+        (RFC 9112, 9.3.2). When its turn has come, after ``start_next_cycle()``, it is given to
+        ``send_request`` again, whose bytes are not to be sent. Raises ``LocalProtocolError``."""
+        if self._ours is not _DONE or self._theirs not in (_ANSWER, _BODY) or not self._keep or self._upgrade:
+            raise LocalProtocolError("no request can be sent ahead here")
+        plan = frame_request(method, target, headers, 0)
+        if plan.closes or plan.upgrades or method == "CONNECT":
+            raise LocalProtocolError(
+                "nothing can follow such a request, so it cannot be sent ahead of its turn"
+            )
+        head = encode_fields(f"{method} {target} HTTP/1.1\r\n", plan.fields)
+        self.ahead += 1
+        return head
+
     def _refuse_surplus(self) -> None:
         """A client must not take what came before its request for the answer to it (response splitting)."""
-        if len(self._inbox):
+        if len(self._inbox) and not self.ahead:
             raise LocalProtocolError("more came than was asked for; this connection can only be closed")
 
     def send_informational(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> bytes:
@@ -261,7 +276,7 @@ class Codec(Receiving):
         """``start_next_cycle()``, where it is legal; ``False``: it is not, nothing happened."""
         if self._ours is not _DONE or self._theirs is not _DONE or not self._keep:
             return False
-        if self.role is Role.CLIENT and len(self._inbox):
+        if self.role is Role.CLIENT and len(self._inbox) and not self.ahead:
             return False  # more came than was asked for
         self._ours = self._theirs = _IDLE
         self._method = ""

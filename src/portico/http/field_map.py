@@ -113,8 +113,7 @@ class OutgoingHeaders(Headers):
         return twin
 
     def spelt(self) -> list[tuple[str, str]]:
-        """All of them, names as they were given; the same list until a field changes, and not to be changed.
-        """
+        """All of them, names as they were given; the same list until one changes: only to be read."""
         return self._lines
 
     def __setitem__(self, name: str, value: str) -> None:

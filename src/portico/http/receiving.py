@@ -60,6 +60,7 @@ class Receiving:
         "_theirs",
         "_them",
         "_upgrade",
+        "ahead",
         "limits",
         "role",
     )
@@ -76,6 +77,9 @@ class Receiving:
         self._reader: BodyReader = _NO_BODY
         self._error: ProtocolError | LimitExceeded | EndOfStream | None = None
         self._empty_lines = 0
+        self.ahead = 0
+        """Requests that a client has sent beyond the present one: so many more answers have been asked for.
+        """
         self._method = ""
         self._http11 = True
         self._keep = True
@@ -102,7 +106,7 @@ class Receiving:
     @property
     def keep_alive(self) -> bool:
         """Whether, as far as is known now, another cycle can follow the current one."""
-        if self.role is Role.CLIENT and self._theirs is _DONE and len(self._inbox):
+        if self.role is Role.CLIENT and self._theirs is _DONE and len(self._inbox) and not self.ahead:
             return False
         return self._keep and self._theirs < State.SWITCHED and self._ours < State.SWITCHED
 

@@ -1,0 +1,161 @@
+"""HTTP Strict Transport Security (RFC 6797): who has once said so is spoken to over TLS only.
+
+What was noted is kept in a file, if there is one, in the format of ``curl --hsts``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import inf
+from pathlib import Path
+from time import time
+from typing import NamedTuple
+
+from portico.address import canonical_host, is_literal
+from portico.client.url import URL
+from portico.errors import AddressError, ConfigError
+from portico.sync import Guard
+
+__all__ = ["HSTS"]
+
+_MOST = 10_000
+"""Hosts that are remembered; the one that ends first goes."""
+_DIRECTIVE = re.compile(r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:=[ \t]*("[^"]*"|[^;"\s]*))?[ \t]*""")
+_SECONDS = re.compile(r"[0-9]{1,12}")
+_FORMAT = "%Y%m%d %H:%M:%S"
+_LINE = re.compile(r'(\.?)(\S+) "(unlimited|[0-9]{8} [0-9]{2}:[0-9]{2}:[0-9]{2})"')
+
+
+class _Known(NamedTuple):
+    until: float
+    below: bool
+
+
+class HSTS:
+    """The hosts that want TLS, in memory, or in the file ``path`` too; any thread may use it.
+
+    Raises ``ConfigError`` for a file that cannot be read, naming the line.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._path = None if path is None else Path(path)
+        self._hosts: dict[str, _Known] = {}
+        self._guard = Guard()
+        if self._path is not None:
+            self._load(self._path)
+
+    def upgrade(self, url: URL, now: float | None = None) -> URL:
+        """``url``, or the same with ``https`` where its host wants that (RFC 6797, 8.3): the port 80 becomes
+        443, any other stays."""
+        if (
+            url.scheme != "http"
+            or not self._hosts
+            or not self._wants(url.host, time() if now is None else now)
+        ):
+            return url
+        return replace(url, scheme="https", port=443 if url.port == 80 else url.port)
+
+    def note(self, url: URL, header: str, now: float | None = None) -> None:
+        """Take what a ``Strict-Transport-Security`` field of a verified ``https`` answer says; one that is
+        malformed says nothing (8.1)."""
+        found = _directives(header)
+        if url.scheme != "https" or is_literal(url.host) or found is None:
+            return
+        age, below = found
+        host = url.host.removesuffix(".")
+        when = time() if now is None else now
+        with self._guard:
+            before = self._hosts.pop(host, None)
+            if age:
+                self._hosts[host] = _Known(when + age, below)
+                if len(self._hosts) > _MOST:
+                    del self._hosts[min(self._hosts, key=lambda each: self._hosts[each].until)]
+            changed = before is not None or bool(age)
+        if changed and self._path is not None:
+            self.save()
+
+    def save(self) -> None:
+        """Write the file, all of it or nothing. Raises ``ConfigError`` when it cannot be written."""
+        if self._path is None:
+            return
+        with self._guard:
+            known = sorted(self._hosts.items())
+        lines = ["# Your HSTS cache. https://curl.se/docs/hsts.html", "# Written by Portico."]
+        lines += [f'{"." if each.below else ""}{host} "{_text(each.until)}"' for host, each in known]
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+            try:
+                with open(descriptor, "w", encoding="ascii") as file:
+                    file.write("\n".join(lines) + "\n")
+                os.replace(name, self._path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise ConfigError(f"hsts: cannot write {str(self._path)!r}: {error.strerror}") from None
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def __repr__(self) -> str:
+        return f"<HSTS: {len(self)} hosts>"
+
+    def _wants(self, host: str, now: float) -> bool:
+        host = host.removesuffix(".")
+        known = self._hosts.get(host)
+        if known is not None and known.until > now:
+            return True
+        while host := host.partition(".")[2]:
+            known = self._hosts.get(host)
+            if known is not None and known.below and known.until > now:
+                return True
+        return False
+
+    def _load(self, path: Path) -> None:
+        try:
+            text = path.read_text(encoding="ascii")
+        except FileNotFoundError:
+            return
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ConfigError(f"hsts: cannot read {str(path)!r}: {why}") from None
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            found = _LINE.fullmatch(line.strip())
+            try:
+                if found is None:
+                    raise ConfigError('expected a host and its end, as in example.org "20301231 23:59:59"')
+                self._hosts[canonical_host(found[2])] = _Known(_time(found[3]), bool(found[1]))
+            except (AddressError, ConfigError, ValueError) as error:
+                raise ConfigError(f"hsts: {path}, line {number}: {error}") from None
+
+
+def _directives(header: str) -> tuple[int, bool] | None:
+    """Seconds, and whether it is for hosts below, too; ``None`` for what breaks the rules (6.1)."""
+    found: dict[str, str] = {}
+    for part in header.split(";"):
+        if not part.strip():
+            continue
+        directive = _DIRECTIVE.fullmatch(part)
+        if directive is None or directive[1].lower() in found:
+            return None
+        found[directive[1].lower()] = (directive[2] or "").strip('"')
+    age = found.get("max-age", "")
+    if not _SECONDS.fullmatch(age):
+        return None
+    return int(age), "includesubdomains" in found
+
+
+def _text(until: float) -> str:
+    if until == inf or until > 253402300799:
+        return "unlimited"
+    return datetime.fromtimestamp(until, UTC).strftime(_FORMAT)
+
+
+def _time(text: str) -> float:
+    return inf if text == "unlimited" else datetime.strptime(text, _FORMAT).replace(tzinfo=UTC).timestamp()
