@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.common import end_on_sigterm, stop
 
-PROGRAMS = ("http", "answers", "static", "echo", "blocking", "idle")
+PROGRAMS = ("http", "answers", "static", "echo", "blocking", "idle", "client")
 HERE = Path(__file__).resolve().parent
 
 
