@@ -314,7 +314,7 @@ def test_silence_is_bounded():
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with Session(env=False, timeout=Timeouts(read=0.2)) as session, pytest.raises(Timeout) as caught:
             session.get(url)
-        assert caught.value.reached == "send"
+        assert caught.value.reached == "wait"
         assert "GET" in repr(caught.value.request)
 
 

@@ -13,9 +13,11 @@ from portico.client.proxies import Proxy
 from portico.client.request import Request
 from portico.client.response import Response, Source
 from portico.client.retries import IDEMPOTENT
+from portico.client.timeouts import Timeouts
 from portico.client.wire import HeldBody, WireBody
 from portico.deadline import timeout
 from portico.errors import AddressError, ConnectionLost, LocalProtocolError, PorticoError
+from portico.http.messages import ResponseHead
 
 __all__ = ["Caller"]
 
@@ -76,20 +78,11 @@ class Caller:
         if trace is not None:
             facts = {"method": request.method, "url": request.url, "target": target, "headers": fields}
             trace("request", {**facts, "reused": connection.reused})
-        exchange = Exchange(connection, times)
         began = monotonic()
-        try:
-            head = exchange.ask(request.method, target, fields, request.body)
-        except BaseException as error:
-            self._pool.drop(connection, abort=True)
-            if isinstance(error, PorticoError):
-                error.request = error.request or request
-                error.reached = error.reached or exchange.reached
-            raise
+        head, content, exchange = self._answered(connection, request, target, fields, times)
         source: Source | None = None
-        content = exchange.content
         if content is None:
-            source = WireBody(exchange, self._pool, times.read, until)
+            source = WireBody(exchange or Exchange(connection, times), self._pool, times.read, until)
         else:
             self._pool.give_back(connection)
             coded = any(name == "content-encoding" for name, _ in head.headers)
@@ -111,6 +104,34 @@ class Caller:
             }
             trace("response", {**facts, "seconds": monotonic() - began})
         return response
+
+    def _answered(
+        self,
+        connection: Connection,
+        request: Request,
+        target: str,
+        fields: list[tuple[str, str]],
+        times: Timeouts,
+    ) -> tuple[ResponseHead, bytes | None, Exchange | None]:
+        """Ask, and wait for the head of the answer; with the whole body if that has come with it."""
+        exchange: Exchange | None = None
+        try:
+            if request.body is None:
+                with timeout(times.read):
+                    head, content = connection.ask(request.method, target, fields)
+                if head is not None and head.status >= 200:
+                    return head, content, None
+                exchange = Exchange(connection, times)
+                return exchange.final_head(head), None, exchange
+            exchange = Exchange(connection, times)
+            return exchange.ask(request.method, target, fields, request.body), None, exchange
+        except BaseException as error:
+            self._pool.drop(connection, abort=True)
+            if isinstance(error, PorticoError):
+                error.request = error.request or request
+                asking = "wait" if connection.asked else "send"
+                error.reached = error.reached or (asking if exchange is None else exchange.reached)
+            raise
 
     def _fields(self, connection: Connection, request: Request) -> list[tuple[str, str]]:
         """The fields of a request, ``Host`` first. Those of the one before, where nothing has changed."""

@@ -42,26 +42,19 @@ class Exchange:
     ``reached``: ``"send"``, ``"wait"``, ``"head"`` or ``"body"``. ``times`` bound the silence of the server.
     """
 
-    __slots__ = ("_early", "_early_size", "_interims", "_times", "connection", "content", "reached")
+    __slots__ = ("_early", "_early_size", "_interims", "_times", "connection", "reached")
 
     def __init__(self, connection: Connection, times: Timeouts) -> None:
         self.connection = connection
         self.reached = "send"
-        self.content: bytes | None = None
-        """The whole body of the answer, if it came together with the head; the end has been read then, too.
-        """
         self._early: list[ClientEvent] = []  # parts of an answer that came before the request had left
         self._early_size = 0
         self._interims = 0
         self._times = times
 
-    def ask(
-        self, method: str, target: str, fields: Sequence[tuple[str, str]], body: Body | None
-    ) -> ResponseHead:
-        """Send the request, and wait for the head of its answer (or a 101)."""
+    def ask(self, method: str, target: str, fields: Sequence[tuple[str, str]], body: Body) -> ResponseHead:
+        """Send a request with a body, and wait for the head of its answer (or a 101)."""
         connection = self.connection
-        if body is None:
-            return self._asked(method, target, fields)
         waits = any(name.lower() == "expect" for name, _ in fields)
         with timeout(self._times.write):
             connection.send_head(method, target, fields, body_length=body.length)
@@ -82,14 +75,12 @@ class Exchange:
 
     # -- the answer's head
 
-    def _asked(self, method: str, target: str, fields: Sequence[tuple[str, str]]) -> ResponseHead:
-        """A request without a body: most of them. ``content`` is the body if it came with the head."""
-        with timeout(self._times.read):
-            head, self.content = self.connection.ask(method, target, fields)
-        if head is None:
-            self.reached = "wait"
-            return self._final_head()
-        return head if self._is_final(head) else self._final_head()
+    def final_head(self, came: ResponseHead | None) -> ResponseHead:
+        """The head of the answer to a request that has been sent. ``came``: one that has come already."""
+        self.reached = "wait" if came is None else "head"
+        if came is not None and self._is_final(came):
+            return came
+        return self._final_head()
 
     def _final_head(self) -> ResponseHead:
         connection = self.connection

@@ -66,32 +66,21 @@ class Response:
     server, and the facts of the secure channel), ``cache_status`` (``None`` without a cache).
     """
 
-    __slots__ = (
-        "_began",
-        "_charset",
-        "_content",
-        "_ended",
-        "_first_byte",
-        "_headers",
-        "_limits",
-        "_next",
-        "_pairs",
-        "_position",
-        "_rest",
-        "_source",
-        "_started",
-        "_steps",
-        "cache_status",
-        "closed",
-        "history",
-        "peer",
-        "reason",
-        "request",
-        "status",
-        "tls",
-        "url",
-        "version",
-    )
+    # Of most responses these never change.
+    history: tuple[Response, ...] = ()
+    peer: Any = None
+    tls: Any = None
+    cache_status: str | None = None
+    closed: bool = False
+    """Whether the body was given up, or failed, before its end."""
+    _headers: Headers | None = None
+    _position = 0  # in _content
+    _next: Callable[[], bytes] | None = None
+    _rest = b""  # decoded, and not read yet
+    _started = False  # whether the body is being read in pieces
+    _charset: str | None = None
+    _steps: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    _began = _first_byte = _ended = 0.0
 
     def __init__(
         self,
@@ -109,24 +98,10 @@ class Response:
         self.status = status
         self.reason = reason
         self.version = version
-        self.history: tuple[Response, ...] = ()
-        self.peer: Any = None
-        self.tls: Any = None
-        self.cache_status: str | None = None
-        self.closed = False
-        """Whether the body was given up, or failed, before its end."""
         self._pairs = pairs
-        self._headers: Headers | None = None
         self._source = source
         self._content = content  # of a body that has been gathered: all of it, decoded
-        self._position = 0  # in _content
-        self._next: Callable[[], bytes] | None = None
-        self._rest = b""  # decoded, and not read yet
-        self._started = False  # whether the body is being read in pieces
-        self._charset: str | None = None
         self._limits = limits or _LIMITS
-        self._steps = (0.0, 0.0, 0.0)
-        self._began = self._first_byte = self._ended = 0.0
 
     # -- the head
 

@@ -97,6 +97,7 @@ class Session(Verbs[Response]):
         self.headers = OutgoingHeaders(default_headers())
         self.headers.update(headers or {})
         self.params = params
+        self._bare = base_url is None
         self.cookies = as_jar(cookies)
         self.env = env
         self.defaults = Options(
@@ -141,9 +142,20 @@ class Session(Verbs[Response]):
         has it: ``auth timeout proxies verify cert redirects downgrade retry check stream cache hooks limits
         resolve trace``; ``allow_redirects=False`` is ``redirects=0``.
         """
-        request = self.prepare(
-            method, url, params=params, data=data, json=json, files=files, headers=headers, cookies=cookies
-        )
+        nothing = params is None and data is None and json is None and files is None
+        if nothing and headers is None and cookies is None and self._bare and self.params is None:
+            request = Request(method, url, self.headers.copy())
+        else:
+            request = self.prepare(
+                method,
+                url,
+                params=params,
+                data=data,
+                json=json,
+                files=files,
+                headers=headers,
+                cookies=cookies,
+            )
         own = self.base_url is None or request.url.origin == self.base_url.origin
         defaults = self.defaults if own else self._elsewhere
         return self._carrier.send(request, self._options(options, defaults) if options else defaults)

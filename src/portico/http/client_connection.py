@@ -61,6 +61,8 @@ class ClientConnection:
         self.limits = limits or Limits()
         self.cycle = 0
         self.received = 0
+        self.asked = False
+        """Whether the request of ``ask`` has left."""
         self.trailers: Fields = ()
         """Those of the last body, once it has been read to its end."""
         self._codec = Codec(Role.CLIENT, self.limits)
@@ -154,17 +156,12 @@ class ClientConnection:
         self.cycle += 1
         self.received = 0
         self.trailers = ()
+        self.asked = False
         stream.write(head_bytes)
+        self.asked = True
         data = stream.read(_CHUNK)
         self.received = len(data)
-        codec.feed(data)
-        head = codec.next_event()
-        if not isinstance(head, ResponseHead):
-            return None, None  # not all of the head has come
-        if head.body_length == 0 and head.status >= 200:
-            codec.next_event()  # the end
-            return head, b""
-        return head, codec.rest_of_body()
+        return codec.receive_answer(data)
 
     def read_event(self) -> ClientEvent:
         """The next part of the answer. Waits for it."""
@@ -237,7 +234,7 @@ class ClientConnection:
 
     def went_on(self) -> bool:
         """``start_next_cycle()`` where it is possible; ``False``: the connection is of no use any more."""
-        return not self._unsent and not self._ahead and not self.stream.closed and self._codec.went_on()
+        return not (self._unsent or self._ahead or self.stream.closed) and self._codec.went_on()
 
     @property
     def stale(self) -> bool:

@@ -78,8 +78,15 @@ class Codec(Receiving):
         if self.role is Role.CLIENT:
             self._refuse_surplus()
             asked = self._asked
-            if asked is not None and asked.is_like(method, target, headers, body_length):
-                return self._ask_again(asked, target)
+            if asked is not None and asked.is_like(method, headers, body_length):
+                if target == asked.target:
+                    return self._ask_again(asked.head, method)
+                if is_origin_form(target):
+                    again = self._ask_again(
+                        f"{method} {target} HTTP/1.1".encode("latin-1") + asked.rest, method
+                    )
+                    self._asked = asked._replace(target=target, head=again)
+                    return again
         plan = frame_request(method, target, headers, body_length)
         bare = plan.length == 0
         state = after(self.role, self._ours, Move.BARE_REQUEST if bare else Move.REQUEST)
@@ -92,20 +99,22 @@ class Codec(Receiving):
         self._end_spare = bare
         self._writer = _writer(plan.length)
         if self._memo and bare and not plan.upgrades and not plan.closes and method != "CONNECT":
-            self._asked = _Asked(method, list(headers), body_length, head[head.index(b"\r\n") :])
+            self._asked = _Asked(
+                method, target, list(headers), body_length, head, head[head.index(b"\r\n") :]
+            )
         return head
 
-    def _ask_again(self, asked: _Asked, target: str) -> bytes:
+    def _ask_again(self, head: bytes, method: str) -> bytes:
         """A request that differs from the last in nothing but its target."""
         if self._ours is not _IDLE or self._theirs is not _IDLE:
             after(self.role, self._ours, Move.BARE_REQUEST)
             after(self._them, self._theirs, Move.ASKED)
         self._ours, self._theirs = _DONE, _ANSWER
-        self._method = asked.method
+        self._method = method
         self._upgrade = False
         self._end_spare = True
         self._writer = _NO_MORE
-        return f"{asked.method} {target} HTTP/1.1".encode("latin-1") + asked.rest
+        return head
 
     def send_ahead(self, method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
         """The head of a request without a body, to be sent while the answer to the one before is still owed
@@ -302,19 +311,18 @@ class Codec(Receiving):
 
 
 class _Asked(NamedTuple):
-    """A request without a body that was sent: ``rest`` is its head without the request line."""
+    """A request without a body that was sent: its ``head``, of which ``rest`` is all but the request line."""
 
     method: str
+    target: str
     headers: Sequence[tuple[str, str]]
     body_length: int | None
+    head: bytes
     rest: bytes
 
-    def is_like(
-        self, method: str, target: str, headers: Sequence[tuple[str, str]], body_length: int | None
-    ) -> bool:
-        """Whether only the target is another, and that one is of the common form."""
-        same = method == self.method and headers == self.headers and body_length == self.body_length
-        return same and is_origin_form(target)
+    def is_like(self, method: str, headers: Sequence[tuple[str, str]], body_length: int | None) -> bool:
+        """Whether at most the target is another."""
+        return method == self.method and headers == self.headers and body_length == self.body_length
 
 
 def _writer(length: int | None) -> BodyWriter:

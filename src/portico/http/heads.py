@@ -27,7 +27,7 @@ from portico.http.states import Role
 from portico.http.targets import check_host, check_target
 from portico.limits import Limits
 
-__all__ = ["HeadFinder", "HeadParser"]
+__all__ = ["Answered", "HeadFinder", "HeadParser"]
 
 _REQUEST_LINE: Final = re.compile(rf"({TOKEN}++) ([\x21\x22\x24-\x7e]++) HTTP/([0-9])\.([0-9])")
 _STATUS_LINE: Final = re.compile(r"HTTP/([0-9])\.([0-9]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?")
@@ -100,11 +100,35 @@ class HeadFinder:
             raise LimitExceeded(f"a first line of more than {limit} bytes", "request_line", 414)
 
 
+class Answered:
+    """The head of a response, and the method of the request that it answered.
+
+    ``whole``: the bytes of head and body together, where that is all there is to know of the answer and the
+    connection can go on; -1 otherwise.
+    """
+
+    __slots__ = ("head", "method", "whole")
+
+    def __init__(self, method: str, head: ResponseHead) -> None:
+        self.method = method
+        self.head = head
+        length = head.body_length
+        plain = head.status >= 200 and head.keep_alive and method != "CONNECT"
+        self.whole = len(head.raw) + length if plain and length is not None and length >= 0 else -1
+
+    def again(self) -> ResponseHead:
+        """The same head, with a list of fields of its own."""
+        head = self.head
+        fields = list(head.headers)
+        return ResponseHead(
+            head.status, head.reason, head.version, fields, head.raw, head.body_length, head.keep_alive
+        )
+
+
 class HeadParser:
     """Parses complete heads of one connection; remembers the last."""
 
     __slots__ = (
-        "_answer",
         "_forgetful",
         "_limits",
         "_line",
@@ -113,6 +137,7 @@ class HeadParser:
         "_plain",
         "_shape",
         "_start",
+        "answered",
         "last",
         "whole",
     )
@@ -126,7 +151,8 @@ class HeadParser:
         self._shape: Shape | None = None
         self._start = b""  # the last request line, as it came
         self._line: RequestLine | None = None
-        self._answer: tuple[str, ResponseHead | None] = ("", None)  # the last one, and the method it was for
+        self.answered: Answered | None = None
+        """The last response's head, and what it answered."""
         self.whole: bytes | None = None
         """The last head. Should it come again, ``last`` is what it means."""
         self.last: RequestHead | None = None
@@ -253,19 +279,16 @@ class HeadParser:
         version = "HTTP/1.1" if http11 else "HTTP/1.0"
         head = ResponseHead(status, reason, version, headers, raw, length, alive)
         if self._memo:
-            self._answer = method, head
+            self.answered = Answered(method, head)
         return head
 
     def same_response(self, data: bytes | bytearray, start: int, method: str) -> ResponseHead | None:
         """The head that begins at ``start``, if it is that of the last response, byte for byte, and the
         answer to the same method. Its list of fields is the caller's own."""
-        asked, last = self._answer
-        if asked != method or last is None or not data.startswith(last.raw, start):
+        last = self.answered
+        if last is None or last.method != method or not data.startswith(last.head.raw, start):
             return None
-        fields = list(last.headers)
-        return ResponseHead(
-            last.status, last.reason, last.version, fields, last.raw, last.body_length, last.keep_alive
-        )
+        return last.again()
 
 
 def _request_line(line: str) -> RequestLine:

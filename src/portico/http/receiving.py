@@ -33,7 +33,7 @@ __all__ = ["Receiving"]
 _EMPTY_LINES: Final = 4
 
 # What the table says about the commonest moves, looked up once.
-_IDLE, _BODY, _DONE = State.IDLE, State.BODY, State.DONE
+_IDLE, _ANSWER, _BODY, _DONE = State.IDLE, State.ANSWER, State.BODY, State.DONE
 _ASKED: Final = after(Role.SERVER, _IDLE, Move.ASKED)
 _BARE: Final = after(Role.CLIENT, _IDLE, Move.BARE_REQUEST)
 
@@ -151,6 +151,31 @@ class Receiving:
             inbox.skip(len(head.raw))
         self._begin_request(head)
         return head
+
+    def receive_answer(self, data: bytes) -> tuple[ResponseHead | None, bytes | None]:
+        """``feed(data)`` and ``next_event()`` for a client: the head, and the whole body if that came with it
+        (then the end has been read); the head and ``None``, or ``None`` twice, where more is to come."""
+        last, inbox = self._parser.answered, self._inbox
+        if (
+            last is not None
+            and last.whole == len(data)
+            and last.method == self._method
+            and self._theirs is _ANSWER
+            and self._ours is _DONE
+            and not inbox.ended
+            and inbox.at >= len(inbox.data)
+            and data.startswith(last.head.raw)
+        ):  # the same answer again, all of it and nothing else: what takes the long way below comes to this
+            self._theirs = _DONE
+            return last.again(), data[len(last.head.raw) :]
+        self.feed(data)
+        head = self.next_event()
+        if not isinstance(head, ResponseHead):
+            return None, None
+        if head.body_length == 0 and head.status >= 200 and self._theirs is _DONE:
+            self._end_due = False
+            return head, b""
+        return head, self.rest_of_body()
 
     def rest_of_body(self) -> bytes | None:
         """What is left of a body whose length is known, if all has come; then its end has been read too."""
