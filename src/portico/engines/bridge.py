@@ -6,8 +6,8 @@ never waits costs no future, and gives the loop no turn. Everything travels acro
 with their tracebacks, context variables (it is the awaiting task's own context that is seen and changed),
 deadlines, and cancellation, which is ``Cancelled`` at the wait inside and ``CancelledError`` outside.
 
-Descriptors are watched by the loop for as long as one wait lasts, never longer: numbers are reused, and a
-loop that still watched one would wake the wrong call, or refuse its new owner.
+Descriptors are watched by the loop until they are closed or something comes that nobody waits for
+(``watches.py``).
 """
 
 from __future__ import annotations
@@ -48,7 +48,19 @@ class BridgeDoor(Place):
         return current_call()
 
     def wait(self, transport: Waitable, events: int, doing: str) -> int:
-        return self.wait_any(((transport, events),), doing)[0]
+        call, until = current_call(), expiry()
+        waiters = transport.waiters
+        waiters.add(call)
+        try:
+            call.check()
+            if transport.closed:
+                return 0
+            ready = ready_now(transport, events)
+            return ready or ready_of(
+                self._found(call, ((transport, events),), until, doing), transport, events
+            )
+        finally:
+            waiters.discard(call)
 
     def wait_any(self, wanted: Sequence[tuple[Waitable, int]], doing: str) -> list[int]:
         call, until = self.waiter(), expiry()

@@ -38,7 +38,7 @@ class Place(Door):
         self.thread = get_ident()
         self._idle: list[_Greenlet] = []
 
-    def borrow(self, call: Call) -> greenlet:
+    def borrow(self, call: Call) -> _Greenlet:
         """A greenlet for a call, in the context of the task that awaits it, which is its own and no copy."""
         me = getcurrent()
         if self._idle:
@@ -55,11 +55,13 @@ class Place(Door):
         """Whether a greenlet that is through with its call is to wait for the next one."""
         return len(self._idle) < IDLE
 
-    def give_back(self, one: greenlet) -> None:
+    def give_back(self, one: _Greenlet) -> None:
         """Keep a greenlet for the next call, unless it has ended."""
-        if not one.dead and isinstance(one, _Greenlet) and one.call is None:
+        if not one.dead and one.call is None:
             one.gr_context = None
             self._idle.append(one)
+        else:
+            one.unset_alarm()
 
 
 class Call:
@@ -68,8 +70,6 @@ class Call:
     __slots__ = (
         "__weakref__",
         "_abandoned",
-        "_alarm",
-        "_alarm_at",
         "_error",
         "_function",
         "_future",
@@ -88,7 +88,7 @@ class Call:
         self.found: dict[int, int] = {}  # what the loop saw at the descriptors of the present wait
         self.let_go: Callable[[], None] | None = None  # called before a wake ends the present wait
         self.place = place
-        self._greenlet: greenlet | None = None
+        self._greenlet: _Greenlet | None = None
         self._function: Callable[[], object] | None = None
         self._value: object = None
         self._error: BaseException | None = None
@@ -96,8 +96,6 @@ class Call:
         self._future: asyncio.Future[None] | None = None
         self._woken = False
         self._abandoned = False
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
 
     # -- as a waiter
 
@@ -111,10 +109,10 @@ class Call:
         if get_ident() == self.place.thread:
             if self.let_go is not None:
                 self.let_go()
-            self._ring()
+            self.ring()
             return
         try:
-            self.place.loop.call_soon_threadsafe(self._ring)
+            self.place.loop.call_soon_threadsafe(self.ring)
         except RuntimeError:
             pass  # the loop is closed, and nobody waits there any more
 
@@ -131,7 +129,8 @@ class Call:
         if self._abandoned:
             raise LocalProtocolError("nobody awaits this call any more: it cannot wait for anything")
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Let the loop resume it, if it waits."""
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
@@ -143,7 +142,9 @@ class Call:
         self._future = self.place.loop.create_future()
         try:
             if not self._woken:
-                self._set_alarm(until)
+                one = self._greenlet
+                if one is not None and until < one.alarm_at:
+                    one.set_alarm(self.place.loop, until)
                 self._switch(self._future)
             woken = self._woken
         finally:
@@ -164,19 +165,6 @@ class Call:
             raise LocalProtocolError("this greenlet is not the one that portico.aio.run() made")
         me.parent.switch(future)
 
-    def _set_alarm(self, until: float) -> None:
-        """One timer serves many waits: their deadline moves away while it still runs."""
-        if until >= self._alarm_at:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = until
-        self._alarm = self.place.loop.call_later(max(until - monotonic(), 0.0), self._alarmed)
-
-    def _alarmed(self) -> None:
-        self._alarm, self._alarm_at = None, inf
-        self._ring()
-
     # -- on the loop's side
 
     async def drive(self, function: Callable[[], T]) -> T:
@@ -195,8 +183,6 @@ class Call:
             return cast(T, self._outcome())
         finally:
             self._greenlet = None
-            if self._alarm is not None:
-                self._alarm.cancel()
             self.place.give_back(child)
 
     def work(self) -> None:
@@ -252,9 +238,31 @@ class Call:
 
 
 class _Greenlet(greenlet):
-    """Runs one call after the other: a new greenlet costs more than all the rest of a call."""
+    """Runs one call after the other: a new greenlet costs more than all the rest of a call.
+
+    One timer serves many waits, and many calls: their deadline moves away while it still runs.
+    """
 
     call: Call | None = None
+    alarm_at = inf
+    _alarm: asyncio.TimerHandle | None = None
+
+    def set_alarm(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
+        """Ring whatever call is run here then, or a little earlier."""
+        self.unset_alarm()
+        self.alarm_at = until
+        self._alarm = loop.call_later(max(until - monotonic(), 0.0), self._alarmed)
+
+    def unset_alarm(self) -> None:
+        """Forget the timer."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self.alarm_at = None, inf
+
+    def _alarmed(self) -> None:
+        self._alarm, self.alarm_at = None, inf
+        if self.call is not None:
+            self.call.ring()
 
 
 def _serve() -> None:

@@ -1,7 +1,9 @@
-"""Descriptors that an asyncio loop watches for calls, each for as long as one wait lasts.
+"""Descriptors that an asyncio loop watches for calls.
 
 A loop keeps one callback for each direction of a descriptor, while several calls may wait for the same: the
-first begins to watch, the last ends it.
+first begins to watch. When the last has gone, the loop goes on watching a stream for what is to be read: most
+streams are waited for again, and to begin and end costs two system calls and more. It forgets a stream when
+something comes that nobody waits for, and when the stream is closed, before its number is free for another.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from functools import partial
+from threading import get_ident
 
 from portico.engines.call import Call
 from portico.sockets.transport import READ, WRITE, Transport, Waitable
@@ -21,12 +24,14 @@ Watched = tuple[int, int, bool]
 
 
 class Watches:
-    """What one loop watches."""
+    """What one loop watches; made in its thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.thread = get_ident()
         self._add = ((READ, loop.add_reader), (WRITE, loop.add_writer))
-        self._remove = ((READ, loop.remove_reader), (WRITE, loop.remove_writer))
-        self._waiting: dict[tuple[int, int], list[Call]] = {}  # by descriptor and direction
+        self._remove = {READ: loop.remove_reader, WRITE: loop.remove_writer}
+        self._watches: dict[tuple[int, int], _Watch] = {}  # by descriptor and direction
 
     def begin(self, call: Call, wanted: Sequence[tuple[Waitable, int]]) -> list[Watched]:
         """Watch; what is seen goes into ``call.found`` and wakes it. Give the list to ``end``."""
@@ -34,7 +39,7 @@ class Watches:
         try:
             for transport, events in wanted:
                 if transport.fileno() >= 0:
-                    self._watch(transport, transport.interest(events), call, watched)
+                    self._begin_one(transport, transport.interest(events), call, watched)
         except BaseException:
             self.end(call, watched)
             raise
@@ -43,7 +48,7 @@ class Watches:
             call.let_go = partial(self.end, call, watched)
         return watched
 
-    def _watch(self, transport: Waitable, events: int, call: Call, watched: list[Watched]) -> None:
+    def _begin_one(self, transport: Waitable, events: int, call: Call, watched: list[Watched]) -> None:
         # A stream gives its descriptor back when nobody is inside; a listener at once, and from any thread:
         # a number of our own cannot be reused before the loop has let go of it.
         descriptor, lent = transport.fileno(), not isinstance(transport, Transport)
@@ -52,33 +57,90 @@ class Watches:
         for direction, add in self._add:
             if not events & direction:
                 continue
-            waiting = self._waiting.setdefault((number, direction), [])
-            waiting.append(call)
-            if len(waiting) == 1:
-                try:
-                    add(number, _saw, descriptor, direction, waiting)
-                except PermissionError:  # epoll watches no regular files, because they are always ready
-                    del self._waiting[number, direction]
-                    call.found[descriptor] = events
+            watch = self._watches.get((number, direction))
+            if watch is not None and watch.transport is not transport:  # of a stream that has been closed
+                self.forget(watch)
+                watch = None
+            if watch is not None:
+                watch.calls.append(call)
+                continue
+            watch = self._watches[number, direction] = _Watch(self, transport, number, descriptor, direction)
+            watch.calls.append(call)
+            try:
+                add(number, watch.saw)
+            except PermissionError:  # epoll watches no regular files, because they are always ready
+                del self._watches[number, direction]
+                call.found[descriptor] = events
 
     def end(self, call: Call, watched: list[Watched]) -> None:
-        """Let the loop forget what it watches; a second time does nothing."""
+        """The call waits no more for what it watches; a second time does nothing."""
         call.let_go = None
         while watched:
             number, events, lent = watched.pop()
-            for direction, remove in self._remove:
-                waiting = self._waiting.get((number, direction), [])
-                if not events & direction or call not in waiting:
+            for direction in (READ, WRITE):
+                watch = self._watches.get((number, direction)) if events & direction else None
+                if watch is None or call not in watch.calls:
                     continue
-                waiting.remove(call)
-                if not waiting:
-                    del self._waiting[number, direction]
-                    remove(number)
+                watch.calls.remove(call)
+                if not watch.calls:
+                    watch.rest(lent)
             if lent:
                 os.close(number)
 
+    def forget(self, watch: _Watch) -> None:
+        """Let the loop watch it no longer; a second time does nothing."""
+        if self._watches.get((watch.number, watch.direction)) is watch:
+            del self._watches[watch.number, watch.direction]
+            self._remove[watch.direction](watch.number)
+        if watch.transport.watchers:
+            watch.transport.watchers.discard(watch)
 
-def _saw(descriptor: int, direction: int, waiting: list[Call]) -> None:
-    for call in tuple(waiting):
-        call.found[descriptor] = call.found.get(descriptor, 0) | direction
-        call.wake()
+
+class _Watch:
+    """One direction of a descriptor, and the calls that wait for it.
+
+    While none does, it stands among the watchers of its transport, which wakes it before it is closed.
+    """
+
+    __slots__ = ("__weakref__", "_descriptor", "_watches", "calls", "direction", "number", "transport")
+
+    def __init__(
+        self, watches: Watches, transport: Waitable, number: int, descriptor: int, direction: int
+    ) -> None:
+        self.calls: list[Call] = []
+        self.number = number
+        self.direction = direction
+        self.transport = transport
+        self._descriptor = descriptor
+        self._watches = watches
+
+    def saw(self) -> None:
+        """The loop has seen it ready."""
+        if not self.calls:
+            self._watches.forget(self)  # nobody reads it, so the loop would see it again and again
+        for call in tuple(self.calls):
+            call.found[self._descriptor] = call.found.get(self._descriptor, 0) | self.direction
+            call.wake()
+
+    def rest(self, lent: bool) -> None:
+        """Nobody waits for it any more. What can be written nearly always is: that would be seen at once."""
+        if not lent and self.direction == READ:
+            if self.transport.watchers is None:
+                self.transport.watchers = set()
+            self.transport.watchers.add(self)  # first: it may be closed meanwhile, by another thread
+            if not self.transport.closed:
+                return
+        self._watches.forget(self)
+
+    def wake(self) -> None:
+        """The transport is being closed. From any thread."""
+        if get_ident() == self._watches.thread:
+            self._watches.forget(self)
+            return
+        try:
+            self._watches.loop.call_soon_threadsafe(self._watches.forget, self)
+        except RuntimeError:
+            pass  # the loop is closed, and watches nothing
+
+    def cancel(self) -> None:
+        """As a waiter has it; there is nothing to call off."""

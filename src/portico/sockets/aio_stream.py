@@ -199,6 +199,10 @@ class Stream:
     def close(self) -> None:
         self.blocking.close()
 
+    @documented_as(stream.Stream.forget)
+    def forget(self) -> None:
+        self.blocking.forget()
+
     @documented_as(stream.Stream.abort)
     def abort(self) -> None:
         self.blocking.abort()

@@ -113,6 +113,11 @@ class TLSTransport(Transport):
 
     # -- waiting
 
+    def wake(self) -> None:
+        """Wake whoever waits for this, and what watches the descriptor below it."""
+        super().wake()
+        self.lower.wake()
+
     def fileno(self) -> int:
         return self.lower.fileno()
 

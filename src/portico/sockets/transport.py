@@ -61,13 +61,15 @@ class Waitable:
 
     ``closed`` is set and ``waiters`` are woken before it is given back, and, where there is no descriptor
     that the kernel could watch (``fileno() == -1``), ``waiters`` are woken whenever ``ready()`` may have
-    changed.
+    changed. ``watchers`` are woken as ``waiters`` are, and wait for nothing else: loops that watch the
+    descriptor between two waits.
     """
 
-    __slots__ = ("closed", "drained", "waiters")
+    __slots__ = ("closed", "drained", "waiters", "watchers")
 
     def __init__(self) -> None:
         self.waiters: set[Waiter] = set()
+        self.watchers: set[Waiter] | None = None  # most have none
         self.closed = False
         self.drained = False  # the last read took all there was, and no hub has seen more since
 
@@ -87,6 +89,9 @@ class Waitable:
         """Wake whoever waits for this."""
         for waiter in self.waiters.copy():  # in one step, whatever other threads do with it
             waiter.wake()
+        if self.watchers:
+            for waiter in self.watchers.copy():
+                waiter.wake()
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
