@@ -36,8 +36,7 @@ def main(arguments: list[str]) -> int:
     """Measure once, after a moment to warm up."""
     name, kind, url, seconds = arguments
     ask = KINDS[kind][name]
-    if kind != "100 MiB":
-        ask(url, 0.1)
+    ask(url, 0.0 if kind == "100 MiB" else 0.1)
     used, began = cpu(), time.perf_counter()
     count = ask(url, float(seconds))
     seconds_used, used = time.perf_counter() - began, cpu() - used
