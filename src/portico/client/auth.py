@@ -1,24 +1,24 @@
-"""Proving who asks: Basic, Bearer, Digest, credentials from ``~/.netrc``, or a function of one's own.
+"""Proving who asks: Basic, Bearer, Digest, or a function of one's own.
 
 Credentials go to the origin they are given for, and never along with a redirect to another one.
 """
 
 from __future__ import annotations
 
-import os
+import re
 from base64 import b64encode
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 from portico.client.digest import Digest
-from portico.client.params import encoded
+from portico.client.logins import check_basic
 from portico.client.request import Request
 from portico.client.response import Response
-from portico.client.url import URL
 from portico.errors import ConfigError
 
-__all__ = ["Auth", "Basic", "Bearer", "Digest", "as_auth", "from_netrc"]
+__all__ = ["Auth", "Basic", "Bearer", "Digest", "as_auth"]
+
+_TOKEN = re.compile(r"[!-~]+")  # more than RFC 6750 has, for what others call tokens
 
 
 class Auth(Protocol):
@@ -35,36 +35,32 @@ class Auth(Protocol):
 
 
 class Basic:
-    """User and password as they are (RFC 7617): for https, or one's own network. To a proxy with
-    ``proxy=True``."""
+    """User and password as they are (RFC 7617), as UTF-8: for https, or one's own network. Raises
+    ``ConfigError`` for what it cannot carry."""
 
-    def __init__(self, user: str, password: str, *, proxy: bool = False) -> None:
-        if ":" in user:
-            raise ConfigError("Basic: a user's name cannot have a colon in it (RFC 7617, 2)")
+    def __init__(self, user: str, password: str) -> None:
+        check_basic("Basic", user, password)
         self.user = user
-        self._field = "Proxy-Authorization" if proxy else "Authorization"
-        self._value = "Basic " + b64encode(encoded(f"{user}:{password}", "auth")).decode()
+        self.value = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+        """The value of the field."""
 
     def begin(self, request: Request) -> None:
         """Put it in, unless the request has its own."""
-        request.headers.setdefault(self._field, self._value)
+        request.headers.setdefault("Authorization", self.value)
 
     def again(self, request: Request, response: Response) -> None:
         """Nothing else can be tried."""
-
-    @property
-    def value(self) -> str:
-        """The value of the field."""
-        return self._value
 
     def __repr__(self) -> str:
         return f"<Basic for {self.user!r}>"
 
 
 class Bearer:
-    """A token (RFC 6750)."""
+    """A token (RFC 6750). Raises ``ConfigError``, which does not repeat it, for what is none."""
 
     def __init__(self, token: str) -> None:
+        if not _TOKEN.fullmatch(token):
+            raise ConfigError("Bearer: a token has no blanks, line ends or letters outside ASCII")
         self._value = f"Bearer {token}"
 
     def begin(self, request: Request) -> None:
@@ -102,8 +98,7 @@ def as_auth(given: Any) -> Auth | None:
         auth: Auth | None = given
         return auth
     if isinstance(given, (tuple, list)) and len(given) == 2:
-        user, password = (each.decode() if isinstance(each, bytes) else str(each) for each in given)
-        return Basic(user, password)
+        return Basic(*map(_text, given))
     if callable(given):
         return _Called(given)
     raise ConfigError(
@@ -111,19 +106,10 @@ def as_auth(given: Any) -> Auth | None:
     )
 
 
-def from_netrc(url: URL) -> Auth | None:
-    """Credentials for a host from the file that ``NETRC`` names, or ``~/.netrc``. Raises ``ConfigError`` for
-    a file that cannot be read."""
-    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-    if not url.host or not path.is_file():
-        return None
-    import netrc
-
+def _text(part: Any) -> str:
+    if isinstance(part, str):
+        return part
     try:
-        found = netrc.netrc(path).authenticators(url.host)
-    except (netrc.NetrcParseError, OSError, UnicodeError) as error:
-        raise ConfigError(f"{path}: {error}") from None
-    if found is None:
-        return None
-    user, account, password = found
-    return Basic(user or account or "", password or "")
+        return bytes.decode(part)
+    except (TypeError, UnicodeDecodeError):
+        raise ConfigError("auth=: expected a user and a password as text, or as UTF-8 bytes") from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -14,9 +17,12 @@ from portico.client.request import Request
 from portico.client.response import Response, Source
 from portico.client.retries import IDEMPOTENT
 from portico.client.timeouts import Timeouts
+from portico.client.tunnel import refused
+from portico.client.url import Origin
 from portico.client.wire import HeldBody, WireBody
 from portico.deadline import timeout
-from portico.errors import AddressError, ConnectionLost, LocalProtocolError, PorticoError
+from portico.errors import AddressError, AuthenticationError, ConnectionLost, LocalProtocolError, PorticoError
+from portico.http.field_map import SECRETS
 from portico.http.messages import ResponseHead
 
 __all__ = ["Caller"]
@@ -34,7 +40,6 @@ class Caller:
         self._app = None if app is None else _in_memory(app)
         self._pool = Pool(size)
         self._routes: dict[Any, Route] = {}
-        self._proved: dict[Proxy, tuple[Any, Any]] = {}  # Digest for proxies that wanted it
 
     def close(self) -> None:
         """Close what rests, and the application in memory."""
@@ -49,10 +54,27 @@ class Caller:
         """Send over a connection of the pool; over a new one, if a kept one turns out to have been closed."""
         route = self._route(request, options)
         response = self._called(route, request, options, until)
-        if response.status == 407 and _is_forwarded(route) and self._challenged(route.proxy, response):
-            response.close()
-            response = self._called(route, request, options, until)
+        if response.status == 407 and _is_forwarded(route):
+            return self._proved(route.proxy, response, partial(self._called, route, request, options, until))
         return response
+
+    def _proved(self, proxy: Proxy, response: Response, again: Callable[[], Response]) -> Response:
+        """What comes instead of a proxy's 407, which is no answer of the origin. Raises
+        ``AuthenticationError``."""
+        login, body = proxy.http_login, response.request.body
+        helps = login is not None and login.challenged(response.headers.all("proxy-authenticate"))
+        response.close()
+        why = str(refused(login))
+        if helps and body is not None and not body.replayable:
+            why = "it wants Digest, and this body cannot be sent twice; a smaller request first"
+        elif helps:
+            response = again()
+            if response.status != 407:
+                return response
+            response.close()
+        error = AuthenticationError(f"the proxy {proxy.address}: {why}")
+        error.request, error.reached = response.request, "proxy"
+        raise error
 
     def _called(self, route: Route, request: Request, options: Options, until: float) -> Response:
         connection = self._take(route, options, request)
@@ -71,12 +93,18 @@ class Caller:
     ) -> Response:
         times, trace = options.timeouts, options.trace
         target = request.url.target
-        fields = self._fields(connection, request)
         if connection.route.proxy is not None and _is_forwarded(connection.route):
             target = f"{request.url.origin}{target}"
-            fields = [*fields, *self._proxy_fields(connection.route.proxy, request, target)]
+            fields = _forwarded_fields(connection.route.proxy, request, target)
+        else:
+            fields = self._fields(connection, request)
         if trace is not None:
-            facts = {"method": request.method, "url": request.url, "target": target, "headers": fields}
+            facts = {
+                "method": request.method,
+                "url": request.url,
+                "target": target,
+                "headers": _shown(fields),
+            }
             trace("request", {**facts, "reused": connection.reused})
         began = monotonic()
         head, content, exchange = self._answered(connection, request, target, fields, times)
@@ -137,33 +165,9 @@ class Caller:
         """The fields of a request, ``Host`` first. Those of the one before, where nothing has changed."""
         lines = request.headers.spelt()
         if lines is not connection.lines:
-            connection.lines = connection.fields = lines
-            if "host" not in request.headers:
-                url = request.url
-                connection.fields = [("Host", "localhost" if url.socket_path else url.authority), *lines]
+            connection.lines = lines
+            connection.fields = _with_host(request)
         return connection.fields
-
-    def _proxy_fields(self, proxy: Proxy, request: Request, target: str) -> list[tuple[str, str]]:
-        """What a request says to the proxy that forwards it: the answer to a challenge, where it gave one."""
-        known = self._proved.get(proxy)
-        if known is None:
-            return proxy.fields()
-        digest, space = known
-        return [("Proxy-Authorization", digest.answer(space, request.method, target, request))]
-
-    def _challenged(self, proxy: Proxy, response: Response) -> bool:
-        """Whether a proxy's challenge can be answered, and was not so before."""
-        if proxy.login is None or (
-            response.request.body is not None and not response.request.body.replayable
-        ):
-            return False
-        from portico.client.digest import Digest
-
-        digest = Digest(*proxy.login, proxy=True)
-        space = digest.space_of(response.headers.all("proxy-authenticate"))
-        if space is not None:
-            self._proved[proxy] = digest, space
-        return space is not None
 
     def _note(self, response: Response, options: Options) -> None:
         """Keep what the server wants to be kept: cookies, and that it is to be spoken to over TLS only."""
@@ -180,7 +184,7 @@ class Caller:
         url = request.url
         key = (url.scheme, url.host, url.port, options.tls, options.proxies)
         route = self._routes.get(key)
-        if route is None:
+        if route is None or request.method == "CONNECT":
             if len(self._routes) >= _ROUTES:
                 self._routes.clear()
             route = self._routes[key] = self._found_route(request, options)
@@ -196,8 +200,16 @@ class Caller:
             )
         if self._app is not None:
             return Route(url.origin, None, memory=self._app.address)
+        tls = options.tls if url.secure else None
         proxy = None if url.socket_path or options.proxies is None else options.proxies.for_url(url)
-        return Route(url.origin, options.tls if url.secure else None, proxy)
+        if proxy is None:
+            return Route(url.origin, tls)
+        if proxy.scheme == "https" and proxy.tls is None and options.tls is not None:
+            own_name = options.tls.server_name  # that is the origin's
+            proxy = replace(proxy, tls=options.tls) if own_name is None else proxy
+        if tls is None and proxy.forwards:  # one connection serves for all origins
+            return Route(Origin(proxy.scheme, proxy.address.host, proxy.address.port), None, proxy)
+        return Route(url.origin, tls, proxy)
 
     def _take(self, route: Route, options: Options, request: Request, fresh: bool = False) -> Connection:
         def make() -> Connection:
@@ -215,6 +227,28 @@ def _in_memory(app: Any) -> Any:
     from portico.client.memory import InMemory
 
     return InMemory(app)
+
+
+def _with_host(request: Request) -> list[tuple[str, str]]:
+    lines, url = request.headers.spelt(), request.url
+    if "host" in request.headers:
+        return lines
+    return [("Host", "localhost" if url.socket_path else url.authority), *lines]
+
+
+def _forwarded_fields(proxy: Proxy, request: Request, target: str) -> list[tuple[str, str]]:
+    """The fields of a request that a proxy forwards, with what only the proxy is told."""
+    fields = _with_host(request)
+    if proxy.http_login is None or "proxy-authorization" in request.headers:
+        return fields
+    return [*fields, proxy.http_login.field(request.method, target, request.body)]
+
+
+def _shown(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Fields for a trace, which may be written anywhere: of credentials, their scheme only."""
+    return [
+        (name, f"{value.partition(' ')[0]} …" if name.lower() in SECRETS else value) for name, value in fields
+    ]
 
 
 def _is_forwarded(route: Route) -> bool:

@@ -17,8 +17,10 @@ from portico.client.pool import PoolSize
 from portico.client.redirects import REDIRECTS, redirected
 from portico.client.request import Request
 from portico.client.response import Response
+from portico.client.url import URL
 from portico.deadline import timeout
 from portico.errors import HTTPError, RedirectError
+from portico.sync import run_blocking
 
 __all__ = ["Carrier"]
 
@@ -44,7 +46,7 @@ class Carrier:
         self._cookies = cookies
         self._hsts = hsts
         self._env = env
-        self._netrc: dict[str, Any] = {}  # by host; None where there is nothing
+        self._netrc: Any = None  # until it is needed
         self._caller = Caller(cookies, hsts, app, size)
         self._background = Background()
 
@@ -74,6 +76,8 @@ class Carrier:
     def _follow(self, request: Request, options: Options, until: float) -> Response:
         history: list[Response] = []
         first = request.url.origin
+        if request.url.username is not None and options.auth is None:
+            options = replace(options, auth=_of_url(request.url))
         while True:
             response = self._authenticated(request, options, until)
             if response.status not in REDIRECTS:
@@ -126,17 +130,12 @@ class Carrier:
         return response
 
     def _found_auth(self, request: Request) -> Any:
-        """Credentials that the URL holds, or ``~/.netrc`` for its host."""
-        url = request.url
-        if url.username is None and (not self._env or self._netrc.get(url.host, "") is None):
+        """Credentials of ``~/.netrc`` for a host."""
+        if self._netrc is None:
+            self._netrc = run_blocking(_read_netrc) if self._env else ()
+        if not self._netrc or "authorization" in request.headers:
             return None
-        from portico.client.auth import Basic, from_netrc
-
-        if url.username is not None:
-            return Basic(url.username, url.password or "")
-        if url.host not in self._netrc:
-            self._netrc[url.host] = from_netrc(url)
-        return None if "authorization" in request.headers else self._netrc[url.host]
+        return self._netrc.for_host(request.url.host)
 
     # -- what surrounds each request that goes out
 
@@ -191,6 +190,18 @@ class _Unused:
             self._response.keep_some()  # a hook that calls raise_for_status: its page says why
         if kind is not None:
             self._response.close()
+
+
+def _of_url(url: URL) -> Any:
+    from portico.client.auth import Basic
+
+    return Basic(url.username or "", url.password or "")
+
+
+def _read_netrc() -> Any:
+    from portico.client.netrc import read_netrc
+
+    return read_netrc()
 
 
 def _layered(layer: Callable[[Request, Forward], Response], forward: Forward) -> Forward:

@@ -11,7 +11,8 @@ __all__ = ["Challenge", "parse_challenges", "parse_parameters"]
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:[ \t]+|(?=,|$))")
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_PARAMETER = re.compile(rf"[ \t]*({_TOKEN})[ \t]*=[ \t]*(?:{_QUOTED}|({_TOKEN}))[ \t]*(?:,|$)", re.DOTALL)
+# Before it, elements of the list that are empty (RFC 9110, 5.6.1.2).
+_PARAMETER = re.compile(rf"[ \t,]*({_TOKEN})[ \t]*=[ \t]*(?:{_QUOTED}|({_TOKEN}))[ \t]*(?:,|$)", re.DOTALL)
 _TOKEN68 = re.compile(r"([A-Za-z0-9\-._~+/]+=*)[ \t]*(?:,|$)")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _LONGEST = 8192
@@ -25,9 +26,9 @@ class Challenge(NamedTuple):
     parameters: dict[str, str]
 
     @property
-    def realm(self) -> str:
-        """Whose credentials are wanted."""
-        return self.parameters.get("realm", "")
+    def stale(self) -> bool:
+        """Whether only the nonce was wrong, and not the password (RFC 7616, 3.3)."""
+        return self.parameters.get("stale", "").lower() == "true"
 
 
 def parse_challenges(values: Iterable[str]) -> list[Challenge]:

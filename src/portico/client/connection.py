@@ -80,7 +80,7 @@ def open_connection(
             clock.step = "proxy"
             route.proxy.secure(stream)
             if route.tls is not None or not route.proxy.forwards:
-                stream = route.proxy.lead(stream, route.origin.host, route.origin.port, dial)
+                stream = route.proxy.lead(stream, route.origin.host, route.origin.port, dial, resolve)
             clock.passed(peer=stream.peer)
         if route.tls is not None:
             clock.step = "tls"
@@ -115,6 +115,7 @@ class _Clock:
 
 
 def _reach(route: Route, resolve: Resolver | None, clock: _Clock) -> Stream:
+    clock.step = "resolve"
     try:
         if route.memory:
             clock.step = "connect"

@@ -8,15 +8,17 @@ machine.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Self
 
 from portico.address import Address, is_literal
-from portico.address.networks import Networks, ip_of
-from portico.client.auth import Basic
-from portico.client.digest import Digest
-from portico.client.socks import check_login, lead_socks4, lead_socks5
+from portico.client.direct import Direct
+from portico.client.proxy_login import ProxyLogin
+from portico.client.socks import check_socks4, check_socks5, lead_socks4, lead_socks5
+from portico.client.tunnel import lead_http
 from portico.client.url import URL
 from portico.errors import (
     AddressError,
@@ -27,9 +29,8 @@ from portico.errors import (
     LimitExceeded,
     ProtocolError,
 )
-from portico.http.client_connection import ClientConnection
-from portico.limits import Limits
 from portico.sockets import names
+from portico.sockets.names import Resolver
 from portico.sockets.stream import Stream
 from portico.sockets.tls import ClientTLS
 
@@ -37,11 +38,13 @@ __all__ = ["Proxies", "Proxy"]
 
 _PORTS = {"http": 3128, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 _LOOKED_UP_HERE = ("socks4", "socks5")
+_FORM = "expected [SCHEME://][USER:PASSWORD@]HOST[:PORT]"
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy: its ``address``, and the ``login`` that it wants. ``tls``: how to speak to one of ``https``.
+    """A proxy: its ``address``, and the ``login`` that it wants. ``tls``: how to speak to one of ``https``;
+    ``None``: as the session does to servers.
 
     Raises ``ConfigError`` for a login that its protocol cannot carry.
     """
@@ -50,68 +53,68 @@ class Proxy:
     address: Address
     login: tuple[str, str] | None = field(default=None, repr=False)
     tls: ClientTLS | None = None
+    http_login: ProxyLogin | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.scheme not in _PORTS:
+            raise ConfigError(f"{self.scheme}:// is no proxy; there are {', '.join(_PORTS)}")
+        if self.login is None or self.http_login is not None:
+            return
+        if self.forwards:
+            object.__setattr__(self, "http_login", ProxyLogin(*self.login))
+        elif self.scheme.startswith("socks4"):
+            check_socks4(*self.login)
+        else:
+            check_socks5(*self.login)
 
     @classmethod
-    def parse(cls, text: str | Proxy, what: str = "proxy") -> Self:
+    def parse(cls, text: str | Proxy, what: str = "proxy") -> Proxy:
         """Read a proxy. Raises ``ConfigError``, which does not repeat a login; ``what`` is named in it."""
         if isinstance(text, cls):
             return text
         if not isinstance(text, str):
             raise ConfigError(f"{what}: expected text, as in http://127.0.0.1:3128")
         try:
-            url = URL.parse(text if "://" in text else f"http://{text}")
-        except AddressError as error:
+            return _parsed(text.strip())
+        except (AddressError, ConfigError) as error:
             raise ConfigError(f"{what}: {error}") from None
-        if url.scheme not in _PORTS:
-            raise ConfigError(f"{what}: {url.scheme}:// is no proxy; there are {', '.join(_PORTS)}")
-        if url.path != "/" or url.query or url.fragment or not url.host:
-            raise ConfigError(f"{what}: expected [SCHEME://][USER:PASSWORD@]HOST[:PORT]")
-        # URLs have port 80 where none is given; proxies are elsewhere.
-        given = text.rpartition("@")[2].partition("://")[2] or text.rpartition("@")[2]
-        port = url.port if given.rstrip("/").endswith(f":{url.port}") else _PORTS[url.scheme]
-        login = None if url.username is None else (url.username, url.password or "")
-        return cls(url.scheme, Address.parse((url.host, port)), cls._checked(url.scheme, login, what))
-
-    @staticmethod
-    def _checked(scheme: str, login: tuple[str, str] | None, what: str) -> tuple[str, str] | None:
-        if login is not None:
-            if scheme.startswith("socks5"):
-                check_login(*login)
-            elif ":" in login[0]:
-                raise ConfigError(f"{what}: a user's name cannot have a colon in it (RFC 7617, 2)")
-        return login
 
     @property
     def forwards(self) -> bool:
         """Whether it takes requests for ``http:`` URLs itself, instead of a tunnel."""
         return self.scheme in ("http", "https")
 
-    def fields(self) -> list[tuple[str, str]]:
-        """What a request that it forwards says to it alone."""
-        if self.login is None:
-            return []
-        return [("Proxy-Authorization", Basic(*self.login).value)]
-
     def secure(self, stream: Stream) -> None:
         """Speak to it over TLS, if it is one of ``https``. Raises ``TLSError``."""
         if self.scheme == "https":
             stream.start_tls(self.tls or ClientTLS.default(), self.address.host)
 
-    def lead(self, stream: Stream, host: str, port: int, dial: Callable[[], Stream]) -> Stream:
+    def lead(
+        self,
+        stream: Stream,
+        host: str,
+        port: int,
+        dial: Callable[[], Stream],
+        resolve: Resolver | None = None,
+    ) -> Stream:
         """Have it connect to ``host``; the stream that leads there. ``dial``: another stream to it, where
-        this one is used up by a challenge.
+        this one is used up by a challenge, or by an address at which nobody answers. ``resolve``: as in
+        ``portico.connect``, where names are looked up here.
 
-        Raises ``ConnectError``, ``ProtocolError``, ``AuthenticationError``.
+        Raises ``ConnectError``, ``ProtocolError``, ``AuthenticationError``, ``ResolveError``.
         """
+        hosts = [host]
+        if self.scheme in _LOOKED_UP_HERE and not is_literal(host):
+            hosts = self._looked_up(host, port, resolve)
         try:
-            if self.scheme in _LOOKED_UP_HERE and not is_literal(host):
-                host = self._looked_up(host, port)
-            if self.forwards:
-                return self._tunnel(stream, host, port, dial)
-            if self.scheme.startswith("socks4"):
-                lead_socks4(stream, host, port, (self.login or ("",))[0])
-            else:
-                lead_socks5(stream, host, port, self.login)
+            while True:
+                try:
+                    return self._led(stream, hosts.pop(0), port, dial)
+                except ConnectError:
+                    if not hosts:
+                        raise
+                stream.close()
+                stream = dial()
         except ConnectionLost as error:
             raise ConnectError(f"the proxy {self.address}, asked for {host}: {error}") from error
         except ConnectError as error:
@@ -120,77 +123,63 @@ class Proxy:
             raise LimitExceeded(f"the proxy {self.address}: {error}", error.limit, error.status) from None
         except (ProtocolError, AuthenticationError) as error:
             raise type(error)(f"the proxy {self.address}: {error}") from None
+
+    def _led(self, stream: Stream, host: str, port: int, dial: Callable[[], Stream]) -> Stream:
+        if self.forwards:
+            return lead_http(stream, host, port, self.http_login, dial)
+        if self.scheme.startswith("socks4"):
+            lead_socks4(stream, host, port, (self.login or ("",))[0])
+        else:
+            lead_socks5(stream, host, port, self.login)
         return stream
 
-    def _looked_up(self, host: str, port: int) -> str:
-        found = [one.ip for one in names.resolve(host, port)]
+    def _looked_up(self, host: str, port: int, resolve: Resolver | None) -> list[str]:
+        found = [one.ip for one in names.resolve(host, port, resolver=resolve)]
         if self.scheme == "socks4":
             found = [ip for ip in found if ":" not in ip] or found
-        return found[0]
-
-    # -- CONNECT (RFC 9110, 9.3.6)
-
-    def _tunnel(self, stream: Stream, host: str, port: int, dial: Callable[[], Stream]) -> Stream:
-        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        own = self.fields()
-        connection, status, challenges, reason = _asked(stream, target, own)
-        if status == 407 and self.login is not None:
-            digest = Digest(*self.login, proxy=True)
-            space = digest.space_of(challenges)
-            if space is not None:
-                answer = digest.answer(space, "CONNECT", target, None)
-                stream = self._again(connection, dial)
-                connection, status, _, reason = _asked(stream, target, [("Proxy-Authorization", answer)])
-        if status == 407:
-            raise AuthenticationError(
-                "it wants a login" if self.login is None else "it does not accept this login"
-            )
-        if not 200 <= status < 300:
-            raise ConnectError(f"{status} {reason}".rstrip())
-        return connection.switch()
-
-    def _again(self, connection: ClientConnection, dial: Callable[[], Stream]) -> Stream:
-        """The stream for another try: the same, if the proxy keeps it, without the page that came with the
-        no."""
-        connection.close()
-        return dial()
+        return found
 
 
-def _asked(
-    stream: Stream, target: str, own: list[tuple[str, str]]
-) -> tuple[ClientConnection, int, list[str], str]:
-    """Connection, status, challenges and reason phrase after a CONNECT."""
-    connection = ClientConnection(stream, Limits())
-    connection.send_head("CONNECT", target, [("Host", target), *own])
-    head = connection.read_final_head()
-    challenges = [value for name, value in head.headers if name == "proxy-authenticate"]
-    return connection, head.status, challenges, head.reason
+@lru_cache(64)
+def _parsed(text: str) -> Proxy:
+    """Read once, so that what a proxy has asked for is known to all who name it."""
+    try:
+        url = URL.parse(text if "://" in text else f"http://{text}")
+    except AddressError as error:
+        if "@" in text:
+            hint = "in a user's name or password, / ? # @ and % are written %2F %3F %23 %40 %25"
+            raise ConfigError(f"it cannot be read; {hint}") from None  # where the login ends is unknown
+        raise ConfigError(str(error)) from None
+    if url.scheme not in _PORTS:
+        raise ConfigError(f"{url.scheme}:// is no proxy; there are {', '.join(_PORTS)}")
+    if url.path != "/" or url.query is not None or url.fragment is not None or not url.host:
+        raise ConfigError(_FORM)
+    # URLs have port 80 where none is given; proxies are elsewhere.
+    port = url.port if re.search(r":[0-9]+/?$", text) else _PORTS[url.scheme]
+    login = None if url.username is None else (url.username, url.password or "")
+    return Proxy(url.scheme, Address.parse((url.host, port)), login)
 
 
 class Proxies:
     """Which proxy leads to a URL: ``by`` scheme (``"http"``), scheme and host (``"https://host"``), or
-    ``"all"``.
-
-    ``none_for``: hosts to be reached directly: names (with all below them), ``.suffix``, ``*.suffix``, IP
-    addresses and networks (``10.0.0.0/8``), each with a port or without; ``*`` for all.
+    ``"all"``. ``none_for``: whom none leads to, as ``Direct`` has it; ``named``: how the keys of ``by`` are
+    called in errors. Raises ``ConfigError``.
     """
 
-    def __init__(self, by: Mapping[str, str | Proxy], none_for: str = "") -> None:
-        self._by = {key.lower(): Proxy.parse(proxy, key) for key, proxy in by.items() if proxy}
-        self._names: list[tuple[str, str]] = []
-        self._networks: list[tuple[Networks, str]] = []
-        self._all = False
-        for entry in none_for.replace(",", " ").split():
-            self._leave_out(entry.lower())
+    def __init__(
+        self, by: Mapping[str, str | Proxy | None], none_for: str = "", *, named: str = "proxies: {}"
+    ) -> None:
+        self._by = {key.lower(): Proxy.parse(proxy, named.format(key)) for key, proxy in by.items() if proxy}
+        self._direct = Direct(none_for)
 
     @classmethod
-    def of(cls, given: Any, *, env: bool = True) -> Proxies | None:
+    def of(cls, given: Any, *, env: bool = True) -> Self | None:
         """What a caller gives as ``proxies=``: a mapping (``no_proxy`` in it says for whom not), one proxy
         for everything, ``None`` for those of the environment (with ``env``), ``{}`` or ``False`` for none.
 
         Raises ``ConfigError``.
         """
-        if isinstance(given, Proxies):
+        if isinstance(given, cls):
             return given
         if given is None:
             return cls._of_environment() if env else None
@@ -204,22 +193,23 @@ class Proxies:
         return cls(by, given.get("no_proxy") or given.get("no") or "")
 
     @classmethod
-    def _of_environment(cls) -> Proxies | None:
+    def _of_environment(cls) -> Self | None:
         by = {}
         for scheme in ("http", "https", "all"):
             value = os.environ.get(f"{scheme}_proxy")
             # In a CGI program, HTTP_PROXY is a header of the request: anybody could set it.
             if value is None and not (scheme == "http" and "REQUEST_METHOD" in os.environ):
                 value = os.environ.get(f"{scheme.upper()}_PROXY")
-            if value:
+            if value and value.strip():
                 by[scheme] = value
         if not by:
             return None
-        return cls(by, os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "")
+        none_for = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        return cls(by, none_for, named="{}_proxy in the environment")
 
     def for_url(self, url: URL) -> Proxy | None:
         """The proxy for ``url``; ``None``: it is reached directly."""
-        if self._is_left_out(url):
+        if self._direct.covers(url):
             return None
         host = f"://{url.host}"
         for key in (f"{url.scheme}{host}", url.scheme, f"all{host}", "all"):
@@ -229,32 +219,3 @@ class Proxies:
 
     def __repr__(self) -> str:
         return f"<Proxies for {', '.join(self._by)}>"
-
-    # -- whom they do not lead to
-
-    def _leave_out(self, entry: str) -> None:
-        if entry == "*":
-            self._all = True
-            return
-        host, port = entry, ""
-        before, colon, after = entry.rpartition(":")
-        if colon and after.isdigit() and (":" not in before or before.endswith("]")):
-            host, port = before, after
-        host = host.strip("[]")
-        try:
-            self._networks.append((Networks([host]), port))
-        except ConfigError:
-            self._names.append((host.removeprefix("*").strip("."), port))
-
-    def _is_left_out(self, url: URL) -> bool:
-        if self._all:
-            return True
-        port = str(url.port)
-        if is_literal(url.host):
-            ip = ip_of(Address.parse((url.host, url.port or 80)))
-            return any(nets.covers(ip, "") and its_port in ("", port) for nets, its_port in self._networks)
-        host = url.host.removesuffix(".")
-        return any(
-            (host == name or host.endswith(f".{name}")) and its_port in ("", port)
-            for name, its_port in self._names
-        )

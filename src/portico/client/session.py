@@ -12,8 +12,8 @@ strands.
 
 ``trace=`` is called with the name of what has happened and its facts: ``resolve`` (host, addresses,
 seconds), ``connect`` (peer, local, seconds), ``proxy``, ``tls`` (the channel's facts), ``request`` (method,
-url, headers, reused), ``response`` (status, headers, seconds since the request), ``redirect`` (url),
-``retry`` (seconds, error).
+url, headers without credentials, reused), ``response`` (status, headers, seconds since the request),
+``redirect`` (url), ``retry`` (seconds, error).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from portico.errors import AuthenticationError, ConfigError, ConnectError, ProtocolError
 from portico.sockets.stream import Stream
 
-__all__ = ["check_login", "lead_socks4", "lead_socks5"]
+__all__ = ["check_socks4", "check_socks5", "lead_socks4", "lead_socks5"]
 
 _LONGEST = 255  # bytes of a name, a user, a password
 _REPLIES = {
@@ -27,10 +27,18 @@ _REPLIES_4 = {
 }
 
 
-def check_login(user: str, password: str) -> None:
-    """Raise ``ConfigError`` for a login that SOCKS 5 cannot carry."""
+def check_socks5(user: str, password: str) -> None:
+    """Raise ``ConfigError`` for a login that SOCKS 5 cannot carry (RFC 1929)."""
     if not all(0 < len(part.encode()) <= _LONGEST for part in (user, password)):
         raise ConfigError(f"SOCKS wants a user and a password of 1 to {_LONGEST} bytes")
+
+
+def check_socks4(user: str, password: str) -> None:
+    """The same for SOCKS 4, which ends the user with NUL, and has no password."""
+    if "\0" in user or len(user.encode()) > _LONGEST:
+        raise ConfigError(f"SOCKS4 wants a user of at most {_LONGEST} bytes, without NUL")
+    if password:
+        raise ConfigError("SOCKS4 has no passwords; use socks5:// or leave the password out")
 
 
 def lead_socks5(stream: Stream, host: str, port: int, login: tuple[str, str] | None) -> None:
@@ -75,8 +83,6 @@ def lead_socks4(stream: Stream, host: str, port: int, user: str) -> None:
         if ip.version != 4:
             raise ConnectError("SOCKS4 knows no IPv6 addresses; use socks5://")
         packed, name = ip.packed, b""
-    if "\0" in user:
-        raise ConfigError("SOCKS4 wants a user without NUL")
     stream.write(b"\4\1" + port.to_bytes(2) + packed + user.encode() + b"\0" + name)
     version, reply = stream.read_exactly(8)[:2]
     if version != 0:

@@ -219,7 +219,10 @@ def _located(scheme: str, authority: str, rest: str, fragment: str | None) -> UR
 
 def _user(userinfo: str) -> tuple[str, str | None]:
     name, colon, password = userinfo.partition(":")
-    decoded = [unquote(part, errors="strict") if "%" in part else part for part in (name, password)]
+    try:
+        decoded = [unquote(part, errors="strict") if "%" in part else part for part in (name, password)]
+    except UnicodeDecodeError:
+        raise AddressError("the user's name or password is not UTF-8") from None
     if any(_FORBIDDEN.search(part) for part in decoded):
         raise AddressError("the user's name or password contains a control character")
     return decoded[0], decoded[1] if colon else None
@@ -269,7 +272,7 @@ def _port(scheme: str, text: str) -> int:
     if not text:
         return default
     if not _PORT.fullmatch(text) or not 0 < int(text) < 65536:
-        raise AddressError(f"the port {text[:20]!r} is no number from 1 to 65535")
+        raise AddressError("the port is no number from 1 to 65535")  # it may be a password with a slash
     return int(text)
 
 
@@ -336,4 +339,6 @@ def _cut(text: str, mark: str) -> tuple[str, str | None]:
 
 def _shown(text: str) -> str:
     """The text of a URL for a message: without what may be a password, and not too long."""
-    return repr(re.sub(r"//[^/?#]*@", "//…@", text[:200]))
+    before, slashes, rest = text.partition("//")
+    _, at, place = rest.rpartition("@")  # the last one: who forgets to encode a password has slashes in it
+    return repr(f"{before}{slashes}{'…@' if at else ''}{place}"[:200])

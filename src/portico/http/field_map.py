@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from portico.errors import LocalProtocolError
 
-__all__ = ["Fields", "Headers", "OutgoingHeaders"]
+__all__ = ["SECRETS", "Fields", "Headers", "OutgoingHeaders"]
 
 Pairs = Iterable[tuple[str, str]]
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+SECRETS = frozenset({"authorization", "proxy-authorization"})
+"""Fields whose values are not to be shown."""
 
 
 class Fields(Mapping[str, str]):
@@ -73,6 +75,10 @@ class Headers(Fields):
     def _key(name: str) -> str:
         return name.lower()
 
+    def __repr__(self) -> str:
+        shown = [(name, "…" if name in SECRETS else value) for name, value in self.pairs]
+        return f"<{type(self).__name__} {shown}>"
+
 
 class OutgoingHeaders(Headers):
     """Header fields to be sent: ``[name] = value`` replaces, ``add`` keeps what is there.
@@ -93,7 +99,11 @@ class OutgoingHeaders(Headers):
         if not _NAME.fullmatch(name):
             raise LocalProtocolError(f"not a header name: {name[:80]!r}")
         if not _VALUE.fullmatch(value):
-            raise LocalProtocolError(f"the header {name} cannot have the value {value!r:.100}")
+            # The value may be a secret, often one that was read from a file with its line end.
+            found = next(character for character in value if not _VALUE.fullmatch(character))
+            raise LocalProtocolError(
+                f"the value of the header {name} contains {found!r}, which cannot be sent"
+            )
         # Never changed in place: copies share both lists.
         self.pairs = [*self.pairs, (name.lower(), value)]
         self._lines = [*self._lines, (name, value)]
@@ -113,7 +123,7 @@ class OutgoingHeaders(Headers):
         return twin
 
     def spelt(self) -> list[tuple[str, str]]:
-        """All of them, names as they were given; the same list until one changes: only to be read."""
+        """All of them, names as they were given; the same list until a field changes: leave it as it is."""
         return self._lines
 
     def __setitem__(self, name: str, value: str) -> None:

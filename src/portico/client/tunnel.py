@@ -1,0 +1,55 @@
+"""Having an HTTP proxy connect: CONNECT (RFC 9110, 9.3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from portico.client.proxy_login import ProxyLogin
+from portico.errors import AuthenticationError, ConnectError
+from portico.http.client_connection import ClientConnection
+from portico.limits import Limits
+from portico.sockets.stream import Stream
+
+__all__ = ["lead_http", "refused"]
+
+
+class _Answer(NamedTuple):
+    connection: ClientConnection
+    status: int
+    reason: str
+    challenges: list[str]
+
+
+def lead_http(
+    stream: Stream, host: str, port: int, login: ProxyLogin | None, dial: Callable[[], Stream]
+) -> Stream:
+    """Have the proxy at the other end of ``stream`` connect; the stream that leads there, which is another
+    one from ``dial`` after a challenge.
+
+    Raises ``ConnectError``, ``AuthenticationError``, ``ProtocolError``.
+    """
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    answer = _asked(stream, target, login)
+    if answer.status == 407 and login is not None and login.challenged(answer.challenges):
+        answer.connection.close()  # many proxies do so themselves
+        answer = _asked(dial(), target, login)
+    if answer.status == 407:
+        raise refused(login)
+    if not 200 <= answer.status < 300:
+        raise ConnectError(f"{answer.status} {answer.reason}".rstrip())
+    return answer.connection.switch()
+
+
+def refused(login: ProxyLogin | None) -> AuthenticationError:
+    """What a 407 means after which nothing else can be tried."""
+    return AuthenticationError("it wants a login" if login is None else "it does not accept this login")
+
+
+def _asked(stream: Stream, target: str, login: ProxyLogin | None) -> _Answer:
+    connection = ClientConnection(stream, Limits())
+    own = [] if login is None else [login.field("CONNECT", target, None)]
+    connection.send_head("CONNECT", target, [("Host", target), *own])
+    head = connection.read_final_head()
+    challenges = [value for name, value in head.headers if name == "proxy-authenticate"]
+    return _Answer(connection, head.status, head.reason, challenges)
