@@ -30,6 +30,7 @@ PACKAGES = {
     "bash": None,
     "cat": None,
     "cgit.cgi": "cgit",
+    "danted": "dante-server",
     "env": None,
     "git-http-backend": "git",
     "htpasswd": "apache2-utils",

@@ -6,13 +6,16 @@ A test that uses the fixture ``door`` (most do so by ``pytestmark``) is called t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import portico
 from portico import aio
+from tests.client import peers
+from tests.peers import need_installed
 
 DOORS: dict[str, Callable[[Callable[[], Any]], Any]] = {
     "threads": lambda function: function(),
@@ -39,3 +42,28 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     DOORS[where](lambda: pyfuncitem.obj(**arguments))
     return True
+
+
+# -- real peers, each started once where it is wanted
+
+
+@pytest.fixture(scope="session")
+def apache() -> Iterator[str]:
+    with peers.apache(peers.LOGIN, peers.FOREIGN, realm="Büro") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def nginx() -> Iterator[str]:
+    with peers.nginx(peers.LOGIN, peers.FOREIGN) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def httpbin() -> Iterator[str]:
+    need_installed("httpbin")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of httpbin's own making
+        from httpbin import app
+    with portico.Server(app, "http://127.0.0.1:0", engine="threads") as server:
+        yield f"http://127.0.0.1:{server.addresses[0].port}"

@@ -84,11 +84,12 @@ def lead_socks4(stream: Stream, host: str, port: int, user: str) -> None:
             raise ConnectError("SOCKS4 knows no IPv6 addresses; use socks5://")
         packed, name = ip.packed, b""
     stream.write(b"\4\1" + port.to_bytes(2) + packed + user.encode() + b"\0" + name)
-    version, reply = stream.read_exactly(8)[:2]
+    version, reply = stream.read_exactly(2)
     if version != 0:
         raise ProtocolError("it does not speak SOCKS4")
     if reply != 90:
         raise ConnectError(_REPLIES_4.get(reply, f"reply {reply}"))
+    stream.read_exactly(6)  # from where it has connected
 
 
 def _address(host: str) -> bytes:
