@@ -198,6 +198,30 @@ def test_a_bomb_within_a_bomb_is_refused():
         sum(map(len, iter(unpacked.read, b"")))
 
 
+def test_a_bomb_between_two_packings_is_refused():
+    inner = gzip.compress(b"x") + bytes(200 << 20)
+    data = gzip.compress(inner)
+    assert len(data) < 300_000
+    with pytest.raises(LimitExceeded):
+        unpack(["gzip", "gzip"], cut(data, 65536), Limits())
+
+
+def test_empty_streams_without_end_are_refused():
+    data = gzip.compress(gzip.compress(b"") * 400_000)
+    with pytest.raises(LimitExceeded, match="nothing in them"):
+        unpack(["gzip", "gzip"], [data], Limits())
+    assert unpack("gzip", gzip.compress(b"") * 5000 + gzip.compress(b"x")) == b"x"
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_zstd_frames_to_be_skipped_are_skipped(size):
+    skipped = b"\x5a\x2a\x4d\x18\x05\0\0\0hello"
+    frame = zstandard.ZstdCompressor().compress(b"text")
+    assert unpack("zstd", cut(skipped + frame + skipped + skipped + frame, size)) == b"texttext"
+    with pytest.raises((ProtocolError, EndOfStream)):
+        unpack("zstd", cut(frame + skipped[:7], size))
+
+
 def test_the_total_is_bounded():
     with pytest.raises(LimitExceeded, match="more than 1000 bytes") as caught:
         unpack("gzip", gzip.compress(bytes(2000)), Limits().but(unpacked=1000))

@@ -13,12 +13,15 @@ body.
 
 from __future__ import annotations
 
+import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import count
 from typing import Any, Final
 
+from portico.deadline import check
 from portico.errors import ConfigError, EndOfStream, LimitExceeded, ProtocolError
 from portico.limits import Limits
 
@@ -32,8 +35,12 @@ _STEP: Final = 1 << 18
 _BITE: Final = 256
 """Bytes that are given at a time to a library that does not let its output be bounded: of zstd, 3 bytes may
 stand for 128 KiB."""
+_FRUITLESS: Final = 10_000
+"""Steps in a row that give nothing: empty streams, padding, headers that come byte by byte."""
 _WINDOW: Final = 1 << 23
 """The largest window that a zstd decoder has to have (RFC 9659)."""
+_SKIPPABLE: Final = re.compile(rb"[\x50-\x5f](?:\x2a(?:\x4d(?:\x18)?)?)?\Z", re.DOTALL)
+"""How a zstd frame begins, or as much of it as has come, that holds nothing to unpack (RFC 8878, 3.1.2)."""
 _JUDGED: Final = 32 << 20
 """Bytes after which it is judged how much was made of how little: small texts of blanks are no bombs."""
 
@@ -53,31 +60,42 @@ class Unpacking:
         self._source = source
         read: Source = self._count
         for name in reversed(packings):
-            read = _stage(name)(name, read).read
+            read = self._bounded(_stage(name)(name, read).read)
         self._read = read
 
     def read(self) -> bytes:
         """Some unpacked bytes; ``b""`` at the end.
 
-        Raises ``ProtocolError`` for damaged data, ``EndOfStream`` for data that ends early,
-        ``LimitExceeded`` for more than ``Limits.unpacked`` or more than ``Limits.unpack_ratio`` times what
-        came; and what the source does.
+        Raises ``ProtocolError`` for damaged data, ``EndOfStream`` for data that ends early, ``LimitExceeded``
+        for more than ``Limits.unpacked`` or more than ``Limits.unpack_ratio`` times what came; and what the
+        source does.
         """
         data = self._read()
         self.unpacked += len(data)
-        most, ratio = self._limits.unpacked, self._limits.unpack_ratio
-        if most is not None and self.unpacked > most:
-            raise LimitExceeded(f"more than {most} bytes unpacked", "unpacked", 413)
-        if ratio is not None and self.unpacked > max(_JUDGED, ratio * self.packed):
-            raise LimitExceeded(
-                f"{self.packed} bytes unpack to more than {ratio} times as many", "unpack_ratio", 413
-            )
         return data
 
     def _count(self) -> bytes:
         data = self._source()
         self.packed += len(data)
         return data
+
+    def _bounded(self, read: Source) -> Source:
+        """``read``, within limits: also what is made between two packings costs time."""
+        most, ratio = self._limits.unpacked, self._limits.unpack_ratio
+        made = 0
+
+        def bounded() -> bytes:
+            nonlocal made
+            data = read()
+            made += len(data)
+            if most is not None and made > most:
+                raise LimitExceeded(f"more than {most} bytes unpacked", "unpacked", 413)
+            if ratio is not None and made > max(_JUDGED, ratio * self.packed):
+                what = f"{self.packed} bytes unpack to more than {ratio} times as many"
+                raise LimitExceeded(what, "unpack_ratio", 413)
+            return data
+
+        return bounded
 
 
 class _Stage(ABC):
@@ -96,7 +114,15 @@ class _Stage(ABC):
 
     def read(self) -> bytes:
         """Some bytes; ``b""`` at the end."""
-        while not self._ended:
+        for turn in count():
+            if self._ended:
+                break
+            if turn > _FRUITLESS:
+                raise LimitExceeded(
+                    f"{turn} pieces of {self._name} data with nothing in them", "unpacked", 413
+                )
+            if not turn % 64:
+                check(f"unpacking {self._name} data")
             if not self._input and not self._holds_back():
                 self._input = self._source()
                 if not self._input:
@@ -270,6 +296,10 @@ class _Zstd(_Stage):
     """RFC 8878."""
 
     signature = b"\x28\xb5\x2f\xfd"
+
+    def _check_another(self) -> None:
+        if _SKIPPABLE.match(self._input[:4]) is None:
+            super()._check_another()
 
     def _open(self) -> None:
         library = _zstandard()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.client.charset import charset_of, decoded, known, text_lines
+from portico.client.charset_labels import LABELS
 from portico.errors import LimitExceeded
 
 HTML = "text/html"
@@ -40,6 +41,10 @@ def text(content: bytes, content_type: str = "") -> str:
         (b" " * 2000 + b"<meta charset=koi8-r>", HTML, "utf-8"),  # too late to count
         (b"<meta charset=utf-16>", HTML, "utf-8"),  # which it cannot be
         (b"<meta charset=koi8-r>", "text/plain", "utf-8"),  # which has no markup
+        (b"<meta name=description content='charset=koi8-r'>", HTML, "utf-8"),
+        (b"<meta data-charset=koi8-r>", HTML, "utf-8"),
+        (b"<meta charset=klingon><meta charset=koi8-r>", HTML, "koi8-r"),
+        (b"<meta/charset=koi8-r>", HTML, "koi8-r"),
         (b"<?xml version='1.0' encoding='koi8-r'?><a/>", "application/xml", "koi8-r"),
         (b"<?xml version='1.0' encoding='koi8-r'?><a/>", "image/svg+xml", "koi8-r"),
         # What nobody knows, or nobody may use, is as if it were not there.
@@ -78,7 +83,23 @@ def test_what_cannot_be_decoded_is_replaced():
 
 
 @pytest.mark.parametrize(
-    "label", ["utf-7", "UTF7", "unicode-1-1-utf-7", "undefined", "hex", "base64", "", "é"]
+    "label",
+    [
+        *(
+            "utf-7",
+            "UTF7",
+            "unicode-1-1-utf-7",
+            "undefined",
+            "hex",
+            "base64",
+            "",
+            "é",
+            "cp037",
+            "cp500",
+            "cp1140",
+        ),
+        *("iso-2022-kr", "hz-gb-2312", "utf-32", "charmap", "idna", "punycode", "latin_1_evil"),
+    ],
 )
 def test_what_is_no_charset_of_the_web_is_not_used(label):
     assert known(label) is None
@@ -91,7 +112,43 @@ def test_lines_are_the_same_at_any_chunking(whole, charset, size):
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     expected = [line.removesuffix("\r") for line in whole.split("\n")]
     expected = expected[:-1] if not whole.split("\n")[-1] else expected
-    assert list(text_lines(pieces, f"text/plain; charset={charset}", 10_000)) == expected
+    label = {"utf-16-le": "utf-16le", "cp932": "windows-31j"}.get(charset, charset)
+    assert list(text_lines(pieces, f"text/plain; charset={label}", 10_000)) == expected
+
+
+def test_every_label_has_a_codec_that_python_knows():
+    assert len(LABELS) > 200
+    for label, name in LABELS.items():
+        assert codecs.lookup(name).name
+        assert known(f" {label.upper()} ") == name
+
+
+def test_what_microsoft_left_out_are_control_characters():
+    every = bytes(range(256))
+    assert len(text(every, "text/plain; charset=latin1")) == 256
+    assert text(b"\x80\x81\x8d\x8f\x90\x9d", "text/plain; charset=latin1") == "€\x81\x8d\x8f\x90\x9d"
+
+
+@given(st.integers(1, 30), st.sampled_from(["bom8", "bom16", "meta", "xml", "header"]))
+def test_the_charset_of_lines_does_not_depend_on_how_they_are_cut(size, how):
+    data, content_type = {
+        "bom8": (codecs.BOM_UTF8 + "grün\nweiß".encode(), "text/plain"),
+        "bom16": (codecs.BOM_UTF16_LE + "grün\nweiß".encode("utf-16-le"), "text/plain"),
+        "meta": (b"<meta charset=koi8-r>\n" + "мир".encode("koi8-r"), HTML),
+        "xml": (b"<?xml version='1.0' encoding='koi8-r'?>\n" + "мир".encode("koi8-r"), "text/xml"),
+        "header": ("grün\nweiß".encode("latin-1"), "text/plain; charset=latin1"),
+    }[how]
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    whole = list(text_lines([data], content_type, 1000))
+    assert list(text_lines(pieces, content_type, 1000)) == whole
+    assert whole[-1] in ("weiß", "мир")
+
+
+def test_a_line_that_is_too_long_is_refused_however_it_is_cut():
+    data = b"x" * 500 + b"\n"
+    for size in (1, 100, 501):
+        with pytest.raises(LimitExceeded):
+            list(text_lines([data[at : at + size] for at in range(0, 501, size)], "text/plain", 100))
 
 
 def test_lines_end_at_line_feeds_alone():

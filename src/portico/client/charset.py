@@ -12,51 +12,17 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 
+from portico.client.charset_labels import LABELS
 from portico.errors import LimitExceeded
 
 __all__ = ["charset_of", "decoded", "known", "text_lines"]
 
-_MEANT = {
-    "ascii": "cp1252",
-    "iso8859-1": "cp1252",
-    "iso8859-9": "cp1254",
-    "iso8859-11": "cp874",
-    "tis-620": "cp874",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "hz": "",
-    "shift_jis": "cp932",
-    "euc_kr": "cp949",
-    "big5": "big5hkscs",
-    "utf-16": "utf-16-le",
-    "utf-8-sig": "utf-8",
-    "utf-7": "",
-}
-"""What is meant by a codec of Python; nothing, where it is not to be used."""
-_LABELS = {
-    "x-sjis": "cp932",
-    "windows-31j": "cp932",
-    "ms_kanji": "cp932",
-    "x-gbk": "gb18030",
-    "unicode-1-1-utf-8": "utf-8",
-    "x-unicode20utf8": "utf-8",
-    "x-cp1252": "cp1252",
-    "x-cp1251": "cp1251",
-    "x-x-big5": "big5hkscs",
-    "windows-949": "cp949",
-    "ks_c_5601-1987": "cp949",
-    "dos-874": "cp874",
-    "windows-874": "cp874",
-    "x-mac-roman": "mac-roman",
-    "x-mac-cyrillic": "mac-cyrillic",
-    "x-euc-jp": "euc_jp",
-    "unicode": "utf-16-le",
-}
-_LABEL = re.compile(r"[A-Za-z0-9_.:+-]{1,40}", re.ASCII)
 _PARAMETER = re.compile(r';[ \t]*charset[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]*))', re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _HEAD = 1024  # bytes in which a page says what it is written in (HTML standard, 13.2.3.2)
-_META = re.compile(rb"<meta\s[^>]*?charset\s*=\s*[\"']?\s*([^\s\"'/>;]+)", re.IGNORECASE)
+_META = re.compile(rb"<meta[\s/]+([^>]*)", re.IGNORECASE)
+_ATTRIBUTE = re.compile(rb"""([^\s=>/"']+)\s*(?:=\s*("[^"]*"|'[^']*'|[^\s>]*))?""")
+_IN_CONTENT = re.compile(rb"charset\s*=\s*[\"']?\s*([^\s;\"']+)", re.IGNORECASE)
 _COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
 _DETECTED = 1 << 18  # bytes that a detector is shown: it is slow, and sees enough
@@ -65,24 +31,7 @@ _FALLBACK = "cp1252"
 
 def known(label: str) -> str | None:
     """The codec of Python for a charset's name; ``None`` for none that is to be used."""
-    label = label.strip(" \t\r\n\f\"'").lower()
-    if not _LABEL.fullmatch(label):
-        return None
-    if label in _LABELS:
-        return _LABELS[label]
-    try:
-        info = codecs.lookup(label)
-    except LookupError:
-        return None
-    if info.name in _NO_CHARSETS or not getattr(info, "_is_text_encoding", True):
-        return None
-    return _MEANT.get(info.name, info.name) or None
-
-
-_NO_CHARSETS = frozenset(
-    "idna punycode unicode_escape raw_unicode_escape unicode-escape raw-unicode-escape undefined mbcs oem "
-    "utf-7".split()
-)
+    return LABELS.get(label.strip(" \t\r\n\f\"'").lower())
 
 
 def charset_of(content: bytes, content_type: str) -> str:
@@ -104,7 +53,14 @@ def decoded(content: bytes, charset: str) -> str:
 
     Raises ``LookupError`` for a charset that Python does not have.
     """
-    return content.decode(charset, "replace").removeprefix("\ufeff")
+    text = content.decode(charset, "replace").removeprefix("\ufeff")
+    if charset == "cp1252" and "\ufffd" in text:
+        # The standard has control characters where Microsoft's table is empty.
+        text = "".join(map(_LATIN.__getitem__, content))
+    return text
+
+
+_LATIN = [bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(256)]
 
 
 def text_lines(
@@ -118,7 +74,7 @@ def text_lines(
     decoder = None
     waiting: list[str] = []
     length = 0
-    for piece in pieces:
+    for piece in _with_beginning(pieces, 0 if charset else _needed(content_type)):
         if decoder is None:
             name = charset or _declared(piece, content_type) or "utf-8"
             decoder = codecs.getincrementaldecoder(name)("replace")
@@ -127,15 +83,42 @@ def text_lines(
             text = decoder.decode(piece)
         *lines, rest = text.split("\n")
         for line in lines:
+            length += len(line)
+            _check_line(length, limit)
             yield "".join([*waiting, line]).removesuffix("\r")
             waiting, length = [], 0
         waiting.append(rest)
         length += len(rest)
-        if length > limit:
-            raise LimitExceeded(f"a line of more than {limit} characters", "line", 413)
+        _check_line(length, limit)
     last = "".join([*waiting, "" if decoder is None else decoder.decode(b"", True)])
     if last:
         yield last.removesuffix("\r")
+
+
+def _check_line(length: int, limit: int) -> None:
+    if length > limit:
+        raise LimitExceeded(f"a line of more than {limit} characters", "line", 413)
+
+
+def _needed(content_type: str) -> int:
+    """Bytes by which the charset can be told: those of a mark, or the beginning of a document."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if _PARAMETER.search(content_type) is None and ("html" in kind or "xml" in kind or not kind):
+        return _HEAD
+    return 4
+
+
+def _with_beginning(pieces: Iterable[bytes], least: int) -> Iterator[bytes]:
+    """The pieces, of which the first has at least so many bytes, if there are so many."""
+    gathered = bytearray()
+    rest = iter(pieces)
+    for piece in rest:
+        gathered += piece
+        if len(gathered) >= least:
+            break
+    if gathered:
+        yield bytes(gathered)
+    yield from rest
 
 
 def _declared(content: bytes, content_type: str) -> str | None:
@@ -160,13 +143,33 @@ def _with_its_order(name: str, content: bytes, label: str) -> str:
 
 def _in_document(content: bytes, content_type: str) -> str | None:
     kind = content_type.partition(";")[0].strip().lower()
-    found = None
+    found: re.Match[bytes] | None = None
     if kind in ("text/html", "application/xhtml+xml", ""):
-        found = _META.search(_COMMENT.sub(b"", content[:_HEAD]))
+        for tag in _META.findall(_COMMENT.sub(b"", content[:_HEAD])):
+            label = _of_meta(tag)
+            if label is not None and known(label.decode("latin-1")) is not None:
+                return _of_document(label)
     if found is None and (kind.endswith(("/xml", "+xml")) or kind in ("text/html", "")):
         found = _XML.match(content[:_HEAD].lstrip())
-    name = None if found is None else known(found[1].decode("latin-1"))
-    # It was read as bytes of ASCII: what says so cannot be UTF-16 (HTML standard, 13.2.3.2).
+    return None if found is None else _of_document(found[1])
+
+
+def _of_meta(tag: bytes) -> bytes | None:
+    """The charset that the attributes of a ``meta`` element name (HTML standard, 13.2.3.2)."""
+    attributes: dict[bytes, bytes] = {}
+    for name, value in _ATTRIBUTE.findall(tag):
+        attributes.setdefault(name.lower(), value.strip(b"\"'"))
+    if b"charset" in attributes:
+        return attributes[b"charset"].strip()
+    if attributes.get(b"http-equiv", b"").lower() != b"content-type":
+        return None
+    found = _IN_CONTENT.search(attributes.get(b"content", b""))
+    return None if found is None else found[1]
+
+
+def _of_document(label: bytes) -> str | None:
+    name = known(label.decode("latin-1"))
+    # It was read as bytes of ASCII: what says so cannot be UTF-16.
     return "utf-8" if name is not None and name.startswith("utf-16") else name
 
 
