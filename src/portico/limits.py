@@ -77,6 +77,8 @@ class Limits:
     """What a client gathers of one answer (``content``, ``text``, ``json()``): larger ones are to be
     streamed."""
 
+    event: int = 1 << 20
+    """Bytes of one server-sent event that a client takes."""
     cookie_bytes: int = 4096
     """Name and value of one cookie, as browsers bound them."""
     cookies_per_domain: int = 180

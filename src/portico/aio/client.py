@@ -14,7 +14,7 @@ Bodies to be sent may be asynchronous iterables, too.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -24,6 +24,7 @@ from portico.client import session as client_session
 from portico.client.cookies import CookieJar
 from portico.client.request import Request
 from portico.client.response import Elapsed
+from portico.client.sse import ServerSentEvent
 from portico.client.url import URL
 from portico.client.verbs import Verbs
 from portico.engines.bridge import result, run
@@ -219,6 +220,12 @@ class Session(Verbs[Awaitable[Response]]):
     async def send(self, request: Request, **options: Any) -> Response:
         return Response(await run(self.blocking.send, request, **options))
 
+    @documented_as(client_session.Session.events)
+    def events(
+        self, url: str | URL, *, last_id: str = "", **options: Any
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        return _awaited(self.blocking.events(url, last_id=last_id, **options))
+
     @documented_as(client_session.Session.close)
     async def close(self) -> None:
         await run(self.blocking.close)
@@ -240,10 +247,15 @@ async def open(url: str | URL, data: Any = None, **options: Any) -> Response:  #
     return Response(await run(opener.open, url, **_with_pieces({"data": data, **options})))
 
 
-async def _awaited(pieces: Iterator[T]) -> AsyncIterator[T]:
+async def _awaited(pieces: Iterator[T]) -> AsyncGenerator[T, None]:
     missing: Any = object()
-    while (piece := await run(next, pieces, missing)) is not missing:
-        yield piece
+    try:
+        while (piece := await run(next, pieces, missing)) is not missing:
+            yield piece
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
 
 
 def _with_pieces(options: dict[str, Any]) -> dict[str, Any]:

@@ -18,10 +18,10 @@ url, headers without credentials, reused), ``response`` (status, headers, second
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from portico.client.auth import as_auth
 from portico.client.carrier import Carrier
@@ -42,6 +42,9 @@ from portico.client.verbs import Verbs
 from portico.http.field_map import OutgoingHeaders
 from portico.limits import Limits
 from portico.sockets.names import Resolver
+
+if TYPE_CHECKING:
+    from portico.client.sse import ServerSentEvent
 
 __all__ = ["Session"]
 
@@ -196,6 +199,14 @@ class Session(Verbs[Response]):
         """Send a request as it is, with cookies of the jar and credentials."""
         defaults = self.defaults
         return self._carrier.send(request, self._options(options, defaults) if options else defaults)
+
+    def events(self, url: str | URL, *, last_id: str = "", **options: Any) -> Iterator[ServerSentEvent]:
+        """The server-sent events of ``url``, connecting again whenever the stream is cut: see
+        ``portico.client.sse.events``."""
+        from portico.client.sse import events
+
+        limits = options.pop("limits", self.defaults.limits)
+        return events(self.get, url, last_id=last_id, limits=limits, **options)
 
     def close(self) -> None:
         """Close its connections; what is being read is closed when it has been read."""

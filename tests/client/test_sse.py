@@ -1,0 +1,185 @@
+"""Server-sent events: parsed as browsers do, and asked for again when the stream is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import portico
+from portico import Request, Response, aio
+from portico.client import sse
+from portico.client.session import Session
+from portico.client.sse import EventParser, ServerSentEvent
+from portico.errors import HTTPError, LimitExceeded, ProtocolError
+from portico.limits import Limits
+from portico.web.handlers import Event, streaming
+from tests.client.files_server import FileServer
+
+pytestmark = pytest.mark.timeout(30)
+
+
+def parsed(stream: bytes, size: int = 1 << 20, **options) -> list[tuple[str, str, str]]:
+    parser = EventParser(**options)
+    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+    return [(event.event, event.data, event.id) for piece in pieces for event in parser.feed(piece)]
+
+
+TABLE = [
+    (b"data: one\n\n", [("message", "one", "")]),
+    (b"data:one\n\n", [("message", "one", "")]),
+    (b"data:  one\n\n", [("message", " one", "")]),
+    (b"data: a\ndata: b\n\n", [("message", "a\nb", "")]),
+    (b"data\n\n", [("message", "", "")]),
+    (b"data\ndata\n\n", [("message", "\n", "")]),
+    (b"data:\n\n", [("message", "", "")]),
+    (b"event: x\n\ndata: y\n\n", [("message", "y", "")]),
+    (b"event: x\ndata: y\n\n", [("x", "y", "")]),
+    (b"event: x\nevent: z\ndata: y\n\n", [("z", "y", "")]),
+    (b"id: 1\ndata: a\n\ndata: b\n\n", [("message", "a", "1"), ("message", "b", "1")]),
+    (b"id: 1\ndata: a\n\nid\ndata: b\n\n", [("message", "a", "1"), ("message", "b", "")]),
+    (b"id: 1\n\ndata: b\n\n", [("message", "b", "1")]),
+    (b"id: 1\0\ndata: a\n\n", [("message", "a", "")]),
+    (b": comment\n\ndata: a\n: more\n\n", [("message", "a", "")]),
+    (b"data: a\r\n\r\ndata: b\r\n\r\n", [("message", "a", ""), ("message", "b", "")]),
+    (b"data: a\r\rdata: b\r\r", [("message", "a", ""), ("message", "b", "")]),
+    (b"data: a\n\r\ndata: b\r\n\n", [("message", "a", ""), ("message", "b", "")]),
+    (b"\xef\xbb\xbfdata: a\n\n", [("message", "a", "")]),
+    (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n", []),
+    ("data: grün\n\n".encode(), [("message", "grün", "")]),
+    (b"data: \xff\n\n", [("message", "\ufffd", "")]),
+    (b"nonsense: x\nDATA: y\n\n", []),
+    (b"data: cut", []),
+    (b"data: cut\n", []),
+    (b"retry: 10\ndata: a\n\n", [("message", "a", "")]),
+    (b"retry: 1x\nretry: -1\ndata: a\n\n", [("message", "a", "")]),
+    (b"data : a\n\n", []),
+    (b" data: a\n\n", []),
+    (b"data: a: b\n\n", [("message", "a: b", "")]),
+]
+
+
+@pytest.mark.parametrize(("stream", "found"), TABLE)
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_a_stream_is_parsed_as_the_standard_says(stream, found, size):
+    assert parsed(stream, size) == found
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"data: x", b"id: 7", b"event: e", b":c", b"", b"\r", b"\n", b"\r\n"]), max_size=30
+    ),
+    st.integers(1, 9),
+)
+def test_any_cut_gives_the_same_events(parts, size):
+    stream = b"\n".join(parts)
+    assert parsed(stream, size) == parsed(stream)
+
+
+def test_what_is_too_large_is_refused():
+    with pytest.raises(LimitExceeded, match="line"):
+        parsed(b"data: " + b"x" * 2000, limit=1000)
+    with pytest.raises(LimitExceeded, match="event of more"):
+        parsed(b"data: " + b"x" * 400 + b"\ndata: " + b"x" * 700 + b"\n", limit=1000)
+
+
+def test_retry_is_told_in_seconds():
+    parser = EventParser()
+    assert list(parser.feed(b"retry: 1500\n\n")) == []
+    assert parser.retry == 1.5
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(sse, "_RETRY", 0.01)
+
+
+@pytest.mark.usefixtures("door", "quick")
+def test_events_of_our_own_server_arrive_as_they_are_sent():
+    def ticks(request: Request) -> Response:
+        def pieces():
+            yield Event("first", name="tick", id="1")
+            yield Event("two\nlines")
+            time.sleep(0.05)
+            yield Event("third", id="3")
+
+        return Response.events(pieces())
+
+    with portico.Server(streaming(ticks), "http://127.0.0.1:0") as server, Session(env=False) as session:
+        stream = session.events(str(server.addresses[0]))
+        assert list(islice(stream, 4)) == [
+            ServerSentEvent("tick", "first", "1"),
+            ServerSentEvent("message", "two\nlines", "1"),
+            ServerSentEvent("message", "third", "3"),
+            ServerSentEvent("tick", "first", "1"),  # connected again
+        ]
+        stream.close()
+
+
+@pytest.mark.usefixtures("door", "quick")
+def test_a_cut_stream_is_asked_for_again_from_where_it_was():
+    kind = {"Content-Type": "text/event-stream; charset=utf-8"}
+    content = b"id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\ndata: c\n\n"
+    cut = FileServer(content, more=kind, cut=[20, 0, None], status=[200, 200, 503, 200])
+    with cut as server, Session(env=False) as session:
+        stream = session.events(server.url)
+        assert [event.data for event in islice(stream, 4)] == ["a", "a", "b", "c"]
+        stream.close()
+    assert server.headers("Last-Event-ID") == [None, "1", "1", "1"]
+    assert set(server.headers("Accept")) == {"text/event-stream"}
+
+
+@pytest.mark.usefixtures("door", "quick")
+@pytest.mark.parametrize(
+    ("facts", "error"),
+    [
+        ({"content": b"", "status": [204]}, None),
+        ({"content": b"x", "status": [404]}, HTTPError),
+        ({"content": b"x", "more": {"Content-Type": "text/html"}}, ProtocolError),
+        ({"content": b"data: " + b"x" * 5000, "more": {"Content-Type": "text/event-stream"}}, LimitExceeded),
+    ],
+)
+def test_what_ends_it(facts, error):
+    facts = {**facts, "status": list(facts.get("status", []))}
+    with FileServer(**facts) as server, Session(env=False, limits=Limits().but(event=1000)) as session:
+        if error is None:
+            assert list(session.events(server.url)) == []
+        else:
+            with pytest.raises(error):
+                list(session.events(server.url))
+
+
+@pytest.mark.usefixtures("door", "quick")
+def test_a_deadline_ends_it():
+    kind = {"Content-Type": "text/event-stream"}
+    seen: list[ServerSentEvent] = []
+    with FileServer(b"data: a\n\n", more=kind) as server, Session(env=False) as session:
+        with pytest.raises(TimeoutError), portico.timeout(0.3):
+            seen.extend(session.events(server.url))
+        assert seen
+
+
+def test_events_are_awaited(quick):
+    kind = {"Content-Type": "text/event-stream"}
+
+    async def main() -> list[str]:
+        async with aio.Session(env=False) as session:
+            found = []
+            stream = session.events(server.url)
+            async for event in stream:
+                found.append(event.data)
+                if len(found) == 3:
+                    break
+            await stream.aclose()
+            return found
+
+    with FileServer(b"data: a\n\ndata: b\n\n", more=kind) as server:
+        assert asyncio.run(main()) == ["a", "b", "a"]
+
+
+def test_the_json_of_an_event():
+    assert ServerSentEvent("message", '{"a": 1}').json() == {"a": 1}
