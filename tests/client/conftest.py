@@ -67,3 +67,33 @@ def httpbin() -> Iterator[str]:
         from httpbin import app
     with portico.Server(app, "http://127.0.0.1:0", engine="threads") as server:
         yield f"http://127.0.0.1:{server.addresses[0].port}"
+
+
+@pytest.fixture(scope="session", params=["basic", "digest"])
+def squid(request: pytest.FixtureRequest) -> Iterator[str]:
+    with peers.squid(request.param) as place:
+        yield place
+
+
+@pytest.fixture(scope="session")
+def tinyproxy() -> Iterator[str]:
+    with peers.tinyproxy() as place:
+        yield place
+
+
+@pytest.fixture(scope="session")
+def dante() -> Iterator[str]:
+    with peers.dante() as place:
+        yield place
+
+
+@pytest.fixture(scope="session")
+def microsocks() -> Iterator[str]:
+    with peers.microsocks() as place:
+        yield place
+
+
+@pytest.fixture(scope="session")
+def guarded_microsocks() -> Iterator[str]:
+    with peers.microsocks(*peers.LOGIN) as place:
+        yield place

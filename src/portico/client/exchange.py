@@ -22,14 +22,12 @@ from portico.errors import (
     StreamClosed,
     Timeout,
 )
-from portico.http.client_connection import ClientEvent
+from portico.http.client_connection import INTERIMS, ClientEvent
 from portico.http.messages import ResponseHead
 from portico.sockets.transport import READ, WRITE
 
 __all__ = ["Exchange"]
 
-_INTERIMS = 100
-"""Informational answers to one request: a server that sends more will never come to the point."""
 _CONTINUE = 1.0
 """Seconds after which a body is sent although nobody has asked for it (RFC 9110, 10.1.1)."""
 _PIECE = 1 << 18
@@ -96,8 +94,8 @@ class Exchange:
             self.reached = "body"
             return True
         self._interims += 1
-        if self._interims > _INTERIMS:
-            raise ProtocolError(f"{_INTERIMS} informational answers and no other")
+        if self._interims > INTERIMS:
+            raise ProtocolError(f"{INTERIMS} informational answers and no other")
         return False
 
     def _asked_to_go_on(self) -> ResponseHead | None:

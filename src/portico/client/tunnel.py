@@ -34,7 +34,7 @@ def lead_http(
     if answer.status == 407 and login is not None and login.challenged(answer.challenges):
         answer.connection.close()  # many proxies do so themselves
         answer = _asked(dial(), target, login)
-    if answer.status == 407:
+    if answer.status in (401, 407):  # tinyproxy takes the wrong one for a wrong password
         raise refused(login)
     if not 200 <= answer.status < 300:
         raise ConnectError(f"{answer.status} {answer.reason}".rstrip())

@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from portico.errors import EndOfStream, LocalProtocolError, PorticoError
+from portico.errors import EndOfStream, LocalProtocolError, PorticoError, ProtocolError
 from portico.http.codec import Codec
 from portico.http.messages import CLOSED, NEED_DATA, End, Fields, ResponseHead, Signal
 from portico.http.outbox import Outbox
@@ -38,11 +38,13 @@ from portico.limits import Limits
 from portico.sockets.stream import Stream
 from portico.sockets.transport import Bytes, Transport
 
-__all__ = ["ClientConnection", "ClientEvent"]
+__all__ = ["INTERIMS", "ClientConnection", "ClientEvent"]
 
 ClientEvent = ResponseHead | bytes | End
 """What an answer is made of: heads (any number of 1xx before the final one), pieces of its body, its end."""
 
+INTERIMS = 100
+"""Informational answers to one request: a server that sends more will never come to the point."""
 _CHUNK = 65536
 
 
@@ -186,13 +188,15 @@ class ClientConnection:
                 return event  # type: ignore[return-value]  # a client reads no requests
 
     def read_final_head(self) -> ResponseHead:
-        """The head of the answer; informational ones before it are passed over, but for 101."""
-        while True:
+        """The head of the answer; informational ones before it are passed over, but for 101, up to
+        ``INTERIMS``."""
+        for _ in range(INTERIMS + 1):
             head = self.read_event()
             if not isinstance(head, ResponseHead):
                 raise LocalProtocolError("the head of this answer has been read already")
             if head.status >= 200 or head.status == 101:
                 return head
+        raise ProtocolError(f"{INTERIMS} informational answers and no other")
 
     def read_body(self) -> Iterator[bytes]:
         """The body of the answer, piece by piece as it comes; ``trailers`` are there at its end."""
