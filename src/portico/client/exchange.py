@@ -54,9 +54,11 @@ class Exchange:
         """Send a request with a body, and wait for the head of its answer (or a 101)."""
         connection = self.connection
         waits = any(name.lower() == "expect" for name, _ in fields)
+        if waits and body.length == 0:  # nothing is to be asked for (RFC 9110, 10.1.1)
+            waits, fields = False, [field for field in fields if field[0].lower() != "expect"]
         with timeout(self._times.write):
             connection.send_head(method, target, fields, body_length=body.length)
-        head = self._asked_to_go_on() if waits and body.length != 0 else None
+        head = self._asked_to_go_on() if waits else None
         return self._sent(body) if head is None else head
 
     def event(self) -> ClientEvent:
