@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from portico.sync import TaskGroup
 from tests.client.digesting import DigestServer
 from tests.client.hostile import Hostile, answer, every, redirect
 from tests.client.peers import FOREIGN, LOGIN
+from tests.client.peers import apache as apache_for
 
 pytestmark = pytest.mark.timeout(30)
 on_each_door = pytest.mark.usefixtures("door")
@@ -597,11 +599,30 @@ def test_httpbin_takes_basic_and_bearer(httpbin):
 def test_apache_takes_our_digest(apache, login):
     with session(auth=Digest(*login), check=False) as one:
         for _ in range(3):
-            assert one.get(f"{apache}/digest/page.txt").status == 200
+            response = one.get(f"{apache}/digest/page.txt")
+            assert response.status == 200
+            assert "rspauth=" in response.headers["authentication-info"]  # and so it has been checked
         assert one.head(f"{apache}/digest/page.txt").status == 200
         assert one.put(f"{apache}/digest/put.txt", data=b"x" * 5000).status in (201, 204)
         assert one.get(f"{apache}/digest/page.txt", auth=Digest(login[0], "wrong")).status == 401
         assert repr(one) == "<Session: 1 connections, 1 at rest>"
+
+
+def test_a_nonce_that_apache_calls_stale_is_renewed():
+    heard: list[str] = []
+
+    def hear(name: str, facts: dict[str, Any]) -> None:
+        if name == "response":
+            heard.append(" ".join(value for key, value in facts["headers"] if key == "www-authenticate"))
+
+    with (
+        apache_for(LOGIN, lifetime="AuthDigestNonceLifetime 1") as url,
+        session(auth=Digest(*LOGIN), trace=hear) as one,
+    ):
+        one.get(f"{url}/digest/page.txt")
+        time.sleep(1.1)
+        assert one.get(f"{url}/digest/page.txt").status == 200
+    assert ["stale=true" in each for each in heard] == [False, False, True, False]
 
 
 @on_each_door

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from portico.client.auth import Basic
 from portico.client.digest import Digest
 from portico.client.logins import check_basic
+from portico.sync import Guard
 
 if TYPE_CHECKING:
     from portico.client.body import Body
@@ -24,6 +25,7 @@ class ProxyLogin:
         self._basic = Basic(user, password).value
         self._digest = Digest(user, password)
         self._space: Space | None = None
+        self._guard = Guard()
 
     def field(self, method: str, target: str, body: Body | None) -> tuple[str, str]:
         """What one request says to the proxy: another each time, where it is Digest."""
@@ -35,5 +37,6 @@ class ProxyLogin:
         """After a 407, whose challenges are given: whether another ``field`` may help."""
         challenge = self._digest.best(fields)
         if challenge is not None:
-            self._space = self._digest.space(challenge, None, self._space)
+            with self._guard:
+                self._space = self._digest.space(challenge, None, self._space)
         return challenge is not None
