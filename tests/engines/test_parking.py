@@ -222,3 +222,42 @@ def test_a_fast_reader_of_a_large_file_does_not_hold_up_others(large: Path) -> N
         swallowing.join()
         assert all(size > LARGE for size in done)
         assert slowest < 2.0
+
+
+@pytest.mark.parametrize("engine", ["threads", "events"])
+def test_who_is_watched_is_known_before_anything_can_be_told_of_it(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool thread that parks a connection may be overtaken by the leader, who polls meanwhile."""
+    seen: list[bool] = []
+
+    def blocks(exchange: Exchange) -> bytes:
+        time.sleep(0.01)
+        return b"done"
+
+    with Server(Gateway(blocks), "http://127.0.0.1:0", engine=engine, grace=2.0) as server:
+        lot: Any = server._engine
+        watch = lot._poller.watch
+
+        def watched(descriptor: int, wanted: int, before: int, **options: Any) -> None:
+            if wanted and not options.get("level"):
+                seen.append(descriptor in lot._table)
+            watch(descriptor, wanted, before, **options)
+
+        monkeypatch.setattr(lot, "_poller", _Watching(lot._poller, watched))
+        for _ in range(20):
+            with Peer(server.addresses[0], get()) as peer:  # which is kept, and so parked after its answer
+                assert peer.answer().endswith(b"done")
+    assert len(seen) >= 10
+    assert all(seen)
+
+
+class _Watching:
+    """A poller of which one method is another."""
+
+    def __init__(self, poller: Any, watch: Any) -> None:
+        self._poller = poller
+        self.watch = watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._poller, name)

@@ -356,11 +356,12 @@ class Lot(Engine):
                 self.notify(connection)  # nobody else will say so
             return
         wanted = connection.transport.interest(step)
-        if wanted != connection.watched:
-            self._poller.watch(descriptor, wanted, connection.watched)
-            connection.watched = wanted
-            connection.descriptor = descriptor
+        before = connection.watched
+        if wanted != before:
+            # First the table: what is there already is told at once, and once, to whoever polls beside us.
+            connection.watched, connection.descriptor = wanted, descriptor
             self._table[descriptor] = connection
+            self._poller.watch(descriptor, wanted, before)
 
     def _unwatch(self, connection: Connection) -> None:
         if connection.watched and self._table.get(connection.descriptor) is connection:
