@@ -69,6 +69,8 @@ def exit_code(error: errors.PorticoError) -> int:
 
 def one_line(text: str) -> str:
     """A message as one line for a terminal: what a peer put into it cannot move the cursor."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -25,7 +25,7 @@ from portico.errors import AddressError, AuthenticationError, ConnectionLost, Lo
 from portico.http.field_map import SECRETS
 from portico.http.messages import ResponseHead
 
-__all__ = ["Caller"]
+__all__ = ["Caller", "as_sent"]
 
 _ROUTES = 4096
 """Routes that are remembered; a crawler has more, and finds them anew."""
@@ -92,12 +92,10 @@ class Caller:
         self, connection: Connection, request: Request, options: Options, until: float
     ) -> Response:
         times, trace = options.timeouts, options.trace
-        target = request.url.target
         if connection.route.proxy is not None and _is_forwarded(connection.route):
-            target = f"{request.url.origin}{target}"
-            fields = _forwarded_fields(connection.route.proxy, request, target)
+            target, fields = as_sent(request, connection.route.proxy)
         else:
-            fields = self._fields(connection, request)
+            target, fields = request.url.target, self._fields(connection, request)
         if trace is not None:
             facts = {
                 "method": request.method,
@@ -234,6 +232,15 @@ def _with_host(request: Request) -> list[tuple[str, str]]:
     if "host" in request.headers:
         return lines
     return [("Host", "localhost" if url.socket_path else url.authority), *lines]
+
+
+def as_sent(request: Request, proxy: Proxy | None = None) -> tuple[str, list[tuple[str, str]]]:
+    """Target and fields of a request, as the origin is told, or ``proxy``, which forwards it."""
+    target = request.url.target
+    if proxy is None:
+        return target, _with_host(request)
+    target = f"{request.url.origin}{target}"
+    return target, _forwarded_fields(proxy, request, target)
 
 
 def _forwarded_fields(proxy: Proxy, request: Request, target: str) -> list[tuple[str, str]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from math import isfinite
 from pathlib import Path
 from time import time
 
 from portico.address import canonical_host
 from portico.client.cookies import Cookie, CookieJar
+from portico.client.private_file import write_private
 from portico.errors import AddressError, ConfigError
 
 __all__ = ["load", "save"]
@@ -48,22 +48,11 @@ def save(jar: CookieJar, path: str | os.PathLike[str], *, session: bool = True) 
     """
     lines = ["# Netscape HTTP Cookie File", "# Written by Portico. Who reads it can act in your name.", ""]
     lines += [_line(each) for each in jar if each.domain and (session or each.expires is not None)]
-    target = Path(path)
+    text = "\n".join(lines) + "\n"
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # of mode 0600
+        write_private(Path(path), text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise ConfigError(f"cookies: cannot write {os.fspath(path)!r}: {error.strerror}") from None
-    try:
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write("\n".join(lines) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ConfigError(f"cookies: cannot write {os.fspath(path)!r}: {error.strerror}") from None
-        raise
 
 
 def _read(line: str, place: str) -> Cookie | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
@@ -16,6 +15,7 @@ from time import time
 from typing import NamedTuple
 
 from portico.address import canonical_host, is_literal
+from portico.client.private_file import write_private
 from portico.client.url import URL
 from portico.errors import AddressError, ConfigError
 from portico.sync import Guard
@@ -87,14 +87,7 @@ class HSTS:
         lines = ["# Your HSTS cache. https://curl.se/docs/hsts.html", "# Written by Portico."]
         lines += [f'{"." if each.below else ""}{host} "{_text(each.until)}"' for host, each in known]
         try:
-            descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-            try:
-                with open(descriptor, "w", encoding="ascii") as file:
-                    file.write("\n".join(lines) + "\n")
-                os.replace(name, self._path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            write_private(self._path, ("\n".join(lines) + "\n").encode("ascii"))
         except OSError as error:
             raise ConfigError(f"hsts: cannot write {str(self._path)!r}: {error.strerror}") from None
 

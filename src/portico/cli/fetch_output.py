@@ -1,0 +1,44 @@
+"""``--output``: a file that is there as a whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from portico.errors import ConfigError
+
+__all__ = ["output_file"]
+
+
+@contextmanager
+def output_file(name: str) -> Iterator[BinaryIO]:
+    """A file to write to, which has its name when the ``with`` ends well; a device or a pipe is written to
+    at once. Raises ``ConfigError``."""
+    path = Path(name)
+    try:
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            with open(path, "wb") as there:
+                yield there
+            return
+        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ConfigError(f"--output: cannot write {name!r}: {error.strerror}") from None
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+        os.chmod(part, 0o666 & ~_mask())
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def _mask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
