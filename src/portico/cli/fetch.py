@@ -22,7 +22,8 @@ __all__ = ["fetch"]
     "--auth",
     "-a",
     metavar="USER:PASSWORD",
-    help="Credentials, or a token. Without :PASSWORD it asks. Others see command lines: PORTICO_FETCH_AUTH is read, too.",
+    help="Credentials, or a token. Without :PASSWORD it asks. Others see command lines: PORTICO_FETCH_AUTH "
+    "is read, too.",
 )
 @click.option(
     "--auth-type",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from portico.cli.fetch_login import credentials, login
@@ -75,6 +76,8 @@ def client(want: Wanted, options: dict[str, Any]) -> Iterator[Client]:
     if options["session"] and options["session_read_only"]:
         raise ConfigError("--session and --session-read-only are two ways to use one file")
     kept = SessionFile(file) if file else None
+    if kept is not None:
+        want = replace(want, headers=kept.take_cookies(URL.parse(want.url), want.headers))
     most = options["max_redirects"]
     with Session(
         cookies=None if kept is None else kept.cookies,

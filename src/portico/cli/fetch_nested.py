@@ -77,6 +77,8 @@ def _steps(name: str) -> list[Step]:
             del tokens[:3]
         else:
             raise _unclear(name)
+    if name[:1] == "[" and isinstance(steps[0], str):
+        raise _unclear(name)
     return steps
 
 

@@ -17,11 +17,11 @@ __all__ = ["output_file"]
 
 @contextmanager
 def output_file(name: str) -> Iterator[BinaryIO]:
-    """A file to write to, which has its name when the ``with`` ends well; a device or a pipe is written to
-    at once. Raises ``ConfigError``."""
+    """A file to write to, which has its name when the ``with`` ends well; a device, a pipe or a link (as
+    ``/dev/stdout`` is one) stays what it is and is written to at once. Raises ``ConfigError``."""
     path = Path(name)
     try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
             with open(path, "wb") as there:
                 yield there
             return

@@ -56,7 +56,7 @@ def wanted(words: Sequence[str], options: dict[str, Any]) -> Wanted:
     items = [parse_item(text) for text in texts]
     body, kind = body_of(items, options)
     own = [] if kind is None else [("Content-Type", kind)]
-    if kind == "application/json":
+    if kind is not None and not options["form"] and not kind.startswith("multipart/"):
         own.append(_JSON_WANTED)
     return Wanted(
         method or ("GET" if body is None else "POST"),

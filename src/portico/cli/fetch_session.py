@@ -15,7 +15,7 @@ from portico.errors import ConfigError
 __all__ = ["SessionFile"]
 
 _VERSION = 1
-_OF_ONE_REQUEST = ("content-", "if-", "range", "expect", "host", "transfer-encoding", "cookie")
+_OF_ONE_REQUEST = ("content-", "if-", "range", "expect", "host", "transfer-encoding")
 
 
 class SessionFile:
@@ -42,6 +42,16 @@ class SessionFile:
         """The kind of credentials kept for the origin of ``url``, and they."""
         found: list[str] | None = self._of(url)["auth"]
         return found
+
+    def take_cookies(self, url: URL, headers: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+        """``headers`` without ``Cookie``, whose cookies belong to the host of ``url`` from now on. Raises
+        ``ConfigError``."""
+        for name, value in headers:
+            if name.lower() == "cookie":
+                for pair in filter(str.strip, (value or "").split(";")):
+                    cookie, _, content = pair.strip().partition("=")
+                    self.cookies.set(cookie, content, domain=url.host)
+        return [(name, value) for name, value in headers if name.lower() != "cookie"]
 
     def keep(self, url: URL, headers: list[tuple[str, str | None]], auth: list[str] | None) -> None:
         """Keep what was given for the origin of ``url``; a field without a value is forgotten."""
