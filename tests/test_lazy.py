@@ -25,6 +25,18 @@ def test_a_program_that_reads_a_form_loads_no_server() -> None:
     assert not {"socket", "logging", "tempfile", "greenlet", "portico.engines.door"} & set(loaded)
 
 
+def test_a_request_without_credentials_or_proxies_loads_neither() -> None:
+    loaded = fresh(
+        "import os, sys; os.environ.pop('NETRC', 0); os.environ['HOME'] = '/nowhere'\n"
+        "for name in list(os.environ): 'proxy' in name.lower() and os.environ.pop(name)\n"
+        "import portico\n"
+        "try: portico.get('http://127.0.0.1:1/')\n"
+        "except portico.errors.ConnectError: print(*sys.modules)"
+    ).split()
+    assert not {"netrc", "hmac", "portico.client.auth", "portico.client.proxies"} & set(loaded)
+    assert "portico.client.caller" in loaded
+
+
 @pytest.mark.parametrize(
     "program",
     [

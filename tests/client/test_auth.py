@@ -482,6 +482,9 @@ def test_netrc_is_found_at_home_and_need_not_be(tmp_path, monkeypatch):
     monkeypatch.delenv("NETRC", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert not read_netrc()
+    monkeypatch.setenv("HOME", "/proc/self/mem")  # nothing can be below it
+    assert not read_netrc()
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".netrc").write_text(NETRC)
     found = read_netrc()
     assert [found.for_host(host).user for host in ("127.0.0.1", "example.org", "other")] == [

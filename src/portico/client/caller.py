@@ -6,24 +6,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portico.client.connection import RESTED, Connection, Route, open_connection
 from portico.client.exchange import Exchange
 from portico.client.options import Options
 from portico.client.pool import Pool, PoolSize
-from portico.client.proxies import Proxy
 from portico.client.request import Request
 from portico.client.response import Response, Source
 from portico.client.retries import IDEMPOTENT
 from portico.client.timeouts import Timeouts
-from portico.client.tunnel import refused
 from portico.client.url import Origin
 from portico.client.wire import HeldBody, WireBody
 from portico.deadline import timeout
 from portico.errors import AddressError, AuthenticationError, ConnectionLost, LocalProtocolError, PorticoError
 from portico.http.field_map import SECRETS
 from portico.http.messages import ResponseHead
+
+if TYPE_CHECKING:
+    from portico.client.proxies import Proxy
 
 __all__ = ["Caller", "as_sent"]
 
@@ -61,6 +62,8 @@ class Caller:
     def _proved(self, proxy: Proxy, response: Response, again: Callable[[], Response]) -> Response:
         """What comes instead of a proxy's 407, which is no answer of the origin. Raises
         ``AuthenticationError``."""
+        from portico.client.tunnel import refused
+
         login, body = proxy.http_login, response.request.body
         helps = login is not None and login.challenged(response.headers.all("proxy-authenticate"))
         response.close()

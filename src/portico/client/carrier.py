@@ -132,7 +132,7 @@ class Carrier:
     def _found_auth(self, request: Request) -> Any:
         """Credentials of ``~/.netrc`` for a host."""
         if self._netrc is None:
-            self._netrc = run_blocking(_read_netrc) if self._env else ()
+            self._netrc = (run_blocking(_read_netrc) if self._env else None) or ()
         if not self._netrc or "authorization" in request.headers:
             return None
         return self._netrc.for_host(request.url.host)

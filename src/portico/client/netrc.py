@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from portico.client.auth import Basic
 from portico.errors import ConfigError
+
+if TYPE_CHECKING:
+    from portico.client.auth import Basic
 
 __all__ = ["Netrc", "read_netrc"]
 
@@ -29,6 +32,8 @@ class Netrc:
         if login is None:
             return None
         if entry not in self._made:
+            from portico.client.auth import Basic
+
             try:
                 self._made[entry] = Basic(*login)
             except ConfigError as error:
@@ -41,13 +46,13 @@ def read_netrc() -> Netrc:
 
     Raises ``ConfigError`` for one that cannot be read; it does not repeat what stands there.
     """
-    import netrc
-
     path = Path(os.path.expanduser(os.environ.get("NETRC") or "~/.netrc"))
+    if not os.path.exists(path):  # also where a home may not be looked into
+        return Netrc(path, {})
+    import netrc  # most users have none
+
     try:
         found = netrc.netrc(path).hosts
-    except FileNotFoundError:
-        return Netrc(path, {})
     except netrc.NetrcParseError as error:
         raise ConfigError(
             f"{path}, line {error.lineno}: not what is expected: machine HOST login USER password PASSWORD"

@@ -18,12 +18,12 @@ url, headers without credentials, reused), ``response`` (status, headers, second
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from portico.client.auth import as_auth
 from portico.client.carrier import Carrier
 from portico.client.cookies import as_jar, given_cookies
 from portico.client.encode import encode_body
@@ -31,7 +31,6 @@ from portico.client.fields import default_headers, update_fields
 from portico.client.options import UNSET, Options, as_hooks, client_tls
 from portico.client.params import add_params
 from portico.client.pool import PoolSize
-from portico.client.proxies import Proxies
 from portico.client.redirects import MOST
 from portico.client.request import Request
 from portico.client.response import Response
@@ -47,6 +46,8 @@ if TYPE_CHECKING:
     from portico.client.sse import ServerSentEvent
 
 __all__ = ["Session"]
+
+_PROXY_VARIABLES = "http_proxy HTTP_PROXY https_proxy HTTPS_PROXY all_proxy ALL_PROXY".split()
 
 
 class Session(Verbs[Response]):
@@ -110,8 +111,8 @@ class Session(Verbs[Response]):
             check=check,
             stream=stream,
             tls=client_tls(verify, cert),
-            auth=as_auth(auth),
-            proxies=Proxies.of(proxies, env=env),
+            auth=_as_auth(auth),
+            proxies=_as_proxies(proxies, env),
             retry=as_retry(retry),
             cache=_as_cache(cache),
             hooks=as_hooks(hooks),
@@ -238,11 +239,11 @@ class Session(Verbs[Response]):
             verify = changes.pop("verify", True)
             changes["tls"] = client_tls(verify, changes.pop("cert", None))
         if "proxies" in changes:
-            changes["proxies"] = Proxies.of(changes["proxies"], env=self.env)
+            changes["proxies"] = _as_proxies(changes["proxies"], self.env)
         if "retry" in changes:
             changes["retry"] = as_retry(changes["retry"])
         if "auth" in changes:
-            changes["auth"] = as_auth(changes["auth"])
+            changes["auth"] = _as_auth(changes["auth"])
         if changes.get("cache", UNSET) is not UNSET:
             changes["cache"] = _as_cache(changes["cache"])
         if "hooks" in changes:
@@ -250,9 +251,28 @@ class Session(Verbs[Response]):
         return replace(defaults, **{name: value for name, value in changes.items() if value is not UNSET})
 
 
+# What many programs do without is loaded by those that use it.
+
+
+def _as_auth(value: Any) -> Any:
+    if value is None:
+        return None
+    from portico.client.auth import as_auth
+
+    return as_auth(value)
+
+
+def _as_proxies(value: Any, env: bool) -> Any:
+    if value is None and not (env and any(name in os.environ for name in _PROXY_VARIABLES)):
+        return None
+    from portico.client.proxies import Proxies
+
+    return Proxies.of(value, env=env)
+
+
 def _as_cache(value: Any) -> Any:
     if value is None or value is False:
         return None
-    from portico.client.cache import as_cache  # seldom used
+    from portico.client.cache import as_cache
 
     return as_cache(value)
