@@ -23,8 +23,9 @@ class DigestServer:
     """Answers as a step of a ``Hostile`` server.
 
     ``offer``: the parameters of its challenge beside realm and nonce. ``uses``: of a nonce, before it is
-    stale. ``info``: what ``Authentication-Info`` says, given the proof that would be right. ``seen``: nonce
-    and count of each good request; ``refusals``: why others were refused.
+    stale; ``ordered``: it is so, too, when its counts do not come in order. ``nonces``: how many different
+    ones there are. ``info``: what ``Authentication-Info`` says, given the proof that would be right.
+    ``seen``: nonce and count of each good request; ``refusals``: why others were refused.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class DigestServer:
         offer: bytes = b'qop="auth", algorithm=SHA-256',
         uses: int = 1000,
         nonces: int = 1_000_000,
+        ordered: bool = False,
         info: Callable[[str], bytes] | None = None,
         field: tuple[str, bytes, bytes] = ("authorization", b"401 Who", b"WWW-Authenticate"),
     ) -> None:
@@ -44,6 +46,7 @@ class DigestServer:
         self.offer = offer
         self.uses = uses
         self.nonces = nonces
+        self.ordered = ordered
         self.info = info
         self.field, self.status, self.challenge = field
         self.seen: list[tuple[str, str]] = []
@@ -73,6 +76,9 @@ class DigestServer:
             return self._refused("a wrong proof", b"")
         if given["realm"].encode("latin-1") != self.realm or not given["nonce"].startswith("nonce"):
             return self._refused("another realm or nonce", b"")
+        before = [uses for nonce, uses in self.seen if nonce == given["nonce"]]
+        if self.ordered and before and before[-1] > given["nc"]:
+            return self._refused("a stale nonce", b", stale=true")
         if sum(nonce == given["nonce"] for nonce, _ in self.seen) >= self.uses:
             return self._refused("a stale nonce", b", stale=true")
         self.seen.append((given["nonce"], given.get("nc", "")))

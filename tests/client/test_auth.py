@@ -117,7 +117,8 @@ UNICODE = (
 def proved(challenge: str, login: tuple[str, str], cnonce: str, monkeypatch, **of: Any) -> str:
     monkeypatch.setattr("portico.client.digest_space.secrets.token_hex", lambda size: cnonce)
     space = Space(parse_challenges([challenge])[0], *login, None)
-    return space.prove(of.get("method", "GET"), of.get("target", "/dir/index.html"), of.get("body")).field
+    space.nonce = parse_challenges([challenge])[0].parameters["nonce"]
+    return space.prove("GET", of.get("target", "/dir/index.html"), None).field
 
 
 @pytest.mark.parametrize(
@@ -305,6 +306,26 @@ def test_no_count_is_used_twice_by_many_at_once(nonces):
     assert set(checks.refusals) == {"nothing"}
 
 
+@on_each_door
+@pytest.mark.parametrize("offer", [b'qop="auth"', b'qop="auth", algorithm=SHA-256-sess'])
+def test_a_server_that_wants_counts_in_order_serves_many_at_once(offer):
+    """A fresh nonce is used by nobody else until it is accepted, and so each gets its answer."""
+    statuses: list[int] = []
+
+    def ask() -> None:
+        statuses.extend(one.get(server.url).status for _ in range(8))
+
+    with (
+        guarded(offer=offer, ordered=True) as (checks, server),
+        session(auth=Digest(*LOGIN)) as one,
+        TaskGroup() as group,
+    ):
+        for _ in range(16):
+            group.start(ask)
+    assert statuses == [200] * 128
+    assert set(checks.refusals) <= {"nothing", "a stale nonce"}
+
+
 def test_no_count_is_used_twice_by_threads():
     space = Space(parse_challenges(["Digest realm=r, nonce=n, qop=auth"])[0], "a", "b", None)
     seen: list[tuple[str, str]] = []
@@ -348,7 +369,11 @@ def test_outside_its_domain_nothing_is_told_before_it_is_asked_for():
 def test_digest_leaves_a_request_alone_that_has_its_own():
     digest = Digest("a", "b")
     url = URL.parse("http://h/")
-    digest._spaces[url.origin] = Space(parse_challenges(["Digest realm=r, nonce=n"])[0], "a", "b", url)
+    space = digest._spaces[url.origin] = Space(
+        parse_challenges(["Digest realm=r, nonce=n"])[0], "a", "b", url
+    )
+    assert digest.begin(Request("GET", url)) is None  # nobody has been accepted yet
+    space.nonce = "n"
     assert digest.begin(Request("GET", url, {"Authorization": "Own"})) is None
     signed = digest.begin(Request("GET", url))
     assert signed is not None

@@ -14,7 +14,7 @@ import pytest
 from portico import aio
 from portico.client.auth import Basic
 from portico.client.download import Downloader
-from portico.client.proxies import Proxies, Proxy
+from portico.client.proxies import Proxies, Proxy, _parsed
 from portico.client.session import Session
 from portico.client.timeouts import Timeouts
 from portico.client.url import URL
@@ -36,11 +36,11 @@ from portico.sync import TaskGroup
 from portico.web.wsgi import WSGI
 from tests.client import peers
 from tests.client.digesting import DigestServer
-from tests.client.hostile import Hostile, Script, answer, drip, every, flood, hold, read, redirect
+from tests.client.hostile import Hostile, Peer, Script, answer, drip, every, flood, hold, read, redirect
 from tests.client.peers import LARGE, LOGIN, PAGE
 from tests.client.places import Place, app
 from tests.client.proxying import forward, socks4a, tunnel
-from tests.engines.serving import client_tls, issue, server_tls
+from tests.engines.serving import authority, client_tls, issue, server_tls
 from tests.http.served import serving
 from tests.peers import need
 
@@ -49,6 +49,12 @@ on_each_door = pytest.mark.usefixtures("door")
 
 USER = "joe:secret@"
 BASIC = f"Proxy-Authorization: {Basic(*LOGIN).value}".encode()
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> None:
+    """Nothing is known of a proxy that had a port before."""
+    _parsed.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +300,29 @@ def test_a_proxy_of_https_is_spoken_to_over_tls(secure, own_tls):
             assert one.get(secure / "echo").status == 200
 
 
+def test_our_own_certificate_is_for_the_origin_alone(own_tls, tmp_path):
+    (tmp_path / "own.pem").write_bytes(issue())
+    (tmp_path / "ca.pem").write_bytes(authority().cert_pem.bytes())
+    asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    asking.load_cert_chain(tmp_path / "own.pem")
+    asking.load_verify_locations(tmp_path / "ca.pem")
+    asking.verify_mode = ssl.CERT_OPTIONAL
+    shown: list[Any] = []
+
+    def look(peer: Peer) -> None:
+        shown.append(peer.sock.getpeercert())
+        peer.send(answer(b"page"))
+
+    own = {"verify": str(tmp_path / "ca.pem"), "cert": str(tmp_path / "own.pem")}
+    with Hostile([read, look], tls=asking) as peer, session(**own) as one:
+        assert one.get(peer.url.replace("127.0.0.1", "localhost")).text == "page"
+        trusted = Proxy("https", Proxy.parse(f"localhost:{peer.port}").address, tls=client_tls())
+        assert one.get("http://nowhere.example/", proxies=trusted).text == "page"
+        with pytest.raises(CertificateError):  # settings with a certificate are not the proxy's
+            one.get("http://nowhere.example/", proxies=f"https://localhost:{peer.port}")
+    assert [bool(each) for each in shown] == [True, False]
+
+
 @on_each_door
 @pytest.mark.parametrize("scheme", ["socks4", "socks4a"])
 def test_socks_4_is_told_an_address_and_4a_a_name(scheme, secure):
@@ -477,6 +506,7 @@ ESTABLISHED = b"HTTP/1.1 200 OK\r\n"
         ("socks4a", [b"\0\x5a\0"], ConnectError, "asked for 127.0.0.1"),
     ],
 )
+@pytest.mark.usefixtures("secure", "no_leaks")
 def test_whatever_a_proxy_answers_is_one_error(
     scheme: str, script: Script, error: Any, says: str, secure: Place
 ) -> None:
@@ -550,6 +580,25 @@ def test_digest_for_a_proxy_is_counted_whoever_sends(offer, nonces):
         assert checks.refusals == ["nothing"] * refusals
         one.get("http://elsewhere.example/", auth=("origin", "own"))  # another origin, the same proxy
         assert len(checks.refusals) == refusals <= 8
+
+
+@on_each_door
+def test_a_proxy_that_wants_counts_in_order_serves_many_at_once():
+    checks = DigestServer(field=PROXY_FIELDS, ordered=True)
+    statuses = []
+
+    def ask() -> None:
+        statuses.extend(one.get("http://nowhere.example/").status for _ in range(8))
+
+    with (
+        Hostile([checks.step()]) as proxy,
+        session(proxies=f"http://{USER}127.0.0.1:{proxy.port}") as one,
+        TaskGroup() as group,
+    ):
+        for _ in range(16):
+            group.start(ask)
+    assert statuses == [200] * 128
+    assert set(checks.refusals) <= {"nothing", "a stale nonce"}
 
 
 @on_each_door

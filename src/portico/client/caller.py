@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from portico.http.messages import ResponseHead
 
 if TYPE_CHECKING:
     from portico.client.proxies import Proxy
+    from portico.sockets.tls import ClientTLS
 
 __all__ = ["Caller", "as_sent"]
 
@@ -56,27 +55,39 @@ class Caller:
         route = self._route(request, options)
         response = self._called(route, request, options, until)
         if response.status == 407 and _is_forwarded(route):
-            return self._proved(route.proxy, response, partial(self._called, route, request, options, until))
+            return self._proved(route, request, response, options, until)
         return response
 
-    def _proved(self, proxy: Proxy, response: Response, again: Callable[[], Response]) -> Response:
+    def _proved(
+        self, route: Route, request: Request, response: Response, options: Options, until: float
+    ) -> Response:
         """What comes instead of a proxy's 407, which is no answer of the origin. Raises
         ``AuthenticationError``."""
+        from portico.client.proxy_login import FIELD, ROUNDS
         from portico.client.tunnel import refused
 
-        login, body = proxy.http_login, response.request.body
-        helps = login is not None and login.challenged(response.headers.all("proxy-authenticate"))
-        response.close()
-        why = str(refused(login))
-        if helps and body is not None and not body.replayable:
-            why = "it wants Digest, and this body cannot be sent twice; a smaller request first"
-        elif helps:
-            response = again()
-            if response.status != 407:
-                return response
+        login, body, target = route.proxy.http_login, request.body, _absolute(request)
+        proof, why = None, ""
+        for _ in range(ROUNDS):
             response.close()
-        error = AuthenticationError(f"the proxy {proxy.address}: {why}")
-        error.request, error.reached = response.request, "proxy"
+            challenges = response.headers.all("proxy-authenticate")
+            if login is None or FIELD in request.headers:
+                break
+            if body is not None and not body.replayable:
+                why = "it wants another proof, and this body cannot be sent twice; send a small request first"
+                break
+            another = login.answer(challenges, request.method, target, body, proof)
+            if another is None:
+                break
+            proof, signed = another, request.but()
+            signed.headers[FIELD] = proof.field
+            response = self._called(route, signed, options, until)
+            if response.status != 407:
+                proof.accepted()
+                return response
+        response.close()
+        error = AuthenticationError(f"the proxy {route.proxy.address}: {why or refused(login)}")
+        error.request, error.reached = request, "proxy"
         raise error
 
     def _called(self, route: Route, request: Request, options: Options, until: float) -> Response:
@@ -205,9 +216,8 @@ class Caller:
         proxy = None if url.socket_path or options.proxies is None else options.proxies.for_url(url)
         if proxy is None:
             return Route(url.origin, tls)
-        if proxy.scheme == "https" and proxy.tls is None and options.tls is not None:
-            own_name = options.tls.server_name  # that is the origin's
-            proxy = replace(proxy, tls=options.tls) if own_name is None else proxy
+        if proxy.scheme == "https" and proxy.tls is None and _is_for_all(options.tls):
+            proxy = replace(proxy, tls=options.tls)
         if tls is None and proxy.forwards:  # one connection serves for all origins
             return Route(Origin(proxy.scheme, proxy.address.host, proxy.address.port), None, proxy)
         return Route(url.origin, tls, proxy)
@@ -230,6 +240,12 @@ def _in_memory(app: Any) -> Any:
     return InMemory(app)
 
 
+def _is_for_all(tls: ClientTLS | None) -> bool:
+    """Whether settings hold for a proxy too: a certificate of ours and the name to expect are the origin's
+    business."""
+    return tls is not None and tls.server_name is None and not tls.has_certificate
+
+
 def _with_host(request: Request) -> list[tuple[str, str]]:
     lines, url = request.headers.spelt(), request.url
     if "host" in request.headers:
@@ -242,7 +258,7 @@ def as_sent(request: Request, proxy: Proxy | None = None) -> tuple[str, list[tup
     target = request.url.target
     if proxy is None:
         return target, _with_host(request)
-    target = f"{request.url.origin}{target}"
+    target = _absolute(request)
     return target, _forwarded_fields(proxy, request, target)
 
 
@@ -251,7 +267,12 @@ def _forwarded_fields(proxy: Proxy, request: Request, target: str) -> list[tuple
     fields = _with_host(request)
     if proxy.http_login is None or "proxy-authorization" in request.headers:
         return fields
-    return [*fields, proxy.http_login.field(request.method, target, request.body)]
+    return [*fields, *proxy.http_login.first(request.method, target, request.body)]
+
+
+def _absolute(request: Request) -> str:
+    """What a proxy is asked for (RFC 9112, 3.2.2)."""
+    return f"{request.url.origin}{request.url.target}"
 
 
 def _shown(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -41,7 +41,9 @@ class Digest:
     def begin(self, request: Request) -> Request | None:
         """The request with an answer to the challenge that its server gave before; ``None``: as it is."""
         space = self._spaces.get(request.url.origin)
-        if space is None or not space.covers(request.url) or "authorization" in request.headers:
+        if space is None or not space.nonce or "authorization" in request.headers:
+            return None
+        if not space.covers(request.url):
             return None
         if space.reads_body and request.body is not None and not request.body.replayable:
             return None
@@ -56,6 +58,8 @@ class Digest:
         """
         if response.status != 401:
             if isinstance(request, _Signed):
+                if request.fresh:
+                    request.proof.accepted()
                 self._note(request, response)
             return None
         challenge = self.best(response.headers.all("www-authenticate"))
@@ -63,9 +67,7 @@ class Digest:
             return None
         if isinstance(request, _Signed) and request.fresh and not challenge.stale:
             return None  # the nonce was good, and so it is the password that is not
-        signed = _Signed(request, self._space(request.url, challenge))
-        signed.fresh = True
-        return signed
+        return _Signed(request, self._space(request.url, challenge), challenge.parameters["nonce"])
 
     def best(self, fields: list[str]) -> Challenge | None:
         """The strongest of the challenges that can be answered; of equals, the first."""
@@ -74,9 +76,9 @@ class Digest:
         return max(known, key=lambda each: each[0])[1] if known else None
 
     def space(self, challenge: Challenge, url: URL | None, known: Space | None) -> Space:
-        """Where the answers to a challenge hold. What is ``known`` goes on, where it can, so that the
-        uses of each nonce are counted."""
-        if known is not None and known.goes_on(challenge):
+        """Where the answers to a challenge hold: what is ``known``, if it is that, so that the uses of each
+        nonce are counted."""
+        if known is not None and known.is_of(challenge):
             return known
         return Space(challenge, self.user, self._password, url)
 
@@ -101,23 +103,23 @@ class Digest:
         told = parse_parameters(info)
         # With auth-int its proof covers a body that is still to come.
         if "rspauth" in told and request.proof.quality == "auth" == told.get("qop", "auth").lower():
-            expected = request.space.server_proof(request.proof)
+            expected = request.proof.space.server_proof(request.proof)
             if not compare_digest(expected.encode(), told["rspauth"].encode()):
                 raise AuthenticationError(
                     f"{request.url}: the server does not prove that it knows the password"
                 )
         if told.get("nextnonce"):
-            request.space.nonce = told["nextnonce"]
+            request.proof.space.nonce = told["nextnonce"]
 
 
 class _Signed(Request):
-    """A request with an answer to a challenge. ``fresh``: one that was given in this very exchange."""
+    """A request with an answer to a challenge. ``fresh``: to one that came in this very exchange, with
+    ``nonce``."""
 
-    __slots__ = ("fresh", "proof", "space")
+    __slots__ = ("fresh", "proof")
 
-    def __init__(self, request: Request, space: Space) -> None:
+    def __init__(self, request: Request, space: Space, nonce: str = "") -> None:
         super().__init__(request.method, request.url, request.headers.copy(), request.body)
-        self.fresh = False
-        self.space = space
-        self.proof: Proof = space.prove(request.method, request.url.target, request.body)
+        self.fresh = bool(nonce)
+        self.proof: Proof = space.prove(request.method, request.url.target, request.body, nonce)
         self.headers["Authorization"] = self.proof.field

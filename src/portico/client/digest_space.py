@@ -46,6 +46,7 @@ def strength(challenge: Challenge) -> int:
 class Proof(NamedTuple):
     """One answer: the value of its ``field``, and what went into it."""
 
+    space: Space
     field: str
     nonce: str
     uses: str
@@ -53,14 +54,22 @@ class Proof(NamedTuple):
     quality: str
     target: str
 
+    def accepted(self) -> None:
+        """Let others use its nonce."""
+        self.space.nonce = self.nonce
+
 
 class Space:
-    """What holds for all answers to one challenge. ``nonce``: the one to be used next, which the server may
-    replace. Any thread may use it."""
+    """What holds for all answers to one challenge, and to those that differ in the nonce alone.
+
+    ``nonce``: to be used without being asked; empty until one was accepted. Until then it belongs to whom it
+    was given: there are servers that want a nonce's counts to come in order, which those of several senders
+    do not. Any thread may use it.
+    """
 
     def __init__(self, challenge: Challenge, user: str, password: str, url: URL | None) -> None:
         given = challenge.parameters
-        self.nonce = self._first_nonce = given["nonce"]
+        self.nonce = ""
         self._given = given
         self._hash = _HASHES[_algorithm(given)]
         self._quality = _quality(given) or ""
@@ -72,22 +81,18 @@ class Space:
         self._cnonce = secrets.token_hex(16)
         self._secret = self._digest(user.encode(), _raw(given["realm"]), password.encode())
         if self._session:  # the key is made once, of the first nonces (RFC 7616, 3.4.2)
-            self._secret = self._digest(self._secret, _raw(self.nonce), self._cnonce.encode())
+            self._secret = self._digest(self._secret, _raw(given["nonce"]), self._cnonce.encode())
 
     @property
     def reads_body(self) -> bool:
         """Whether an answer takes the whole body of its request, which is read once more for it."""
         return self._quality == "auth-int"
 
-    def goes_on(self, challenge: Challenge) -> bool:
-        """Take over the nonce of a later challenge, if that is all that has changed; whether it is so."""
+    def is_of(self, challenge: Challenge) -> bool:
+        """Whether a challenge differs from the one that this was made for in the nonce at most."""
         given = challenge.parameters
-        if _lasting(given) != _lasting(self._given) or (
-            self._session and given["nonce"] != self._first_nonce
-        ):
-            return False
-        self.nonce = given["nonce"]
-        return True
+        another_key = self._session and given["nonce"] != self._given["nonce"]
+        return not another_key and _lasting(given) == _lasting(self._given)
 
     def covers(self, url: URL) -> bool:
         """Whether a URL of the server lies within (RFC 7616, 3.3, ``domain``)."""
@@ -95,9 +100,10 @@ class Space:
             return True
         return any(place.origin == url.origin and url.path.startswith(place.path) for place in self._places)
 
-    def prove(self, method: str, target: str, body: Body | None) -> Proof:
-        """The answer for one request: another one each time."""
-        nonce, count = self._counted()
+    def prove(self, method: str, target: str, body: Body | None, nonce: str = "") -> Proof:
+        """The answer for one request: another one each time. ``nonce``: the one it was given."""
+        nonce = nonce or self.nonce
+        count = self._counted(nonce)
         cnonce = self._cnonce if self._session else secrets.token_hex(16)
         a2 = [method.encode(), target.encode()]
         if self.reads_body:
@@ -113,7 +119,7 @@ class Space:
             fields += [f"qop={self._quality}", f"nc={count}", f'cnonce="{cnonce}"']
         if self._hashed:
             fields.append("userhash=true")
-        return Proof("Digest " + ", ".join(fields), nonce, count, cnonce, self._quality, target)
+        return Proof(self, "Digest " + ", ".join(fields), nonce, count, cnonce, self._quality, target)
 
     def server_proof(self, proof: Proof) -> str:
         """What a server that knows the password tells as ``rspauth`` in its answer to ``proof``."""
@@ -121,16 +127,15 @@ class Space:
 
     # -- inside
 
-    def _counted(self) -> tuple[str, str]:
-        """The nonce, and how often it has been used, this time included: no two answers have both in common,
-        also when a server goes back to a nonce."""
+    def _counted(self, nonce: str) -> str:
+        """How often a nonce has been used, this time included: no two answers have both in common, also when
+        a server goes back to a nonce."""
         with self._guard:
-            nonce, counts = self.nonce, self._counts
-            count = counts.pop(nonce, 0) + 1
-            counts[nonce] = count
+            counts = self._counts
+            count = counts[nonce] = counts.pop(nonce, 0) + 1
             for oldest in list(islice(counts, max(0, len(counts) - _NONCES))):
                 del counts[oldest]
-        return nonce, f"{count:08x}"
+        return f"{count:08x}"
 
     def _response(self, nonce: str, count: str, cnonce: str, a2: list[bytes]) -> str:
         use = [count.encode(), cnonce.encode(), self._quality.encode()] if self._quality else []

@@ -44,7 +44,7 @@ _FORM = "expected [SCHEME://][USER:PASSWORD@]HOST[:PORT]"
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """A proxy: its ``address``, and the ``login`` that it wants. ``tls``: how to speak to one of ``https``;
-    ``None``: as the session does to servers.
+    ``None``: as to servers, but for a certificate of our own.
 
     Raises ``ConfigError`` for a login that its protocol cannot carry.
     """

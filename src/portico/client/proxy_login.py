@@ -11,9 +11,13 @@ from portico.sync import Guard
 
 if TYPE_CHECKING:
     from portico.client.body import Body
-    from portico.client.digest_space import Space
+    from portico.client.digest_space import Proof, Space
 
-__all__ = ["ProxyLogin"]
+__all__ = ["FIELD", "ROUNDS", "ProxyLogin"]
+
+FIELD = "Proxy-Authorization"
+ROUNDS = 4
+"""Answers to challenges in one request, as many as an origin gets."""
 
 
 class ProxyLogin:
@@ -27,16 +31,23 @@ class ProxyLogin:
         self._space: Space | None = None
         self._guard = Guard()
 
-    def field(self, method: str, target: str, body: Body | None) -> tuple[str, str]:
-        """What one request says to the proxy: another each time, where it is Digest."""
+    def first(self, method: str, target: str, body: Body | None) -> list[tuple[str, str]]:
+        """What a request says to the proxy without being asked."""
         space = self._space
-        value = self._basic if space is None else space.prove(method, target, body).field
-        return "Proxy-Authorization", value
+        if space is None or not space.nonce:
+            return [(FIELD, self._basic)]
+        if space.reads_body and body is not None and not body.replayable:
+            return []
+        return [(FIELD, space.prove(method, target, body).field)]
 
-    def challenged(self, fields: list[str]) -> bool:
-        """After a 407, whose challenges are given: whether another ``field`` may help."""
+    def answer(
+        self, fields: list[str], method: str, target: str, body: Body | None, tried: Proof | None
+    ) -> Proof | None:
+        """After a 407, whose challenges are given: what to say instead, after ``tried``. ``None``: nothing
+        helps."""
         challenge = self._digest.best(fields)
-        if challenge is not None:
-            with self._guard:
-                self._space = self._digest.space(challenge, None, self._space)
-        return challenge is not None
+        if challenge is None or (tried is not None and not challenge.stale):
+            return None
+        with self._guard:
+            space = self._space = self._digest.space(challenge, None, self._space)
+        return space.prove(method, target, body, challenge.parameters["nonce"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from portico.client.proxy_login import ProxyLogin
+from portico.client.proxy_login import FIELD, ROUNDS, ProxyLogin
 from portico.errors import AuthenticationError, ConnectError
 from portico.http.client_connection import ClientConnection
 from portico.limits import Limits
@@ -30,12 +30,21 @@ def lead_http(
     Raises ``ConnectError``, ``AuthenticationError``, ``ProtocolError``.
     """
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    answer = _asked(stream, target, login)
-    if answer.status == 407 and login is not None and login.challenged(answer.challenges):
+    answer = _asked(stream, target, [] if login is None else login.first("CONNECT", target, None))
+    proof = None
+    for _ in range(ROUNDS):
+        if answer.status != 407 or login is None:
+            break
+        another = login.answer(answer.challenges, "CONNECT", target, None, proof)
+        if another is None:
+            break
+        proof = another
         answer.connection.close()  # many proxies do so themselves
-        answer = _asked(dial(), target, login)
+        answer = _asked(dial(), target, [(FIELD, proof.field)])
     if answer.status in (401, 407):  # tinyproxy takes the wrong one for a wrong password
         raise refused(login)
+    if proof is not None:
+        proof.accepted()
     if not 200 <= answer.status < 300:
         raise ConnectError(f"{answer.status} {answer.reason}".rstrip())
     return answer.connection.switch()
@@ -46,9 +55,8 @@ def refused(login: ProxyLogin | None) -> AuthenticationError:
     return AuthenticationError("it wants a login" if login is None else "it does not accept this login")
 
 
-def _asked(stream: Stream, target: str, login: ProxyLogin | None) -> _Answer:
+def _asked(stream: Stream, target: str, own: list[tuple[str, str]]) -> _Answer:
     connection = ClientConnection(stream, Limits())
-    own = [] if login is None else [login.field("CONNECT", target, None)]
     connection.send_head("CONNECT", target, [("Host", target), *own])
     head = connection.read_final_head()
     challenges = [value for name, value in head.headers if name == "proxy-authenticate"]

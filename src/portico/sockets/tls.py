@@ -83,6 +83,7 @@ class ClientTLS:
         self.verify = verify
         self.alpn = tuple(alpn)
         self.server_name = None if server_name is None else _server_name(server_name)
+        self.has_certificate = certificate is not None
         if isinstance(ca, ssl.SSLContext):
             if certificate is not None or alpn:
                 raise ConfigError("ClientTLS: an SSLContext is used as it is; set certificate and alpn in it")
