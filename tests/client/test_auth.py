@@ -326,6 +326,18 @@ def test_a_server_that_wants_counts_in_order_serves_many_at_once(offer):
     assert set(checks.refusals) <= {"nothing", "a stale nonce"}
 
 
+def test_a_nonce_is_for_others_once_it_was_accepted():
+    space = Space(parse_challenges(["Digest realm=r, nonce=one, qop=auth"])[0], "a", "b", None)
+    proof = space.prove("GET", "/", None, "one")
+    assert (proof.nonce, proof.uses, space.nonce) == ("one", "00000001", "")
+    proof.accepted()
+    fresh = space.prove("GET", "/", None, "two")
+    assert (space.prove("GET", "/", None).nonce, fresh.nonce) == ("one", "two")
+    fresh.accepted()
+    again = space.prove("GET", "/", None)
+    assert (again.nonce, again.uses) == ("two", "00000002")
+
+
 def test_no_count_is_used_twice_by_threads():
     space = Space(parse_challenges(["Digest realm=r, nonce=n, qop=auth"])[0], "a", "b", None)
     seen: list[tuple[str, str]] = []
