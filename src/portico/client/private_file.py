@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -10,7 +11,11 @@ __all__ = ["write_private"]
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file for its owner's eyes only (mode 0600), all of it or nothing. Raises ``OSError``."""
+    """Write a file for its owner's eyes only (mode 0600), all of it or nothing; what a link leads to. Raises
+    ``OSError``, also for a device or a pipe, in whose place no file is put."""
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # of mode 0600
     try:
         with open(descriptor, "wb") as file:
