@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+import trustme
 
 from portico.cli.fetch_text import indented, safe_text
 from portico.cli.main import run
+from portico.sockets.tls import ServerTLS
 from portico.web.wsgi import WSGI
 from tests.client.places import Place, app
 from tests.http.served import serving
@@ -133,6 +135,7 @@ class Listener:
         ["--form", "URL/x", "a=1", "a=2"],
         ["-a", "me:secret", "URL/x", "--raw", "text"],
         ["--session", "kept", "URL/x", "Cookie:a=b", "X-Kept:1"],
+        ["--proxy", "http://u:p@127.0.0.1URL", "http://example.org/x", "a=1"],
     ],
 )
 def test_offline_prints_the_very_bytes(arguments, capfdbinary):
@@ -365,6 +368,12 @@ def test_a_unix_socket_is_spoken_to(capfdbinary, tmp_path):
         (["--proxy", "nonsense://x", ":1"], 2),
         (["--session", "a", "--session-read-only", "a", ":1"], 2),
         (["--timeout", "0", ":1"], 2),
+        (["-a", "me", ":1"], 2),
+        (["-A", "bearer", "-a", "a\nb", ":1"], 2),
+        (["--offline", ":1", "Content-Length:5", "a=b"], 1),
+        (["CONNECT", ":1"], 1),
+        ([""], 2),
+        (["\udcff"], 2),
     ],
 )
 def test_each_mistake_is_one_line(arguments, code, capfdbinary):
@@ -393,6 +402,52 @@ def test_a_reader_that_goes_is_no_error(place):
     command = f"{sys.executable} -m portico fetch {place / 'bytes/9000000'} | head -c 10 | wc -c"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=30)
     assert (done.stdout.strip(), done.stderr) == (b"10", b"")
+
+
+def test_a_closed_stdout_is_told():
+    command = f"{sys.executable} -m portico fetch data:,x >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=30)
+    assert (done.returncode, done.stderr) == (2, b"portico: stdout is closed; --output takes the answer\n")
+
+
+def test_what_has_come_is_printed_before_the_rest_comes():
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(20)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    command = [sys.executable, "-m", "portico", "fetch", "-I", url]
+    with listener, subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+            assert process.stdout.read(4) == b"half"
+            connection.sendall(b"rest")
+            assert process.stdout.read() == b"rest"
+        assert process.wait(20) == 0
+
+
+def test_certificates_are_checked_unless_told_otherwise(capfdbinary, tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path("ca.pem")
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path("server.pem")
+    authority.issue_cert("me").private_key_and_cert_chain_pem.write_to_path("me.pem")
+    tls = ServerTLS(str(tmp_path / "server.pem"), client_ca=str(tmp_path / "ca.pem"))
+    strict = ServerTLS(
+        str(tmp_path / "server.pem"), client_ca=str(tmp_path / "ca.pem"), require_client_certificate=True
+    )
+    with serving(WSGI(app), address="https://127.0.0.1:0", tls=strict) as server:
+        url = f"https://localhost:{server.addresses[0].port}/status/200"
+        assert fetched(capfdbinary, "--ca", "ca.pem", "--cert", "me.pem", url) == b"status 200"
+        assert run(["fetch", "--ca", "ca.pem", url]) in (35, 56)
+        capfdbinary.readouterr()
+    with serving(WSGI(app), address="https://127.0.0.1:0", tls=tls) as server:
+        url = f"https://localhost:{server.addresses[0].port}/status/200"
+        fetched(capfdbinary, url, code=60)
+        assert fetched(capfdbinary, "--no-verify", url) == b"status 200"
+        told = json.loads(fetched(capfdbinary, "--ca", "ca.pem", "--json", url))["tls"]
+        assert told["version"].startswith("TLSv1.")
+        assert told["server_name"] == "localhost"
 
 
 # -- on a terminal

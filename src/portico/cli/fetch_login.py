@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -16,6 +17,8 @@ def login(text: str | None, kind: str) -> list[str] | None:
     if text is None:
         return None
     if kind != "bearer" and ":" not in text:
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise ConfigError("--auth: USER:PASSWORD, where there is no terminal to ask for a password on")
         text = f"{text}:{click.prompt(f'Password for {text}', hide_input=True, err=True, default='')}"
     return [kind, text]
 

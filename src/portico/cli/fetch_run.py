@@ -29,6 +29,8 @@ def run(words: Sequence[str], options: dict[str, Any]) -> None:
     """Carry out a command line. Raises ``PorticoError``."""
     want = wanted(words, options)
     path = options["output"]
+    if path is None and sys.stdout is None:
+        raise ConfigError("stdout is closed; --output takes the answer")
     with (
         deadline.timeout(options["timeout"]),
         nullcontext(None) if path is None else output_file(path) as out,
