@@ -18,6 +18,7 @@ from typing import Self
 import pytest
 import trustme
 
+from portico.cli import fetch_stdin
 from portico.cli.fetch_text import indented, safe_text
 from portico.cli.main import run
 from portico.sockets.tls import ServerTLS
@@ -248,6 +249,21 @@ def test_what_is_piped_in_is_the_body(place, capfdbinary, monkeypatch, tmp_path)
         monkeypatch.setattr(sys, "stdin", file)
         told = json.loads(fetched(capfdbinary, "PUT", place / "echo", "Content-Type:text/x"))
     assert (told["method"], told["body"], told["type"]) == ("PUT", "of a file", "text/x")
+
+
+def test_a_pipe_that_stays_open_is_waited_for_and_told(place, capfdbinary, monkeypatch):
+    monkeypatch.setattr(fetch_stdin, "PATIENCE", 0.05)
+    ours, theirs = os.pipe()
+    with open(ours) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        fetched(capfdbinary, "--timeout", "0.2", place / "echo", code=28)
+        closing = threading.Timer(0.5, os.close, [theirs])
+        closing.start()
+        assert run(["fetch", place / "status/200"]) == 0
+        closing.join()
+    said = capfdbinary.readouterr()
+    assert said.out == b"status 200"
+    assert said.err == b"portico: waiting for a body on stdin (--ignore-stdin leaves it alone)\n"
 
 
 def test_files_are_uploaded(place, capfdbinary):

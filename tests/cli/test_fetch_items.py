@@ -17,6 +17,7 @@ OPTIONS = {
     "multipart": False,
     "ignore_stdin": True,
     "chunked": False,
+    "timeout": None,
     "default_scheme": None,
 }
 

@@ -7,18 +7,15 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from portico.cli.fetch_items import Item
+from portico.cli.fetch_stdin import piped
 from portico.errors import ConfigError
 
 __all__ = ["body_of"]
 
-_HELD = 1 << 24
-"""Bytes of stdin that are held, so that they have a length and can be sent again; more goes in chunks."""
-_PIECE = 1 << 16
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 
@@ -127,28 +124,4 @@ def _given(options: dict[str, Any]) -> Any:
         return BytesBody(options["raw"].encode("utf-8", "surrogateescape"))
     if options["ignore_stdin"] or sys.stdin is None or sys.stdin.isatty():
         return None
-    return _piped(sys.stdin.buffer, options["chunked"])
-
-
-def _piped(file: Any, chunked: bool) -> Any:
-    from portico.client.body import BytesBody, PiecesBody, file_body
-
-    whole = file_body(file)
-    if whole.length is not None and not chunked:
-        return whole if whole.length else None
-    first = _some(file, 1 if chunked else _HELD)
-    if not first:
-        return None
-    if not chunked and len(first) < _HELD:
-        return BytesBody(first)
-    return PiecesBody(chain([first], iter(lambda: file.read1(_PIECE), b"")))
-
-
-def _some(file: Any, most: int) -> bytes:
-    """What ``file`` gives, until it ends or ``most`` bytes are there."""
-    pieces: list[bytes] = []
-    size = 0
-    while size < most and (piece := file.read1(_PIECE)):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
+    return piped(sys.stdin.buffer, options["chunked"], options["timeout"])
