@@ -6,11 +6,13 @@ import io
 import json
 import os
 import pty
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -352,6 +354,9 @@ def test_what_is_no_file_is_written_to_as_it_is(place, capfdbinary):
 
 def test_other_schemes_are_read(capfdbinary, tmp_path):
     assert fetched(capfdbinary, "data:text/plain,hi%20you") == b"hi you"
+    assert fetched(capfdbinary, "-h", "data:text/plain,hi").startswith(
+        b"200 OK\r\ncontent-type: text/plain\r\n"
+    )
     (tmp_path / "f").write_bytes(b"content")
     assert fetched(capfdbinary, f"file://{tmp_path}/f") == b"content"
     assert fetched(capfdbinary, "--check", f"file://{tmp_path}/none", code=22) == b""
@@ -424,6 +429,36 @@ def test_a_closed_stdout_is_told():
     command = f"{sys.executable} -m portico fetch data:,x >&-"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=30)
     assert (done.returncode, done.stderr) == (2, b"portico: stdout is closed; --output takes the answer\n")
+
+
+def test_a_head_may_have_no_fields(capfdbinary):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200\r\n\r\nx")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    assert fetched(capfdbinary, "--print", "hb", url) == b"HTTP/1.1 200\r\n\r\nx"
+    thread.join(20)
+    listener.close()
+
+
+def test_an_interrupted_answer_leaves_no_file(place, tmp_path):
+    command = [sys.executable, "-m", "portico", "fetch", "-I", "-o", "out", place / "slow/30"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        until = time.monotonic() + 20
+        while not any(entry.stat().st_size for entry in tmp_path.iterdir()):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, b"Traceback" in said) == (130, False)
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_has_come_is_printed_before_the_rest_comes():

@@ -33,8 +33,9 @@ class Head(NamedTuple):
 
     @classmethod
     def of_answer(cls, response: Response) -> Head:
-        """The head of an answer."""
-        start = f"{response.version} {response.status} {response.reason}".rstrip()
+        """The head of an answer; of what no server has answered, without a version of HTTP."""
+        version = f"{response.version} " if response.url.scheme.startswith("http") else ""
+        start = f"{version}{response.status} {response.reason}".rstrip()
         return cls(start, response.headers.pairs)
 
 

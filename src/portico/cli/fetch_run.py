@@ -110,7 +110,7 @@ class _Told:
         if self._as_json:
             self._record(exchange_record(response, self._sent))
             return
-        if "h" in self._what and response.headers.pairs:
+        if "h" in self._what:
             self._printer.head(Head.of_answer(response))
         if "b" in self._what:
             self._printer.body(response.iter_bytes(), response.headers.get("content-type", ""))
