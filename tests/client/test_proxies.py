@@ -602,6 +602,26 @@ def test_a_proxy_that_wants_counts_in_order_serves_many_at_once():
 
 
 @on_each_door
+def test_a_body_that_can_be_sent_once_needs_a_proxy_that_is_known():
+    checks = DigestServer(field=PROXY_FIELDS)
+    url, fields = "http://nowhere.example/", {"Content-Length": "4"}
+    with Hostile([checks.step()]) as proxy, session(proxies=f"http://{USER}127.0.0.1:{proxy.port}") as one:
+        with pytest.raises(AuthenticationError, match="cannot be sent twice"):
+            one.post(url, data=iter([b"once"]), headers=fields)
+        assert one.get(url).status == 200
+        assert one.post(url, data=iter([b"once"]), headers=fields).status == 200
+    basic = [BASIC in head for head in proxy.requests]
+    assert basic[0]
+    assert not any(basic[1:])  # what wants Digest is not shown the password again
+    with (
+        Hostile([every(answer(b"", status=b"407 Who"))]) as proxy,
+        session(proxies=f"http://{USER}127.0.0.1:{proxy.port}") as one,
+        pytest.raises(AuthenticationError, match="does not accept this login"),
+    ):
+        one.post(url, data=iter([b"once"]), headers=fields)
+
+
+@on_each_door
 def test_a_stale_nonce_of_a_proxy_is_renewed():
     checks = DigestServer(field=PROXY_FIELDS, uses=2)
     with Hostile([checks.step()]) as proxy, session(proxies=f"http://{USER}127.0.0.1:{proxy.port}") as one:

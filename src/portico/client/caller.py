@@ -66,18 +66,19 @@ class Caller:
         from portico.client.proxy_login import FIELD, ROUNDS
         from portico.client.tunnel import refused
 
-        login, body, target = route.proxy.http_login, request.body, _absolute(request)
+        login, target = route.proxy.http_login, _absolute(request)
+        once = request.body is not None and not request.body.replayable
         proof, why = None, ""
         for _ in range(ROUNDS):
             response.close()
             challenges = response.headers.all("proxy-authenticate")
             if login is None or FIELD in request.headers:
                 break
-            if body is not None and not body.replayable:
-                why = "it wants another proof, and this body cannot be sent twice; send a small request first"
-                break
-            another = login.answer(challenges, request.method, target, body, proof)
+            another = login.answer(challenges, request.method, target, None if once else request.body, proof)
             if another is None:
+                break
+            if once:
+                why = "it wants Digest, and this body cannot be sent twice; send a small request first"
                 break
             proof, signed = another, request.but()
             signed.headers[FIELD] = proof.field

@@ -27,7 +27,7 @@ _HASHES: Final[dict[str, Callable[[bytes], Any]]] = {
     "sha-512-256": lambda data: hashlib.new("sha512_256", data),
 }
 """Those that are known, the weakest first; each with or without ``-sess``."""
-_NONCES = 64
+_NONCES = 1024
 """Nonces of one server whose uses are counted."""
 
 

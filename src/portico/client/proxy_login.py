@@ -34,9 +34,10 @@ class ProxyLogin:
     def first(self, method: str, target: str, body: Body | None) -> list[tuple[str, str]]:
         """What a request says to the proxy without being asked."""
         space = self._space
-        if space is None or not space.nonce:
+        if space is None:
             return [(FIELD, self._basic)]
-        if space.reads_body and body is not None and not body.replayable:
+        # What wants Digest is not shown the password again.
+        if not space.nonce or (space.reads_body and body is not None and not body.replayable):
             return []
         return [(FIELD, space.prove(method, target, body).field)]
 
