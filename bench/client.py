@@ -3,8 +3,8 @@
     python bench/client.py [--quick] [--rounds N] [--seconds S] [--only NAME,NAME] [--json FILE]
 
 The server has one core, the client the other: a C loop that answers without looking, and nginx for the
-download. Every client is a process of its own in every round; rounds are interleaved, each begins with another
-client; shares are of the first client of a kind, in the same round.
+download. Every client is a process of its own in every round; rounds are interleaved, each begins with
+another client; shares are of the first client of a kind, in the same round.
 """
 
 from __future__ import annotations

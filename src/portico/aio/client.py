@@ -22,6 +22,7 @@ from portico.client import opener
 from portico.client import response as client_response
 from portico.client import session as client_session
 from portico.client.cookies import CookieJar
+from portico.client.forms import HTMLForm
 from portico.client.request import Request
 from portico.client.response import Elapsed
 from portico.client.sse import ServerSentEvent
@@ -149,6 +150,14 @@ class Response:
     def xml(self) -> Any:
         return self.blocking.xml()
 
+    @documented_as(_Blocking.forms)
+    def forms(self) -> list[HTMLForm]:
+        return self.blocking.forms()
+
+    @documented_as(_Blocking.form)
+    def form(self, which: str | int = 0) -> HTMLForm:
+        return self.blocking.form(which)
+
     async def load(self) -> Self:
         """Read the whole body, for ``content``, ``text`` and the others. Raises what ``content`` does."""
         await run(getattr, self.blocking, "content")
@@ -219,6 +228,10 @@ class Session(Verbs[Awaitable[Response]]):
     @documented_as(client_session.Session.send)
     async def send(self, request: Request, **options: Any) -> Response:
         return Response(await run(self.blocking.send, request, **options))
+
+    @documented_as(client_session.Session.submit)
+    async def submit(self, form: HTMLForm, button: str | bool | None = None, **options: Any) -> Response:
+        return Response(await run(self.blocking.submit, form, button, **options))
 
     @documented_as(client_session.Session.events)
     def events(

@@ -19,8 +19,9 @@ from portico.client.body import Body, BytesBody, FileBody, file_body
 from portico.client.params import encoded, pairs_of
 from portico.errors import ConfigError, LocalProtocolError
 
-__all__ = ["Multipart", "multipart"]
+__all__ = ["Multipart", "file_name", "form_parts", "multipart"]
 
+_LINE_ENDS = re.compile(r"\r\n|\r|\n")
 _ESCAPED = str.maketrans({"\n": "%0A", "\r": "%0D", "\0": "%00", '"': "%22"})
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
@@ -102,6 +103,28 @@ def multipart(data: Any, files: Any) -> Multipart:
     return Multipart(parts)
 
 
+def form_parts(entries: Iterable[tuple[str, Any]], charset: str) -> Multipart:
+    """The entries of a form of a page: names, and text or a file (``given``; ``None``: none was chosen)."""
+    parts: list[tuple[bytes, Body]] = []
+    for given, value in entries:
+        name = _LINE_ENDS.sub("\r\n", given)
+        if not hasattr(value, "given"):
+            text = _LINE_ENDS.sub("\r\n", str(value)).encode(charset, "xmlcharrefreplace")
+            parts.append((_head(name, None, None, (), charset), BytesBody(text)))
+        elif value.given is None:
+            parts.append((_head(name, "", "application/octet-stream", (), charset), BytesBody(b"")))
+        else:
+            parts.append(_file_part(name, value.given, charset))
+    return Multipart(parts)
+
+
+def file_name(given: Any) -> str:
+    """The name of a file, in any form that ``files=`` takes."""
+    if isinstance(given, tuple):
+        return str(given[0] or "")
+    return _file_name(given) or ""
+
+
 def _files(files: Any) -> list[tuple[Any, Any]]:
     pairs = files.items() if isinstance(files, Mapping) else files
     wrong = ConfigError("files=: expected a mapping, or pairs of a name and a file")
@@ -113,7 +136,7 @@ def _files(files: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-def _file_part(name: str, given: Any) -> tuple[bytes, Body]:
+def _file_part(name: str, given: Any, charset: str = "utf-8") -> tuple[bytes, Body]:
     filename: str | None = None
     kind: str | None = None
     headers: Any = ()
@@ -129,7 +152,8 @@ def _file_part(name: str, given: Any) -> tuple[bytes, Body]:
         filename, has_name = _file_name(content) or name, True
     if has_name and kind is None:
         kind = _guessed(str(filename))
-    return _head(name, str(filename) if has_name else None, kind, _pairs(headers)), _content(name, content)
+    head = _head(name, str(filename) if has_name else None, kind, _pairs(headers), charset)
+    return head, _content(name, content)
 
 
 def _content(name: str, content: Any) -> Body:
@@ -160,7 +184,13 @@ def _guessed(filename: str) -> str:
     return kind if kind and not packing else "application/octet-stream"
 
 
-def _head(name: str, filename: str | None, kind: str | None, headers: Iterable[tuple[str, str]]) -> bytes:
+def _head(
+    name: str,
+    filename: str | None,
+    kind: str | None,
+    headers: Iterable[tuple[str, str]],
+    charset: str = "utf-8",
+) -> bytes:
     disposition = f'Content-Disposition: form-data; name="{name.translate(_ESCAPED)}"'
     if filename is not None:
         disposition += f'; filename="{filename.translate(_ESCAPED)}"'
@@ -169,7 +199,8 @@ def _head(name: str, filename: str | None, kind: str | None, headers: Iterable[t
     if kind is not None and "content-type" not in given:
         lines.append(f"Content-Type: {_checked('Content-Type', _name(kind))}")
     lines += [f"{header}: {_checked(header, value)}" for header, value in headers]
-    return encoded("\r\n".join(lines) + "\r\n\r\n", "files")
+    text = "\r\n".join(lines) + "\r\n\r\n"
+    return encoded(text, "files") if charset == "utf-8" else text.encode(charset, "xmlcharrefreplace")
 
 
 def _checked(header: str, value: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from time import monotonic
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar, overload
 
 from portico.client.request import Request
 from portico.client.url import URL
@@ -19,6 +19,9 @@ from portico.errors import HTTPError, LimitExceeded, LocalProtocolError, Portico
 from portico.http.field_map import Headers
 from portico.http.messages import Fields
 from portico.limits import Limits
+
+if TYPE_CHECKING:
+    from portico.client.forms import HTMLForm
 
 __all__ = ["Elapsed", "Response", "Source"]
 
@@ -217,6 +220,18 @@ class Response:
         from portico.data.trees import parse_xml
 
         return parse_xml(self.content, str(self.url))
+
+    def forms(self) -> list[HTMLForm]:
+        """The forms of the page, to be filled in and submitted (``session.submit``)."""
+        from portico.client.forms import forms_of
+
+        return forms_of(self)
+
+    def form(self, which: str | int = 0) -> HTMLForm:
+        """One of them: by its number, its id or its name. Raises ``ConfigError``, telling which there are."""
+        from portico.client.forms import form_of
+
+        return form_of(self, which)
 
     def keep_some(self) -> None:
         """Keep the first 256 KiB of a body that nobody will stream: an error's page."""

@@ -43,6 +43,7 @@ from portico.limits import Limits
 from portico.sockets.names import Resolver
 
 if TYPE_CHECKING:
+    from portico.client.forms import HTMLForm
     from portico.client.sse import ServerSentEvent
 
 __all__ = ["Session"]
@@ -195,6 +196,16 @@ class Session(Verbs[Response]):
         if cookies:
             fields["Cookie"] = "; ".join(filter(None, (fields.get("cookie"), given_cookies(cookies))))
         return Request(method, target, fields, body)
+
+    def submit(self, form: HTMLForm, button: str | bool | None = None, **options: Any) -> Response:
+        """Submit a form of a page, with the button of that name, value or text (the first one; ``False``:
+        with none). ``options``: those of ``request``. Raises ``ConfigError``."""
+        from portico.client.forms import referrer
+
+        method, url, body = form.submitted(button)
+        told = referrer(form.document, url)
+        headers = {**({} if told is None else {"Referer": told}), **dict(options.pop("headers", None) or {})}
+        return self.request(method, url, data=body, headers=headers, **options)
 
     def send(self, request: Request, **options: Any) -> Response:
         """Send a request as it is, with cookies of the jar and credentials."""

@@ -1,0 +1,420 @@
+"""Forms of pages, filled in and submitted: what is sent is what Chromium sends."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+import portico
+from portico.errors import AddressError, ConfigError
+from portico.server import Server
+from portico.web.forms import read_form
+from portico.web.wsgi import WSGI
+from tests.peers import need, need_module
+
+pytestmark = pytest.mark.usefixtures("door")
+
+# Pages, and the button to press (its id; "": the form submits itself, as scripts do).
+PAGES = {
+    "nothing": ("<form></form>", ""),
+    "text": ('<form><input name=a value="1 &amp; 2"><input value=nameless><input name=b></form>', ""),
+    "kinds": (
+        ("<form><input name=a type=nonsense value=x><input name=b type=hidden value=' y '>"
+        "<input name=c type=password value=' z '><input name=d type=search value=w></form>"),
+        "",
+    ),
+    "sanitized": (
+        ('<form><input name=u type=url value="  http://a/  "><input name=e type=email value=" a@b ">'
+        '<input name=n type=number value="1x"><input name=m type=number value="-1.5e3">'
+        '<input name=l value="one&#10;two"><input name=h type=hidden value="one&#10;two"></form>'),
+        "",
+    ),
+    "range and colour": (
+        ("<form><input name=c type=color><input name=d type=color value='#ABCDEF'>"
+        "<input name=x type=color value='#12'></form>"),
+        "",
+    ),
+    "times": (
+        ("<form><input name=d type=date value=2026-02-29><input name=e type=date value=2024-02-29>"
+        "<input name=t type=time value=25:00><input name=u type=time value=23:59>"
+        "<input name=m type=month value=2026-13><input name=w type=week value=2026-W07>"
+        "<input name=l type=datetime-local value='2026-01-02T03:04'></form>"),
+        "",
+    ),
+    "sliders": (
+        ("<form><input type=range name=a><input type=range name=b min=10 max=20 value=99>"
+        "<input type=range name=c value=-5><input type=range name=d min=10 max=5 value=7>"
+        "<input type=range name=e value=x max=10><input type=range name=f value=33></form>"),
+        "",
+    ),
+    "boxes": (
+        ("<form><input type=checkbox name=a checked><input type=checkbox name=a value=2 checked>"
+        "<input type=checkbox name=a value=3><input type=checkbox name=b checked value=''></form>"),
+        "",
+    ),
+    "radios": (
+        ("<form><input type=radio name=a value=1 checked><input type=radio name=a value=2 checked>"
+        "<input type=radio name=b value=3><input type=radio name=c checked></form>"),
+        "",
+    ),
+    "radios of two forms": (
+        ("<form><input type=radio name=a value=1 checked></form>"
+        "<form><input type=radio name=a value=2 checked></form>"),
+        "",
+    ),
+    "lists": (
+        ("<form><select name=a><option>one <b>two</b>\n three<option value=x>y</select>"
+        "<select name=b><option disabled>no<option>yes</select>"
+        "<select name=c multiple><option selected>1<option>2<option selected value='3&lt;'>x</select>"
+        "<select name=d><option selected>1<option selected>2</select><select name=e></select>"
+        "<select name=f size=3><option>1</select>"
+        "<select name=g><optgroup disabled label=x><option>no</optgroup><option>yes</select>"
+        "<select name=h><option selected disabled>1<option>2</select></form>"),
+        "",
+    ),
+    "disabled": (
+        ("<form><input name=a disabled value=1><fieldset disabled><legend><input name=b value=2></legend>"
+        "<legend><input name=c value=3></legend><input name=d value=4><fieldset><input name=e value=5>"
+        "</fieldset></fieldset><input name=f value=6><select name=g disabled><option>1</select></form>"),
+        "",
+    ),
+    "readonly": ("<form><input name=a readonly value=1><textarea readonly name=b>2</textarea></form>", ""),
+    "textarea": (
+        "<form><textarea name=a>\n\none\r\ntwo &lt;b> <i>x</i></textarea><textarea name=b></textarea></form>",
+        "",
+    ),
+    "owners": (
+        ("<input name=a form=f value=1><form id=f><input name=b value=2><input name=c form=g value=3>"
+        "<input name=d form='' value=4></form><form id=g></form><input name=e form=f value=5>"),
+        "",
+    ),
+    "table": (
+        ("<table><form><tr><td><input name=a value=1></td></tr></form>"
+        "<tr><td><input name=b value=2></td></tr></table>"),
+        "",
+    ),
+    "nested": ("<form><form action=/no><input name=a value=1></form><input name=b value=2></form>", ""),
+    "templates": (
+        ("<form><template><input name=a value=1></template><input name=b value=2>"
+        "</form>"),
+        "",
+    ),
+    "scripts and comments": (
+        ("<form><script>'<input name=a value=1>'</script><!-- <input name=b value=2> -->"
+        "<input name=c value=3><style><input name=d></style><title><input name=e></title>"
+        "<xmp><input name=f></xmp>"
+        "<iframe><input name=g></iframe><input name=h></form>"),
+        "",
+    ),
+    "double attributes": ("<form><input name=a name=b value=1 value=2></form>", ""),
+    "capitals": ("<FORM METHOD=POST><INPUT NAME=A TYPE=CHECKBOX CHECKED></FORM>", ""),
+    "the button": (
+        ("<form><button name=b value=1 id=x>One</button><button name=b value=2 id=y>Two</button>"
+        "<input type=submit name=c value=3 id=z><button type=button name=no>no</button>"
+        "<input type=reset name=no value=no></form>"),
+        "y",
+    ),
+    "an input to press": ("<form><input type=submit name=c id=z value=''></form>", "z"),
+    "a button with a way of its own": (
+        ("<form method=get action=/other><input name=a value=1><button id=x formmethod=post"
+        " formaction='/e?q=1' formenctype=multipart/form-data>x</button></form>"),
+        "x",
+    ),
+    "query": ("<form action='/s?old=1#here'><input name=a value=1></form>", ""),
+    "post to a query": ("<form method=post action='?q=1'><input name=a value=1></form>", ""),
+    "method unknown": ("<form method=put><input name=a value=1></form>", ""),
+    "enctype unknown": ("<form method=post enctype=x/y><input name=a value=1></form>", ""),
+    "base": ("<base href='/deep/er/'><form action=x><input name=a value=1></form>", ""),
+    "base, no action": ("<base href='/deep/er/'><form><input name=a value=1></form>", ""),
+    "escapes": (
+        "<form method=post><input name='a b&amp;c' value=\"*-._~!'()%+ ä 🙂 &quot;\"></form>",
+        "",
+    ),
+    "charset": (
+        ("<form method=post accept-charset='nonsense windows-1252'><input type=hidden name=_charset_>"
+        "<input name=a value='€ ä 🙂'></form>"),
+        "",
+    ),
+    "charset utf-16": (
+        ("<form method=post accept-charset=utf-16><input type=hidden name=_charset_><input name=a value=ä>"
+        "</form>"),
+        "",
+    ),
+    "koi8": ("<form method=post accept-charset=koi8-r><input name=a value='жä'></form>", ""),
+    "charset with a value": ("<form><input type=hidden name=_charset_ value=x></form>", ""),
+    "dirname": (
+        "<form><input name=a value=1 dirname=a.dir><textarea name=b dirname=b.d></textarea></form>",
+        "",
+    ),
+    "plain": (
+        "<form method=post enctype=text/plain><input name=a value='x=y'><textarea name=b>1\n2</textarea>",
+        "",
+    ),
+    "multipart": (
+        ("<form method=post enctype=multipart/form-data><input name='a\"b' value='ä'>"
+        "<textarea name=t>1\n2</textarea><input type=file name=f><input type=file name=g multiple></form>"),
+        "",
+    ),
+    "multipart in windows-1252": (
+        ("<form method=post enctype=multipart/form-data accept-charset=windows-1252>"
+        "<input name='ä🙂' value='€🙂'></form>"),
+        "",
+    ),
+    "files without parts": ("<form method=post><input type=file name=f></form>", ""),
+    "an image": ("<form><input type=image name=i id=i alt=x><input name=a value=1></form>", ""),
+    "unclosed": ("<form><select name=a><option>1<option selected>2", ""),
+}  # fmt: skip
+
+
+@dataclass
+class Got:
+    method: str = ""
+    target: str = ""
+    kind: str | None = None
+    referer: str | None = None
+    body: bytes = b""
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """A server of the pages, and what their forms sent it."""
+    pages = {f"/page/{number}": page for number, (page, _) in enumerate(PAGES.values())}
+    got: list[Got] = []
+
+    def app(environ, start_response):
+        page = pages.get(environ["PATH_INFO"])
+        query = environ["QUERY_STRING"]
+        if (
+            page is None
+            or environ["REQUEST_METHOD"] == "POST"
+            or "submitted" in environ.get("HTTP_COOKIE", "")
+        ):
+            body = environ["wsgi.input"].read()
+            kind = environ.get("CONTENT_TYPE") or None
+            target = environ["PATH_INFO"] + (f"?{query}" if query else "")
+            got.append(Got(environ["REQUEST_METHOD"], target, kind, environ.get("HTTP_REFERER"), body))
+            page = "<p>thanks"
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+        return [b"<!doctype html>" + page.encode()]
+
+    with Server(WSGI(app), "http://127.0.0.1:0") as server:
+        yield f"http://127.0.0.1:{server.addresses[0].port}", got
+
+
+def comparable(got):
+    """What was sent, with the boundary of its parts as ``B``."""
+    kind, body = got.kind, got.body
+    boundary = re.search(r"boundary=(\S+)", kind or "")
+    if boundary is not None:
+        kind = kind.replace(boundary[1], "B")
+        body = body.replace(boundary[1].encode(), b"B")
+    return got.method, got.target, kind, got.referer, body
+
+
+@pytest.fixture(scope="module")
+def chromium(shop):
+    """What Chromium sends of every page."""
+    base, got = shop
+    sync_api = need_module("playwright.sync_api")
+    sent = {}
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=need("chromium"), args=["--no-sandbox"])
+        for number, (name, (_, button)) in enumerate(PAGES.items()):
+            context = browser.new_context()
+            page = context.new_page()
+            page.goto(f"{base}/page/{number}")
+            got.clear()
+            context.add_cookies([{"name": "submitted", "value": "1", "url": base}])
+            with page.expect_navigation():
+                page.evaluate(
+                    "id => id ? document.getElementById(id).click() : document.forms[0].submit()", button
+                )
+            sent[name] = comparable(next(each for each in got if each.target != "/favicon.ico"))
+            context.close()
+        browser.close()
+    return sent
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+def test_a_form_is_submitted_as_chromium_does(shop, chromium, name):
+    base, got = shop
+    with portico.Session() as session:
+        page = session.get(f"{base}/page/{list(PAGES).index(name)}")
+        form = page.form()
+        got.clear()
+        session.cookies.set("submitted", "1", domain="127.0.0.1")
+        session.submit(form, PAGES[name][1] or False).close()
+    assert comparable(got[-1]) == chromium[name]
+
+
+# -- filling in
+
+LOGIN = """<!doctype html><form id=search action=/search><input name=q><button>Go</button></form>
+<form id=login name=enter method=post action=/login><input type=hidden name=token value=t0k>
+<input name=user><input type=password name=password><input type=checkbox name=remember value=yes>
+<input type=checkbox name=lists value=a checked><input type=checkbox name=lists value=b>
+<input type=radio name=size value=s><input type=radio name=size value=m checked>
+<select name=land><option value=ch>Switzerland<option value=fr>France<option disabled value=xx>None</select>
+<select name=tongues multiple><option>de<option>fr<option>it</select><textarea name=note></textarea>
+<input name=twice value=1><input name=twice value=2><input type=file name=photo>
+<button name=do value=enter>Enter</button><button name=do value=forget id=forgot>Forget</button></form>"""
+
+
+@pytest.fixture
+def login():
+    """A session with an application that has a page of two forms, and tells what came."""
+
+    def app(environ, start_response):
+        body = environ["wsgi.input"].read() if environ["REQUEST_METHOD"] == "POST" else b""
+        page = (
+            LOGIN.encode() if environ["PATH_INFO"] == "/" else b"?" + environ["QUERY_STRING"].encode() + body
+        )
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+        return [page]
+
+    with portico.Session(app=app, base_url="http://shop.test") as session:
+        yield session
+
+
+def test_what_is_filled_in_is_sent(login):
+    form = login.get("/").form("login")
+    assert form.fields == {
+        "token": "t0k", "user": "", "password": "", "remember": False, "lists": ["a"], "size": "m",
+        "land": ["ch"], "tongues": [], "note": "", "twice": ["1", "2"], "photo": [],
+    }  # fmt: skip
+    form["user"] = "Zoë"
+    form["password"] = "a&b=c d"
+    form["remember"] = True
+    form["lists"] = ["b"]
+    form["size"] = "s"
+    form["land"] = "France"
+    form["tongues"] = ["it", "de"]
+    form["note"] = "one\ntwo"
+    form["twice"] = ["3"]
+    sent = login.submit(form, "forget")
+    assert sent.request.method == "POST"
+    assert str(sent.url) == "http://shop.test/login"
+    assert sent.text == (
+        "?token=t0k&user=Zo%C3%AB&password=a%26b%3Dc+d&remember=yes&lists=b&size=s&land=fr&tongues=de"
+        "&tongues=it&note=one%0D%0Atwo&twice=3&twice=2&photo=&do=forget"
+    )
+
+
+@pytest.mark.parametrize(
+    ("button", "sent"),
+    [(None, "enter"), (True, "enter"), (False, None), ("enter", "enter"), ("forget", "forget"),
+     ("forgot", "forget"), ("do", "enter")],
+)  # fmt: skip
+def test_a_button_is_named_by_its_name_value_or_id(login, button, sent):
+    body = login.submit(login.get("/").form(1), button).text
+    assert re.findall(r"&do=(\w+)", body) == ([] if sent is None else [sent])
+
+
+def test_forms_are_found_by_number_id_and_name(login):
+    page = login.get("/")
+    assert [form.id for form in page.forms()] == ["search", "login"]
+    assert [page.form(which).id for which in (0, -1, "login", "#login", "enter")] == [
+        "search", "login", "login", "login", "login",
+    ]  # fmt: skip
+    assert "user" in page.form("login")
+    assert "do" not in page.form("login")
+    assert page.form("login").buttons == ["do", "do"]
+    assert (page.form(1).method, str(page.form(1).action)) == ("POST", "http://shop.test/login")
+    assert repr(page.form()) == "<HTMLForm 'search': q>"
+
+
+@pytest.mark.parametrize(
+    ("use", "says"),
+    [
+        (lambda page: page.form(2), "there are 2 forms, and no number 2"),
+        (lambda page: page.form("logon"), "no form is 'logon'; there are: search, login"),
+        (lambda page: page.form(""), "no form is ''; there are: search, login"),
+        (lambda page: page.form(1)["usr"], "there is no field 'usr'; there are: token, user, password"),
+        (lambda page: page.form(1).__setitem__("usr", "x"), "there is no field 'usr'"),
+        (lambda page: page.form(1).__setitem__("do", "x"), "there is no field 'do'"),
+        (lambda page: page.form(1).__setitem__("land", "xx"), "'land' has no choice 'xx'; there are: ch, fr"),
+        (lambda page: page.form(1).__setitem__("land", ["ch", "fr"]), "'land' takes one choice, not 2"),
+        (lambda page: page.form(1).__setitem__("size", "l"), "'size' has no choice 'l'; there are: s, m"),
+        (lambda page: page.form(1).__setitem__("lists", "c"), "'lists' has no box 'c'; there are: a, b"),
+        (lambda page: page.form(1).__setitem__("twice", ["1", "2", "3"]), "2 times, not 3"),
+        (lambda page: page.form(1).submitted("x"), "no button is 'x'; there are: do, do"),
+    ],
+)
+def test_what_is_not_there_is_told(login, use, says):
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        use(login.get("/"))
+
+
+@pytest.mark.parametrize(
+    ("page", "error", "says"),
+    [
+        ("<form action='javascript:alert(1)'>", ConfigError, "its action is a javascript: URL"),
+        ("<form action='mailto:a@b.example'>", ConfigError, "its action is a mailto: URL"),
+        ("<form action='file:///etc/passwd'>", ConfigError, "its action is a file: URL"),
+        ("<form method=dialog>", ConfigError, "closes a dialog"),
+        ("<form action='http://[::1'>", AddressError, "[::1"),
+    ],
+)
+def test_a_form_that_cannot_be_sent_says_so(page, error, says):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [page.encode()]
+
+    with portico.Session(app=app, base_url="http://shop.test") as session:
+        form = session.get("/").form()
+        with pytest.raises(error, match=re.escape(says)):
+            session.submit(form)
+
+
+def test_a_form_elsewhere_gets_no_credentials_and_no_page_to_come_from():
+    seen = []
+
+    def app(environ, start_response):
+        seen.append((environ["HTTP_HOST"], environ.get("HTTP_REFERER"), environ.get("HTTP_AUTHORIZATION")))
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [b"<form method=post action='http://u:p@other.test/x'>"]
+
+    with portico.Session(app=app, auth=("ada", "secret"), base_url="http://shop.test") as session:
+        session.submit(session.get("/a?token=1").form()).close()
+    assert [host for host, _, _ in seen] == ["shop.test", "other.test"]
+    assert seen[0][2] is not None
+    assert seen[1][1:] == ("http://shop.test/", None)
+
+
+def test_files_are_sent(login, tmp_path):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/html")])
+        if environ["REQUEST_METHOD"] == "GET":
+            return [b"<form method=post enctype=multipart/form-data><input type=file multiple name=f>"]
+        with read_form(environ) as form:
+            return [repr([(v.filename, v.content_type, v.value) for _, v in form.fields]).encode()]
+
+    (tmp_path / "ä.txt").write_bytes(b"one")
+    with portico.Session(app=app, base_url="http://shop.test") as session:
+        form = session.get("/").form()
+        form["f"] = [tmp_path / "ä.txt", ("b.bin", b"two"), ("c", b"three", "x/y")]
+        with (tmp_path / "ä.txt").open("rb") as file:
+            form["f"] = [*form["f"], file]
+            sent = session.submit(form).text
+    assert sent == repr([
+        ("ä.txt", "text/plain", b"one"), ("b.bin", "application/octet-stream", b"two"),
+        ("c", "x/y", b"three"), ("ä.txt", "text/plain", b"one"),
+    ])  # fmt: skip
+
+
+def test_a_long_and_broken_page_takes_no_longer_than_its_length_says():
+    page = (
+        "<form>" * 20_000
+        + "<select><option>" * 20_000
+        + "<input name=a" * 20_000
+        + "<fieldset disabled>" * 20_000
+    )
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [page.encode()]
+
+    with portico.Session(app=app, base_url="http://shop.test") as session:
+        assert len(session.get("/").forms()) == 1
