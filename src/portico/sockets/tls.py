@@ -40,6 +40,7 @@ from portico.sockets.certificates import (
     stamp,
     user_cache,
 )
+from portico.sockets.pins import Pins
 from portico.sockets.tls_transport import NamedSSLObject, TLSInfo, TLSTransport
 from portico.sockets.transport import Transport
 
@@ -60,7 +61,9 @@ class ClientTLS:
     ``verify=False``: anybody may be the server (the ``repr`` shows it). ``certificate``: our own, as a
     path, PEM text or ``(certificate, key)``. ``alpn``: protocols offered, the best first.
     ``server_name``: whom to expect instead of the host dialled. ``minimum``: ``"1.2"`` or ``"1.3"``.
-    Raises ``ConfigError``.
+    ``pins``: SHA-256 of the public keys or certificates that are taken, as curl and OpenSSL write them (see
+    ``portico.sockets.pins``): a server must have one of them, *and* be vouched for, unless ``verify=False``
+    leaves the pins alone to decide. Raises ``ConfigError``.
 
     The system's trust store: on Linux and BSD that is a file of PEM certificates which OpenSSL reads
     itself, once for all connections; ``truststore`` would read it anew for each (some 10 ms), so it
@@ -77,7 +80,9 @@ class ClientTLS:
         alpn: Sequence[str] = (),
         server_name: str | None = None,
         minimum: str = "1.2",
+        pins: str | Sequence[str] | None = None,
     ) -> None:
+        self.pins = None if pins is None else Pins(pins)
         if not verify and ca is not None:
             raise ConfigError("ClientTLS: ca= says whom to trust, verify=False trusts anybody; give one")
         self.verify = verify
@@ -114,12 +119,12 @@ class ClientTLS:
         name = self.server_name or (None if server_name is None else _server_name(server_name))
         if name is None and self.context.check_hostname:
             raise ConfigError("verified TLS needs the server's name: give server_name=")
-        return TLSTransport(lower, self.context, server_side=False, server_name=name)
+        return TLSTransport(lower, self.context, server_side=False, server_name=name, pins=self.pins)
 
     def __repr__(self) -> str:
         trust = f"trust={self._trust}" if self.verify else "verify=False"
         name = f", server_name={self.server_name}" if self.server_name else ""
-        return f"<ClientTLS {trust}{name}>"
+        return f"<ClientTLS {trust}{name}{', pinned' if self.pins else ''}>"
 
 
 class ServerTLS:

@@ -23,6 +23,7 @@ from portico.errors import (
     TLSError,
     Truncated,
 )
+from portico.sockets.pins import Pins
 from portico.sockets.transport import READ, WRITE, Bytes, Transport
 
 __all__ = ["NamedSSLObject", "TLSInfo", "TLSTransport"]
@@ -65,8 +66,9 @@ class TLSTransport(Transport):
     """One end of a TLS channel over ``lower``, which it owns.
 
     ``context`` is used as it is: ``ClientTLS`` and ``ServerTLS`` make safe ones. ``server_name`` is
-    what a client asks for and verifies. ``handshake()`` comes first; reading and writing go on with it
-    when it is not done. Raises ``TLSError``, ``CertificateError``, ``Truncated``, ``ConnectionLost``.
+    what a client asks for and verifies; ``pins``: the certificates it takes. ``handshake()`` comes first;
+    reading and writing go on with it when it is not done. Raises ``TLSError``, ``CertificateError``,
+    ``Truncated``, ``ConnectionLost``.
     """
 
     __slots__ = (
@@ -77,6 +79,7 @@ class TLSTransport(Transport):
         "_incoming",
         "_lock",
         "_outgoing",
+        "_pins",
         "_plain",
         "_server_name",
         "_server_side",
@@ -87,7 +90,13 @@ class TLSTransport(Transport):
     )
 
     def __init__(
-        self, lower: Transport, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None
+        self,
+        lower: Transport,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_name: str | None = None,
+        pins: Pins | None = None,
     ) -> None:
         super().__init__(lower.peer, lower.local)
         self.lower = lower
@@ -96,6 +105,7 @@ class TLSTransport(Transport):
         self.handshaking = True
         self._server_side = server_side
         self._server_name = server_name
+        self._pins = pins
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(
@@ -169,6 +179,8 @@ class TLSTransport(Transport):
             self._wants = self._step()
         except ConnectionLost as error:
             self._fail(TLSError(f"{self._whom()} closed the connection during the TLS handshake"), error)
+        except CertificateError as error:  # of a pin: what waits to go out would show it our own certificate
+            self._fail(CertificateError(f"{self._whom()}: {error}"), error)
         except ssl.SSLError as error:
             self._try_push()
             self._fail(self._refusal(error, "the TLS handshake"), error)
@@ -185,7 +197,10 @@ class TLSTransport(Transport):
                         raise failure from None
                     return READ | WRITE if self._unsent else READ
             else:
-                self.tls = self._facts()
+                facts = self._facts()
+                if self._pins is not None:
+                    self._pins.check(facts.peer_certificate_der)
+                self.tls = facts
                 self.peer = self.lower.peer  # what is below may have been told meanwhile who is there
                 self.handshaking = False
                 # A server's session tickets may find no room. Nobody has to wait for them: they go out
