@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.client.charset import charset_of, decoded, known, text_lines
+from portico.client.charset import _of_the_web, charset_of, decoded, known, text_lines
 from portico.client.charset_labels import LABELS
 from portico.errors import LimitExceeded
 
@@ -159,3 +159,13 @@ def test_lines_end_at_line_feeds_alone():
 def test_a_line_without_end_is_refused():
     with pytest.raises(LimitExceeded, match="more than 100 characters"):
         list(text_lines(iter([b"x" * 60] * 3), "", 100))
+
+
+@pytest.mark.parametrize(
+    ("codec", "of_the_web"),
+    [("iso8859_2", "iso8859-2"), ("euc_jp", "euc_jp"), ("euc_kr", "cp949"), ("cp949", "cp949"),
+     ("utf_7", None), ("mac_cyrillic", "mac-cyrillic"), ("shift_jis", "cp932"), ("cp037", None),
+     ("utf_8", "utf-8")],
+)  # fmt: skip
+def test_a_detected_codec_is_used_if_the_web_has_it(codec, of_the_web):
+    assert _of_the_web(codec) == of_the_web

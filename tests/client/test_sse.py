@@ -14,7 +14,7 @@ import portico
 from portico import Request, Response, aio
 from portico.client import sse
 from portico.client.session import Session
-from portico.client.sse import EventParser, ServerSentEvent
+from portico.client.sse import EventParser, ServerSentEvent, _longer
 from portico.errors import HTTPError, LimitExceeded, ProtocolError
 from portico.limits import Limits
 from portico.web.handlers import Event, streaming
@@ -183,3 +183,10 @@ def test_events_are_awaited(quick):
 
 def test_the_json_of_an_event():
     assert ServerSentEvent("message", '{"a": 1}').json() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("pause", "failures", "longest"), [(3.0, 1, 6.0), (3.0, 5000, 60.0), (0.0, 1, 0.2), (0.0, 5000, 60.0)]
+)
+def test_pauses_grow_to_a_bound(pause, failures, longest):
+    assert _longer(pause, failures) == longest

@@ -6,7 +6,7 @@ import itertools
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -208,5 +208,7 @@ def until(condition: Callable[[], Any], what: str = "") -> None:
             door.sleep(0.002)
 
 
-def engine_threads() -> Iterator[threading.Thread]:
-    return (each for each in threading.enumerate() if each.name.startswith("portico"))
+def engine_threads(before: Collection[threading.Thread] = ()) -> Iterator[threading.Thread]:
+    """Threads of engines, but for those that were there ``before``: another test's may still be ending."""
+    there = (each for each in threading.enumerate() if each.name.startswith("portico"))
+    return (each for each in there if each not in before)

@@ -197,4 +197,11 @@ def _detected(content: bytes) -> str:
     except ImportError:
         return _FALLBACK
     best = from_bytes(content[:_DETECTED]).best()
-    return (None if best is None else known(best.encoding)) or _FALLBACK
+    return (None if best is None else _of_the_web(best.encoding)) or _FALLBACK
+
+
+def _of_the_web(codec: str) -> str | None:
+    """A codec, by any of its names in Python, as the web has it; ``None`` if the web has not."""
+    by_label = known(codec) or known(codec.replace("_", "-"))
+    name = codecs.lookup(codec).name
+    return by_label or next((each for each in LABELS.values() if codecs.lookup(each).name == name), None)

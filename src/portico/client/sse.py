@@ -22,8 +22,9 @@ __all__ = ["EventParser", "ServerSentEvent", "events"]
 
 _RETRY = 3.0
 """Seconds before connecting again, until the server says otherwise."""
+_SHORTEST = 0.1
 _LONGEST = 60.0
-"""Seconds that a pause grows to, where connecting fails again and again."""
+"""Seconds that a pause grows from and to, where connecting fails again and again."""
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
@@ -153,8 +154,13 @@ def events(
             pass
         last_id = parser.last_id
         pause = pause if parser.retry is None else parser.retry
-        sleep(min(_LONGEST, pause * 2**failures) * random.uniform(0.5, 1) if failures else pause)
+        sleep(_longer(pause, failures) * random.uniform(0.5, 1) if failures else pause)
         failures += 1
+
+
+def _longer(pause: float, failures: int) -> float:
+    """The pause after so many failures in a row; a server that said zero does not get us in a tight loop."""
+    return min(_LONGEST, max(pause, _SHORTEST) * float(1 << min(failures, 10)))
 
 
 def _check(response: Response) -> None:
