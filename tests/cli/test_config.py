@@ -268,7 +268,8 @@ def test_the_same_by_options(folder: Path) -> None:
     with serving(folder, "site", *args) as running:
         facts = json.loads(running.lines[0])
         curl("--header", "X-Forwarded-For: 192.0.2.7", f"{facts['addresses'][0]}/")
-        assert "portico_requests_total" in curl(facts["metrics"])
+        # A request is counted when its answer is out: a moment after the client has it.
+        until(lambda: "portico_requests_total" in curl(facts["metrics"]))
         assert running.stop() == 0
     assert (folder / "a.log").read_text().startswith("192.0.2.7 - - [")
 

@@ -56,7 +56,8 @@ def test_one_connection_serves_all_that_is_asked(server, session, heard):
     with session.get(f"{server}/large", stream=True) as response:
         assert response.read(10) == bytes(10)  # the rest is not wanted
     assert session.get(f"{server}/page.txt").content == PAGE
-    assert heard.count_of("connect") == 2
+    # A second one after the body that was given up, unless all of that had come already.
+    assert heard.count_of("connect") in (1, 2)
     assert repr(session) == "<Session: 1 connections, 1 at rest>"
 
 

@@ -762,9 +762,10 @@ def test_ctrl_c_ends_the_block_and_its_tasks() -> None:
     code = """
         import os, signal
         from portico import TaskGroup, sleep
-        ended = []
+        begun, ended = [], []
         def task():
             try:
+                begun.append(1)
                 sleep(1000)
             finally:
                 ended.append(1)
@@ -772,7 +773,8 @@ def test_ctrl_c_ends_the_block_and_its_tasks() -> None:
             with TaskGroup() as group:
                 for _ in range(3):
                     group.start(task)
-                sleep(0.05)
+                while len(begun) < 3:
+                    sleep(0.01)
                 print("ready", flush=True)
                 IN_BLOCK and sleep(1000)
         except KeyboardInterrupt:
