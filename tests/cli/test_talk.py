@@ -192,8 +192,8 @@ def test_streams_are_relayed_whole(no_leaks: None) -> None:
     with ours, theirs:
         near = Scripted(*pieces)
         echoed = Scripted()
-        other = Relay(echoed, Peer(theirs), Rules(send=False))
-        beside = spawn(other.run)
+        # Made where it runs: its news are for the one that made it.
+        beside = spawn(lambda: Relay(echoed, Peer(theirs), Rules(send=False)).run())
         theirs_ended = Relay(near, Peer(ours), Rules(quit_after=0.0))
         with timeout(SECONDS):
             theirs_ended.run()
