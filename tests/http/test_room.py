@@ -253,9 +253,9 @@ def test_nor_do_slow_bodies_that_are_read_as_they_come(engine):
     streams = lambda head: head.body_length != 0  # noqa: E731
     with serving(echo, engine=engine, streams=streams, limits={"queue": 1}) as server:
         slow = [Client(server) for _ in range(10)]
-        for client in slow:
+        for number, client in enumerate(slow, 1):  # one by one: the line has room for one
             client.send(post(b"body")[:-1])
-        until(lambda: server._engine._pool._aside == 10)
+            until(lambda number=number: server._engine._pool._aside == number)
         with Client(server) as client:
             for _ in range(20):
                 assert client.ask(get("/")).status == 200
