@@ -7,10 +7,13 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, ClassVar, Protocol, Self
 
+from portico.deadline import timeout
 from portico.engines import door
+from portico.errors import Timeout
 from portico.limits import Limits
 from portico.sockets.pipe import PipeTransport
 from portico.sockets.transport import Waitable
@@ -18,6 +21,9 @@ from portico.sockets.transport import Waitable
 __all__ = ["Signalled", "Signals"]
 
 drain_log = logging.getLogger("portico.drain")
+
+_AT_ONCE = 0.1
+"""Seconds that nobody calls waiting."""
 
 
 class Signalled(Protocol):
@@ -110,16 +116,23 @@ class Signals:
         """Until stopped from elsewhere, or drained after a signal, or told twice."""
         if server.wait_or(lambda: self._more_than(0, server), self.bell):
             return
-        if many := server.connections:
-            drain_log.info(
-                "stopping: waiting up to %g s for %d connection%s; a second signal stops now",
-                server.grace, many, "" if many == 1 else "s",
-            )  # fmt: skip
         draining = door.spawn(server.stop, server.grace, server.limits.drain_quiet, name="drain")
+        door.spawn(_tell, server, draining, name="drain, told")
         if not server.wait_or(lambda: self._more_than(1, server), self.bell):
             server.stop(0.0)
             return  # the drain may wait for code that does not come back
         draining.join()
+
+
+def _tell(server: Signalled, draining: door.Task[Any]) -> None:
+    """Say what is waited for, if it is: most servers that are told to stop are through at once."""
+    with suppress(Timeout), timeout(_AT_ONCE):
+        draining.join()
+    if not draining.done and (many := server.connections):
+        drain_log.info(
+            "stopping: waiting up to %g s for %d connection%s; a second signal stops now",
+            server.grace, many, "" if many == 1 else "s",
+        )  # fmt: skip
 
 
 def _hangups() -> list[signal.Signals]:

@@ -6,7 +6,6 @@ A test that uses the fixture ``door`` (most do so by ``pytestmark``) is called t
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -62,11 +61,8 @@ def nginx() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def httpbin() -> Iterator[str]:
     need_installed("httpbin")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of httpbin's own making
-        from httpbin import app
-    with portico.Server(app, "http://127.0.0.1:0", engine="threads") as server:
-        yield f"http://127.0.0.1:{server.addresses[0].port}"
+    with peers.httpbin() as url:
+        yield url
 
 
 @pytest.fixture(scope="session", params=["basic", "digest"])

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ __all__ = [
     "PAGE",
     "apache",
     "dante",
+    "httpbin",
     "microsocks",
     "nginx",
     "squid",
@@ -99,6 +101,16 @@ def _fill(folder: Path) -> None:
 
 
 # -- servers
+
+
+@contextlib.contextmanager
+def httpbin() -> Iterator[str]:
+    """httpbin, on Portico in a process of its own: tests look at the threads and figures of theirs."""
+    port = free_port()
+    with running(
+        sys.executable, "-m", "portico", "serve", "httpbin:app", "--at", f"http://127.0.0.1:{port}", port=port
+    ):
+        yield f"http://127.0.0.1:{port}"
 
 
 def _htdigest(*users: tuple[str, str], realm: str) -> str:
