@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Protocol, Self
 
 from portico.deadline import timeout
 from portico.engines import door
-from portico.errors import Timeout
 from portico.limits import Limits
 from portico.sockets.pipe import PipeTransport
 from portico.sockets.transport import Waitable
@@ -126,7 +125,7 @@ class Signals:
 
 def _tell(server: Signalled, draining: door.Task[Any]) -> None:
     """Say what is waited for, if it is: most servers that are told to stop are through at once."""
-    with suppress(Timeout), timeout(_AT_ONCE):
+    with suppress(Exception), timeout(_AT_ONCE):  # what the drain raises, the one who ends with it tells
         draining.join()
     if not draining.done and (many := server.connections):
         drain_log.info(

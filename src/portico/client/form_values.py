@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import date, datetime, time
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from math import isfinite
 from typing import Any
 
+from portico.client.form_times import KINDS, written
 from portico.client.forms_page import Control
 from portico.errors import ConfigError
 
@@ -19,8 +20,9 @@ _OTHER_KINDS = frozenset(
 )
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
-_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_HOUR = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,3})?)?"
+_TOO_MANY = 1 << 31
+"""Rows of a list that browsers take for none."""
+_ROWS = re.compile(r"[ \t\n\f\r]*\+?([0-9]{1,12})(?![0-9])", re.ASCII)
 
 
 def initial(control: Control) -> Any:
@@ -67,15 +69,12 @@ def sanitized(control: Control, value: str) -> str:
     if kind in ("url", "email"):
         return value.strip(" \t\n\f\r")
     if kind == "number":
-        return value if _NUMBER.fullmatch(value) else ""
+        return "" if _number(value) is None else value
     if kind == "range":
         return _in_range(control, value)
     if kind == "color":
         return value.lower() if _COLOUR.fullmatch(value) else "#000000"
-    if kind in _TIMES:
-        pattern, read = _TIMES[kind]
-        return value if re.fullmatch(pattern, value, re.ASCII) and _can(read, value) else ""
-    return value
+    return written(kind, value) if kind in KINDS else value
 
 
 def _selected(control: Control) -> list[str]:
@@ -83,40 +82,39 @@ def _selected(control: Control) -> list[str]:
     options = control.options
     marked = [option for option in options if option.selected]
     if "multiple" not in control.attributes:
-        size = control.attributes.get("size", "")
-        if not marked and not (size.isdigit() and int(size) > 1):
+        # A list that shows several rows need not have anything selected.
+        rows = _ROWS.match(control.attributes.get("size", ""))
+        if not marked and not (rows and 1 < int(rows[1]) < _TOO_MANY):
             marked = [option for option in options if not option.disabled][:1]
         marked = marked[-1:]
     return [option.value for option in marked if not option.disabled]
 
 
 def _in_range(control: Control, value: str) -> str:
-    """The value of a slider: between its ends, and in the middle if none is given."""
-    least = _number(control.attributes.get("min", ""), 0.0)
-    most = _number(control.attributes.get("max", ""), 100.0)
-    middle = least + (most - least) / 2 if most > least else least
-    there = _number(value, middle)
-    if least <= there <= most and _NUMBER.fullmatch(value):
-        return value
-    return f"{max(least, min(there, most)):g}" if most > least else f"{least:g}"
-
-
-def _number(text: str, otherwise: float) -> float:
-    return float(text) if _NUMBER.fullmatch(text) else otherwise
-
-
-def _can(read: Callable[[str], object], value: str) -> bool:
+    """The value of a slider: between its ends, on one of its steps, and in the middle if none is given."""
+    given = control.attributes
+    least = _number(given.get("min", "")) or Decimal(0)
+    most = _number(given.get("max", ""))
+    most = max(least, Decimal(100) if most is None else most)
+    there = _number(value)
+    there = (least + most) / 2 if there is None else min(max(there, least), most)
+    if given.get("step", "").lower() == "any":
+        return _plain(there)
+    step = _number(given.get("step", "")) or Decimal(1)
+    step = step if step > 0 else Decimal(1)
+    bases = (_number(given.get(name, "")) for name in ("min", "value"))
+    base = next((number for number in bases if number is not None), Decimal(0))
     try:
-        read(value)
-    except ValueError:
-        return False
-    return True
+        on_step = base + ((there - base) / step).to_integral_value(ROUND_HALF_UP) * step
+    except InvalidOperation:  # so many steps that their number has no exact digits
+        return _plain(there)
+    return _plain(on_step if on_step <= most else on_step - step)
 
 
-_TIMES: dict[str, tuple[str, Callable[[str], object]]] = {
-    "date": (_DAY, date.fromisoformat),
-    "month": ("[0-9]{4}-[0-9]{2}", lambda text: date.fromisoformat(f"{text}-01")),
-    "week": ("[0-9]{4}-W[0-9]{2}", lambda text: date.fromisoformat(f"{text}-1")),
-    "time": (_HOUR, time.fromisoformat),
-    "datetime-local": (f"{_DAY}[T ]{_HOUR}", datetime.fromisoformat),
-}
+def _number(text: str) -> Decimal | None:
+    """A number of HTML, if it is one that fits into a float."""
+    return Decimal(text) if _NUMBER.fullmatch(text) and isfinite(float(text)) else None
+
+
+def _plain(number: Decimal) -> str:
+    return f"{number.normalize():f}" if abs(number.adjusted()) < 21 else str(float(number))

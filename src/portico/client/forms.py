@@ -166,14 +166,14 @@ class HTMLForm:
 
     def _facts(self, pressed: Control | None) -> tuple[str, URL, str]:
         own = {} if pressed is None else pressed.attributes
-        method = (own.get("formmethod") or self._attributes.get("method", "")).strip().lower()
+        method = own.get("formmethod", self._attributes.get("method", "")).lower()
         if method == "dialog":
             raise ConfigError("form: it closes a dialog of its page, and is not sent anywhere")
-        action = (own.get("formaction") or self._attributes.get("action", "")).strip()
+        action = own.get("formaction", self._attributes.get("action", "")).strip(" \t\n\f\r")
         url = self._base.join(action) if action else self.document
         if url.scheme not in ("http", "https"):
             raise ConfigError(f"form: its action is a {url.scheme}: URL, which nothing can be sent to")
-        enctype = (own.get("formenctype") or self._attributes.get("enctype", "")).strip().lower()
+        enctype = own.get("formenctype", self._attributes.get("enctype", "")).lower()
         return "POST" if method == "post" else "GET", url.without_user(), enctype
 
     def _body(self, enctype: str, entries: list[Entry]) -> Body:

@@ -236,9 +236,9 @@ class _Reader(HTMLParser):
     def _add(self, tag: str, attributes: Attributes) -> Control:
         kind = tag
         if tag == "input":
-            kind = attributes.get("type", "").strip().lower() or "text"
+            kind = attributes.get("type", "").lower() or "text"
         elif tag == "button":
-            given = attributes.get("type", "").strip().lower()
+            given = attributes.get("type", "").lower()
             kind = given if given in ("reset", "button") else "submit"
         barred = any(disabled and not in_legend for disabled, _, in_legend in self._fieldsets)
         control = Control(
