@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from portico.client.charset import _of_the_web, charset_of, decoded, known, text_lines
 from portico.client.charset_labels import LABELS
+from portico.client.meta_charset import named_by_page
 from portico.errors import LimitExceeded
+from portico.server import Server
+from portico.web.wsgi import WSGI
+from tests.peers import need, need_module
 
 HTML = "text/html"
 
@@ -169,3 +173,73 @@ def test_a_line_without_end_is_refused():
 )  # fmt: skip
 def test_a_detected_codec_is_used_if_the_web_has_it(codec, of_the_web):
     assert _of_the_web(codec) == of_the_web
+
+
+# Pages that name their charset, or seem to: what Chromium reads them as.
+NAMED = [
+    b"<meta charset=koi8-r>",
+    b"<META CHARSET='koi8-r'>",
+    b'<meta\ncharset = "koi8-r" >',
+    b"<meta/charset=koi8-r>",
+    b"<meta charset=koi8-r/>",
+    b"<metacharset=koi8-r>",
+    b"<meta name=x charset=koi8-r>",
+    b'<meta name="x>" charset=koi8-r>',
+    b"<a title='<meta charset=koi8-r>'>",
+    b"<!--><meta charset=koi8-r>",
+    b"<!-- <meta charset=koi8-r> --><meta charset=gbk>",
+    b"<!-- <meta charset=koi8-r>",
+    b"<meta charset=nonsense><meta charset=koi8-r>",
+    b"<meta charset=koi8-r><meta charset=gbk>",
+    b"<meta http-equiv=content-type content='text/html; charset=koi8-r'>",
+    b"<meta content='text/html; charset=koi8-r' http-equiv=Content-Type>",
+    b"<meta http-equiv=content-type content='charset = \"koi8-r\"'>",
+    b"<meta http-equiv=content-type content='text/html;charset=koi8-r;x'>",
+    b"<meta name=description content='charset=koi8-r'>",
+    b"<meta http-equiv=refresh content='charset=koi8-r'>",
+    b"<meta charset=utf-16le>",
+    b"<meta charset=utf-16>",
+    b"<meta charset=iso-8859-1>",
+    b"<meta charset=' koi8-r '>",
+    b"<title>x</title><meta charset=koi8-r>",
+    b"</x a='<meta charset=koi8-r>'><meta charset=gbk>",
+    b"<?x y='<meta charset=koi8-r>'><meta charset=gbk>",
+    b"<!doctype html><meta charset=koi8-r",
+]
+
+
+def test_a_page_that_names_its_charset_is_read_as_chromium_reads_it():
+    sync_api = need_module("playwright.sync_api")
+    body = b""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [body]
+
+    with Server(WSGI(app), "http://127.0.0.1:0") as server, sync_api.sync_playwright() as play:
+        url = f"http://127.0.0.1:{server.addresses[0].port}/"
+        browser = play.chromium.launch(executable_path=need("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        for body in NAMED:
+            page.goto(url)
+            named = next(filter(None, map(known, named_by_page(body))), "cp1252")
+            read_as = known(page.evaluate("document.characterSet"))
+            assert ("utf-8" if named.startswith("utf-16") else named) == read_as, body
+        browser.close()
+
+
+def test_the_first_of_two_attributes_counts():
+    """As the standard has it; to Chromium, which follows it elsewhere, it is the last."""
+    assert named_by_page(b"<meta charset=koi8-r charset=gbk>") == ["koi8-r"]
+
+
+@pytest.mark.parametrize(
+    "charset", ["windows-1250", "windows-1252", "windows-1253", "windows-874", "windows-1257"]
+)
+def test_bytes_without_a_character_are_controls_or_replaced(charset):
+    """Text and lines are the same: 0x81 is a control character in the standard's tables, 0xD2 may be none."""
+    content = b"a\x81b\xd2\xfcc"
+    text = decoded(content, known(charset))
+    assert text[1] == "\x81"
+    assert list(text_lines([content], "text/plain", 99, known(charset))) == [text]
+    assert ("\ufffd" in text) == (charset in ("windows-1253", "windows-874"))

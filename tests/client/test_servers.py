@@ -208,3 +208,14 @@ def test_httpbin_streams(httpbin, session):
     assert len(session.get(f"{httpbin}/range/1000", headers={"Range": "bytes=10-19"}).content) == 10
     assert session.get(f"{httpbin}/encoding/utf8").text.count("∮") == 1
     assert session.get(f"{httpbin}/response-headers?X=1&X=2").headers.all("x") == ["1", "2"]
+
+
+def test_a_trace_hears_of_the_end_of_connections(server):
+    heard = Heard()
+    with Session(trace=heard, env=False) as session:
+        assert session.get(f"{server}/page.txt").content == PAGE
+        assert heard.count_of("close") == 0
+        session.get(f"{server}/large", stream=True).close()
+    ends = [facts for name, facts in heard if name == "close"]
+    assert len(ends) == heard.count_of("connect")
+    assert {str(facts["peer"]) for facts in ends} == {str(heard[1][1]["peer"])}

@@ -19,6 +19,7 @@ from portico.errors import HTTPError, LimitExceeded, ProtocolError
 from portico.limits import Limits
 from portico.web.handlers import Event, streaming
 from tests.client.files_server import FileServer
+from tests.peers import need, need_module
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -190,3 +191,31 @@ def test_the_json_of_an_event():
 )
 def test_pauses_grow_to_a_bound(pause, failures, longest):
     assert _longer(pause, failures) == longest
+
+
+EVENT_SOURCE = """
+(many) => Promise.all([...Array(many).keys()].map(number => new Promise(done => {
+    const heard = [], source = new EventSource(`/${number}`);
+    for (const kind of ["message", "x", "z"])
+        source.addEventListener(kind, event => heard.push([event.type, event.data, event.lastEventId]));
+    source.onerror = () => { source.close(); done(heard); };
+})))
+"""
+
+
+def test_streams_are_parsed_as_chromium_parses_them():
+    sync_api = need_module("playwright.sync_api")
+
+    def app(environ, start_response):
+        number = environ["PATH_INFO"][1:]
+        start_response("200 OK", [("Content-Type", "text/event-stream" if number.isdigit() else "text/html")])
+        return [TABLE[int(number)][0] if number.isdigit() else b"<!doctype html>"]
+
+    with portico.Server(app, "http://127.0.0.1:0") as server, sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=need("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.addresses[0].port}/page")
+        heard = page.evaluate(EVENT_SOURCE, len(TABLE))
+        browser.close()
+    for (stream, _), events in zip(TABLE, heard, strict=True):
+        assert parsed(stream) == [tuple(event) for event in events], stream

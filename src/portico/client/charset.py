@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from portico.client.charset_labels import LABELS
+from portico.client.meta_charset import named_by_page
 from portico.errors import LimitExceeded
 
 __all__ = ["charset_of", "decoded", "known", "text_lines"]
@@ -20,10 +21,6 @@ __all__ = ["charset_of", "decoded", "known", "text_lines"]
 _PARAMETER = re.compile(r';[ \t]*charset[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]*))', re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _HEAD = 1024  # bytes in which a page says what it is written in (HTML standard, 13.2.3.2)
-_META = re.compile(rb"<meta[\s/]+([^>]*)", re.IGNORECASE)
-_ATTRIBUTE = re.compile(rb"""([^\s=>/"']+)\s*(?:=\s*("[^"]*"|'[^']*'|[^\s>]*))?""")
-_IN_CONTENT = re.compile(rb"charset\s*=\s*[\"']?\s*([^\s;\"']+)", re.IGNORECASE)
-_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
 _DETECTED = 1 << 18  # bytes that a detector is shown: it is slow, and sees enough
 _FALLBACK = "cp1252"
@@ -53,14 +50,23 @@ def decoded(content: bytes, charset: str) -> str:
 
     Raises ``LookupError`` for a charset that Python does not have.
     """
-    text = content.decode(charset, "replace").removeprefix("\ufeff")
-    if charset == "cp1252" and "\ufffd" in text:
-        # The standard has control characters where Microsoft's table is empty.
-        text = "".join(map(_LATIN.__getitem__, content))
-    return text
+    return content.decode(charset, _errors(charset)).removeprefix("\ufeff")
 
 
-_LATIN = [bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(256)]
+def _errors(charset: str) -> str:
+    """How what a codec does not know is decoded."""
+    return _WINDOWS if charset.startswith("cp125") or charset == "cp874" else "replace"
+
+
+def _of_windows(error: UnicodeError) -> tuple[str, int]:
+    """Where Microsoft's tables are empty, the standard has control characters, or U+FFFD beyond those."""
+    assert isinstance(error, UnicodeDecodeError)
+    byte = error.object[error.start]
+    return chr(byte) if byte < 0xA0 else "\ufffd", error.start + 1
+
+
+_WINDOWS = "portico-windows"
+codecs.register_error(_WINDOWS, _of_windows)
 
 
 def text_lines(
@@ -77,7 +83,7 @@ def text_lines(
     for piece in _with_beginning(pieces, 0 if charset else _needed(content_type)):
         if decoder is None:
             name = charset or _declared(piece, content_type) or "utf-8"
-            decoder = codecs.getincrementaldecoder(name)("replace")
+            decoder = codecs.getincrementaldecoder(name)(_errors(name))
             text = decoder.decode(piece).removeprefix("\ufeff")
         else:
             text = decoder.decode(piece)
@@ -145,30 +151,16 @@ def _in_document(content: bytes, content_type: str) -> str | None:
     kind = content_type.partition(";")[0].strip().lower()
     found: re.Match[bytes] | None = None
     if kind in ("text/html", "application/xhtml+xml", ""):
-        for tag in _META.findall(_COMMENT.sub(b"", content[:_HEAD])):
-            label = _of_meta(tag)
-            if label is not None and known(label.decode("latin-1")) is not None:
+        for label in named_by_page(content[:_HEAD]):
+            if known(label) is not None:
                 return _of_document(label)
     if found is None and (kind.endswith(("/xml", "+xml")) or kind in ("text/html", "")):
         found = _XML.match(content[:_HEAD].lstrip())
-    return None if found is None else _of_document(found[1])
+    return None if found is None else _of_document(found[1].decode("latin-1"))
 
 
-def _of_meta(tag: bytes) -> bytes | None:
-    """The charset that the attributes of a ``meta`` element name (HTML standard, 13.2.3.2)."""
-    attributes: dict[bytes, bytes] = {}
-    for name, value in _ATTRIBUTE.findall(tag):
-        attributes.setdefault(name.lower(), value.strip(b"\"'"))
-    if b"charset" in attributes:
-        return attributes[b"charset"].strip()
-    if attributes.get(b"http-equiv", b"").lower() != b"content-type":
-        return None
-    found = _IN_CONTENT.search(attributes.get(b"content", b""))
-    return None if found is None else found[1]
-
-
-def _of_document(label: bytes) -> str | None:
-    name = known(label.decode("latin-1"))
+def _of_document(label: str) -> str | None:
+    name = known(label)
     # It was read as bytes of ASCII: what says so cannot be UTF-16.
     return "utf-8" if name is not None and name.startswith("utf-16") else name
 

@@ -55,6 +55,8 @@ class Connection(ClientConnection):
         self.home: Any = None
         """The pool's record of its route."""
         self.reused = False
+        self.trace: Trace | None = None
+        """Who hears of its end: the one for whom it was made."""
         self.lines: list[tuple[str, str]] = []
         """The header fields of its last request, as they were given; and ``fields``, as they were sent."""
         self.fields: list[tuple[str, str]] = []
@@ -90,7 +92,9 @@ def open_connection(
         stream.abort()
         clock.blame(error)
         raise
-    return Connection(stream, limits, route, Steps(*map(clock.times.__getitem__, Steps._fields)))
+    connection = Connection(stream, limits, route, Steps(*map(clock.times.__getitem__, Steps._fields)))
+    connection.trace = trace
+    return connection
 
 
 class _Clock:

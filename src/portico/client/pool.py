@@ -125,6 +125,8 @@ class Pool:
 
     def drop(self, connection: Connection, *, abort: bool = False) -> None:
         """A connection that is not to be used again."""
+        if connection.trace is not None:
+            connection.trace("close", {"peer": connection.stream.peer, "aborted": abort})
         if abort:
             connection.abort()
         else:

@@ -13,7 +13,8 @@ strands.
 ``trace=`` is called with the name of what has happened and its facts: ``resolve`` (host, addresses,
 seconds), ``connect`` (peer, local, seconds), ``proxy``, ``tls`` (the channel's facts), ``request`` (method,
 url, headers without credentials, reused), ``response`` (status, headers, seconds since the request),
-``redirect`` (url), ``retry`` (seconds, error).
+``redirect`` (url), ``retry`` (seconds, error), ``close`` (peer, aborted) of a connection that was made for a
+request with this ``trace``.
 """
 
 from __future__ import annotations
