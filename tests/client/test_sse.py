@@ -193,6 +193,31 @@ def test_pauses_grow_to_a_bound(pause, failures, longest):
     assert _longer(pause, failures) == longest
 
 
+def test_an_answer_that_says_no_passes_whatever_the_session_checks(monkeypatch):
+    monkeypatch.setattr(sse, "_RETRY", 0.01)
+    asked = []
+
+    def app(environ, start_response):
+        asked.append([environ.get("HTTP_ACCEPT"), environ.get("HTTP_CACHE_CONTROL")])
+        start_response("503 No" if len(asked) < 3 else "200 OK", [("Content-Type", "text/event-stream")])
+        return [b"data: here\n\n"]
+
+    with Session(app=app, check=False) as session:
+        events = session.events(
+            "http://x.test/", headers={"accept": "*/*", "CACHE-CONTROL": "x"}, check=False
+        )
+        assert next(events).data == "here"
+        events.close()
+    assert asked == [["text/event-stream", "no-store"]] * 3
+
+
+def test_a_line_that_comes_byte_by_byte_is_looked_at_once():
+    parser = EventParser(limit=1 << 20)
+    line = b"data: " + b"x" * 200_000
+    assert [event for at in range(len(line)) for event in parser.feed(line[at : at + 1])] == []
+    assert [len(event.data) for event in parser.feed(b"\r\n\n")] == [200_000]
+
+
 EVENT_SOURCE = """
 (many) => Promise.all([...Array(many).keys()].map(number => new Promise(done => {
     const heard = [], source = new EventSource(`/${number}`);

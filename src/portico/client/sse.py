@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ _RETRY = 3.0
 _SHORTEST = 0.1
 _LONGEST = 60.0
 """Seconds that a pause grows from and to, where connecting fails again and again."""
+_OURS = frozenset(("accept", "cache-control", "last-event-id"))
+"""Header fields that this sets."""
+_LINE_END = re.compile(rb"[\r\n]")
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
@@ -56,6 +60,7 @@ class EventParser:
         self.retry: float | None = None
         self._limit = limit
         self._buffer = bytearray()
+        self._looked = 0  # so far there is no end of a line
         self._begun = False
         self._after_cr = False  # a CR has ended a line: an LF that comes first now belongs to it
         self._id = last_id
@@ -83,13 +88,13 @@ class EventParser:
             self._after_cr = False
             if buffer[0] == 0x0A:
                 del buffer[:1]
-        ends = [at for at in (buffer.find(b"\n"), buffer.find(b"\r")) if at >= 0]
-        end = min(ends, default=len(buffer))
+        found = _LINE_END.search(buffer, self._looked)
+        end = self._looked = len(buffer) if found is None else found.start()
         if end > self._limit:
             raise LimitExceeded(f"a line of an event stream of over {self._limit} bytes", "event", 413)
-        if not ends:
+        if found is None:
             return None
-        line = bytes(buffer[:end])
+        line, self._looked = bytes(buffer[:end]), 0
         self._after_cr = buffer[end] == 0x0D
         del buffer[: end + 1]
         return line
@@ -132,7 +137,9 @@ def events(
     """
     pause, failures = _RETRY, 0
     limit = (limits or Limits()).event
-    headers = dict(options.pop("headers", None) or {})
+    given = dict(options.pop("headers", None) or {})
+    headers = {name: value for name, value in given.items() if name.lower() not in _OURS}
+    options["check"] = True  # an answer that says no is no stream, and may pass
     while True:
         parser = EventParser(last_id, limit)
         asked = {**headers, "Accept": "text/event-stream", "Cache-Control": "no-store"}
