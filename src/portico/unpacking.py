@@ -7,8 +7,8 @@
         ...
 
 Nothing is unpacked before it is asked for, and of what a few bytes may blow up to, only a step at a time is
-ever in memory. Data that ends early, is damaged, or goes on after its end is an error, never a complete
-body.
+ever in memory: 256 KiB, of zstd at the very most 8 MiB. Data that ends early, is damaged, or goes on after
+its end is an error, never a complete body.
 """
 
 from __future__ import annotations

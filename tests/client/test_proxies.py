@@ -682,7 +682,7 @@ def test_a_trace_tells_of_the_proxy_and_no_secret():
         session(proxies=f"{USER}127.0.0.1:{proxy.port}", trace=lambda *what: heard.append(what)) as one,
     ):
         one.get("http://nowhere.example/")
-    assert [name for name, _ in heard] == ["resolve", "connect", "proxy", "request", "response"]
+    assert [name for name, _ in heard] == ["resolve", "connect", "proxy", "request", "response", "close"]
     assert ("Proxy-Authorization", "Basic …") in heard[3][1]["headers"]
     assert heard[3][1]["target"] == "http://nowhere.example/"
     assert Basic(*LOGIN).value not in str(heard)

@@ -459,7 +459,7 @@ def test_what_happens_is_told(place):
     told: list[str] = []
     with Session(env=False, trace=lambda name, facts: told.append(name)) as session:
         session.get(place / "redirect/302?to=/echo")
-    assert told == ["resolve", "connect", "request", "response", "redirect", "request", "response"]
+    assert told == ["resolve", "connect", "request", "response", "redirect", "request", "response", "close"]
 
 
 def test_hosts_can_be_mapped(place):

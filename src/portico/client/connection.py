@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
@@ -51,6 +52,7 @@ class Connection(ClientConnection):
         super().__init__(stream, limits)
         self.route = route
         self.steps = steps
+        self._process = os.getpid()
         self.rested_at = 0.0
         self.home: Any = None
         """The pool's record of its route."""
@@ -60,6 +62,12 @@ class Connection(ClientConnection):
         self.lines: list[tuple[str, str]] = []
         """The header fields of its last request, as they were given; and ``fields``, as they were sent."""
         self.fields: list[tuple[str, str]] = []
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another process made it, of which this is a fork: that goes on with it, so that nothing may
+        be taken from it here, and its server must not hear of its end."""
+        return self._process != os.getpid()
 
 
 def open_connection(

@@ -125,14 +125,17 @@ class Pool:
 
     def drop(self, connection: Connection, *, abort: bool = False) -> None:
         """A connection that is not to be used again."""
-        if connection.trace is not None:
-            connection.trace("close", {"peer": connection.stream.peer, "aborted": abort})
-        if abort:
+        peer = connection.stream.peer
+        if connection.foreign:
+            connection.stream.forget()
+        elif abort:
             connection.abort()
         else:
             connection.close()
         if connection.home is not None:
             self._one_less(connection.home)
+        if connection.trace is not None:  # last: it may raise
+            connection.trace("close", {"peer": peer, "aborted": abort})
 
     def close(self) -> None:
         """Close what rests; what is in use is closed when it is given back. Who waits gets

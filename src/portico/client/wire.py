@@ -75,9 +75,10 @@ class WireBody:
     def close(self) -> None:
         """Nothing more is wanted. The connection is kept if the rest has come already."""
         passed = 0
+        foreign = not self._done and self._exchange.connection.foreign
         while not self._done:
             try:
-                event = self._exchange.try_event() if passed < _DRAINED else None
+                event = self._exchange.try_event() if passed < _DRAINED and not foreign else None
             except PorticoError:
                 event = None
             if event is None:
