@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Caller", "as_sent"]
 
+_SCHEMES = ("http", "https", "http+unix")
 _ROUTES = 4096
 """Routes that are remembered; a crawler has more, and finds them anew."""
 
@@ -195,6 +196,8 @@ class Caller:
 
     def _route(self, request: Request, options: Options) -> Route:
         url = request.url
+        if self._app is not None and url.scheme in _SCHEMES and request.method != "CONNECT":
+            return Route(url.origin, None, memory=self._app.address(secure=url.secure))
         key = (url.scheme, url.host, url.port, options.tls, options.proxies)
         route = self._routes.get(key)
         if route is None or request.method == "CONNECT":
@@ -205,14 +208,12 @@ class Caller:
 
     def _found_route(self, request: Request, options: Options) -> Route:
         url = request.url
-        if url.scheme not in ("http", "https", "http+unix"):
+        if url.scheme not in _SCHEMES:
             raise AddressError(f"{url}: a session speaks http:// and https://; portico.open() opens others")
         if request.method == "CONNECT":
             raise LocalProtocolError(
                 "CONNECT is for proxies=; by hand, portico.http.client_connection has it"
             )
-        if self._app is not None:
-            return Route(url.origin, None, memory=self._app.address)
         tls = options.tls if url.secure else None
         proxy = None if url.socket_path or options.proxies is None else options.proxies.for_url(url)
         if proxy is None:

@@ -23,7 +23,7 @@ from portico.errors import (
     Timeout,
 )
 from portico.http.client_connection import INTERIMS, ClientEvent
-from portico.http.messages import ResponseHead
+from portico.http.messages import End, ResponseHead
 from portico.sockets.transport import READ, WRITE
 
 __all__ = ["Exchange"]
@@ -40,13 +40,14 @@ class Exchange:
     ``reached``: ``"send"``, ``"wait"``, ``"head"`` or ``"body"``. ``times`` bound the silence of the server.
     """
 
-    __slots__ = ("_early", "_early_size", "_interims", "_times", "connection", "reached")
+    __slots__ = ("_closes", "_early", "_early_size", "_interims", "_times", "connection", "reached")
 
     def __init__(self, connection: Connection, times: Timeouts) -> None:
         self.connection = connection
         self.reached = "send"
         self._early: list[ClientEvent] = []  # parts of an answer that came before the request had left
         self._early_size = 0
+        self._closes = False
         self._interims = 0
         self._times = times
 
@@ -173,11 +174,14 @@ class Exchange:
                 self.reached = "head"
                 if not self._is_final(event):
                     continue
-                if event.status >= 300 or not event.keep_alive:
-                    return event  # whoever has said no, or that it will close, reads no further
+                if event.status >= 300:
+                    return event  # whoever has said no reads no further
+                self._closes = not event.keep_alive
             elif isinstance(event, bytes):
                 self._early_size += len(event)
             self._early.append(event)
+            if self._closes and isinstance(event, End):
+                return self._waited()  # whoever has said all, and that it will close, reads no further
         return None
 
     def _heard(self) -> ClientEvent | None:

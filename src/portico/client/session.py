@@ -62,7 +62,7 @@ class Session(Verbs[Response]):
     is bounded. ``proxies``: as ``requests`` has them; ``env``: whether proxies and ``~/.netrc`` come from
     the environment. ``verify`` and ``cert``: see ``client_tls``. ``redirects``: followed at most, 0 for
     none; ``downgrade``: also from https to http. ``retry``: a ``Retry``, or how many more times. ``cache``:
-    a ``Cache``. ``hsts``: an ``HSTS``. ``app``: an application (WSGI, a request handler or gateway of
+    a ``Cache``. ``hsts``: an ``HSTS``. ``app``: an application (WSGI, ASGI, a request handler or gateway of
     Portico) that answers in memory, instead of the network. ``pool``: a ``PoolSize``. ``resolve``: host to
     address, as in ``portico.connect``.
 

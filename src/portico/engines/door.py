@@ -125,13 +125,7 @@ class Task(Generic[T]):
 
     def join(self) -> T:
         """Wait for the end: the function's value, or the exception that it raised."""
-        me = waiter()
-        self._joining.add(me)
-        try:
-            while not self.done:
-                park(me, f"waiting for {self.name} to end")
-        finally:
-            self._joining.discard(me)
+        self.wait()
         if self._error is None:
             return self._value  # type: ignore[return-value]
         self.told = True
@@ -140,6 +134,16 @@ class Task(Generic[T]):
         finally:
             # The error's traceback leads to this frame: no circle, or what failed is freed late.
             del self
+
+    def wait(self) -> None:
+        """Wait for the end, whatever it is; of an error nobody has heard then."""
+        me = waiter()
+        self._joining.add(me)
+        try:
+            while not self.done:
+                park(me, f"waiting for {self.name} to end")
+        finally:
+            self._joining.discard(me)
 
     def tell(self, waiter: Waiter) -> None:
         """Wake somebody, who need not be waiting, at the end; now if that has come."""

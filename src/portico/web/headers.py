@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from portico.errors import ConfigError
 
-__all__ = ["Edit", "checked_fields"]
+__all__ = ["HOP_BY_HOP", "Edit", "checked_fields"]
 
 Headers = list[tuple[str, str]]
 
@@ -16,6 +16,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _FRAMING = frozenset("connection content-length date keep-alive te trailer transfer-encoding upgrade".split())
 """What says where an answer ends and what becomes of its connection: the server's own."""
+HOP_BY_HOP = frozenset("connection keep-alive proxy-connection transfer-encoding te trailer upgrade".split())
+"""What is between a server and the next hop, and so no application's (RFC 9110, 7.6.1)."""
 _ADDED_LATER = frozenset(("server",))
 
 

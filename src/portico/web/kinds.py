@@ -12,7 +12,7 @@ from portico.web.handlers.app import App
 from portico.web.handlers.methods import check_plain, has_methods
 from portico.web.wsgi import WSGI
 
-__all__ = ["as_gateway", "is_gateway", "kind_of", "speaks_http"]
+__all__ = ["as_gateway", "is_asgi", "is_gateway", "kind_of", "speaks_http"]
 
 
 def is_gateway(handler: Any) -> bool:
@@ -34,7 +34,7 @@ def as_gateway(handler: Any, name: str = "") -> Gateway:
         return WSGI(handler, name=name)
     if kind in ("app", "function"):
         return App(handler, name=name)
-    if kind == "asgi" and inspect.isroutine(handler) and len(_required(handler) or ()) == 1:
+    if kind == "asgi" and not is_asgi(handler):
         check_plain(handler)  # raises, and says why
     if kind == "asgi":
         raise ConfigError(
@@ -50,6 +50,13 @@ def as_gateway(handler: Any, name: str = "") -> Gateway:
         f"{name or handler!r} is no web application: expected app(environ, start_response), app(request), "
         "a class with get(request), post(request) …, or a gateway"
     )
+
+
+def is_asgi(handler: Any) -> bool:
+    """Whether ``handler`` is an ASGI application. A coroutine's function of one argument is none."""
+    if is_gateway(handler) or kind_of(handler) != "asgi":
+        return False
+    return not inspect.isroutine(handler) or len(_required(handler) or ()) != 1
 
 
 def kind_of(handler: Any) -> str:

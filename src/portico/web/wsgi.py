@@ -18,6 +18,7 @@ from portico.errors import LocalProtocolError
 from portico.http.exchange import Exchange
 from portico.http.messages import Fields, RequestHead
 from portico.limits import Limits
+from portico.web.headers import HOP_BY_HOP
 from portico.web.wsgi_environ import base_environ, port_of
 from portico.web.wsgi_files import ErrorStream, FileWrapper
 
@@ -29,9 +30,6 @@ _Checked = tuple[list[tuple[str, ...]], list[tuple[str, str]]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 
 _STATUS = re.compile(r"([1-9][0-9][0-9])(?: (.*))?", re.ASCII)
-_HOP_BY_HOP = frozenset(
-    "connection keep-alive proxy-connection transfer-encoding te trailer upgrade".split()  # RFC 9110, 7.6.1
-)
 # The body has been taken out of its chunks; and HTTP_PROXY must never be a client's choice (httpoxy).
 _NOT_PASSED = frozenset({"transfer-encoding", "proxy"})
 
@@ -261,7 +259,7 @@ class _Passed(dict[str, bool]):
     """Whether a header of the application's is passed on, by its name; remembers them, within bounds."""
 
     def __missing__(self, name: str) -> bool:
-        passed = name.lower() not in _HOP_BY_HOP
+        passed = name.lower() not in HOP_BY_HOP
         if len(self) < 1024:
             self[name] = passed
         return passed
