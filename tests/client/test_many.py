@@ -1,4 +1,4 @@
-"""Thousands of requests at once, of plain code, in one thread: none is answered before all have been asked."""
+"""Thousands of requests at once, of plain code, in one thread: none is answered before all were asked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Gate:
             self._open.set()
         self._open.wait()
         path = head.split(b" ", 2)[1]
-        stream.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(path), path))
+        stream.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(path), path)
+        )
 
 
 @pytest.fixture
