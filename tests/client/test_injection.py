@@ -55,6 +55,10 @@ TAKEN = [
     ("http://h\uff0eexample/", "h.example:80", "/"),
     ("http://\uff48.example/", "h.example:80", "/"),
     ("http://fa\u00df.example/", "xn--fa-hia.example:80", "/"),
+    ("http://\u2615.example/", "xn--53h.example:80", "/"),  # symbols are none of IDNA 2008
+    ("http://i\u2764\ufe0f.example/", "xn--i-7iq.example:80", "/"),
+    ("http://a\u2615b.\u00dcn\u00ef.example/", "xn--ab-ytx.xn--n-nga1b.example:80", "/"),
+    ("http://\u2460\u213b.example/", "1fax.example:80", "/"),
     ("http://h%2Eexample/", "h.example:80", "/"),
     ("http://%68.example/", "h.example:80", "/"),
     ("http://h.example/a/../b", "h.example:80", "/b"),
@@ -124,6 +128,14 @@ REFUSED = [
     *[
         (f"http://{host}/", "")
         for host in (
+            "\u2615\u202e",
+            "\u2615\u200d",
+            "\u0301\u2615",
+            "\u05d0\u2615a",
+            "\u2615\u05d0",
+            "\u2615\ufffd",
+            "\u2615.1",
+            "\u2615.xn--",
             "a b",
             "a<b",
             "a>b",

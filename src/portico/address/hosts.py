@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Any
 
 from portico.errors import AddressError
 
@@ -104,13 +105,43 @@ def _hint(text: str) -> str:
     return ""
 
 
+def _encoded(idna: Any, text: str) -> str:
+    """By IDNA 2008; and by the URL standard, as browsers have it, where there are symbols such as emoji."""
+    try:
+        return str(idna.encode(text, uts46=True), "ascii")
+    except idna.InvalidCodepoint:
+        # What is left is valid by UTS 46, or refused with its name.
+        labels = idna.uts46_remap(text, std3_rules=False).split(".")
+    coded = [_symbols(idna, label) for label in labels]
+    if any(len(label) > 63 for label in coded):
+        raise idna.IDNAError("a part between its dots is too long")
+    return ".".join(coded)
+
+
+_JOINERS = "\u200c\u200d"
+
+
+def _symbols(idna: Any, label: str) -> str:
+    if label.isascii():
+        return label
+    try:
+        return str(idna.alabel(label), "ascii")
+    except idna.InvalidCodepoint:
+        idna.check_initial_combiner(label)
+        idna.check_hyphen_ok(label)
+        idna.check_bidi(label)
+        if any(each in _JOINERS and not idna.valid_contextj(label, at) for at, each in enumerate(label)):
+            raise idna.IDNAError("an invisible joiner where none belongs") from None
+        return "xn--" + label.encode("punycode").decode("ascii")
+
+
 def _to_ascii(text: str) -> str:
     if len(text) > 254:
         raise AddressError(f"the host name is {len(text)} characters long; 253 are allowed")
     import idna  # most programs never meet such a name, and its tables are large
 
     try:
-        host = idna.encode(text, uts46=True).decode("ascii")
+        host = _encoded(idna, text)
     except idna.IDNAError as error:
         raise AddressError(f"{text!r} is no host name: {error}") from None
     if _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
