@@ -30,6 +30,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "unnamed",
             "filenames",
             "unpacking",
+            "charsets",
         }
     ),
     frozenset({"engines", "sockets", "sync"}),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.client.charset import _of_the_web, charset_of, decoded, known, text_lines
-from portico.client.charset_labels import LABELS
-from portico.client.meta_charset import named_by_page
+from portico.charsets.labels import LABELS
+from portico.charsets.pages import named_by_page
+from portico.charsets.text import _of_the_web, charset_of, decoded, known, text_lines
 from portico.errors import LimitExceeded
 from portico.server import Server
 from portico.web.wsgi import WSGI

@@ -8,8 +8,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
+from portico.charsets.text import charset_of
 from portico.cli.manners import one_line
-from portico.client.charset import charset_of
 
 __all__ = ["indented", "is_binary", "is_json", "safe_text", "texts"]
 

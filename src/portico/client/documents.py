@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from portico.client.charset import charset_of
+from portico.charsets.text import charset_of
 from portico.errors import ConfigError, ProtocolError
 
 __all__ = ["json_of"]

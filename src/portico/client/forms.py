@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
+from portico.charsets.text import known
 from portico.client.body import Body, BytesBody
-from portico.client.charset import known
 from portico.client.form_values import ONE_LINE, chosen, initial, sanitized, value_of_box
 from portico.client.forms_page import Control, FormTag, read_page
 from portico.client.url import URL

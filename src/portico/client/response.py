@@ -181,7 +181,7 @@ class Response:
         """The character encoding of ``text``: by the header, a byte order mark, the document, or by looking
         at it. May be set."""
         if self._charset is None:
-            from portico.client.charset import charset_of
+            from portico.charsets.text import charset_of
 
             self._charset = charset_of(self.content, self.headers.get("content-type", ""))
         return self._charset
@@ -193,7 +193,7 @@ class Response:
     @property
     def text(self) -> str:
         """The body as text; what cannot be decoded becomes U+FFFD."""
-        from portico.client.charset import decoded
+        from portico.charsets.text import decoded
 
         return decoded(self.content, self.charset)
 
@@ -262,7 +262,7 @@ class Response:
     def iter_lines(self) -> Iterator[str]:
         r"""The body by lines of text, without their ends (``\n`` or ``\r\n``). Raises ``LimitExceeded`` for
         one of more than ``Limits.line`` bytes."""
-        from portico.client.charset import text_lines
+        from portico.charsets.text import text_lines
 
         content_type = self.headers.get("content-type", "")
         return text_lines(self.iter_bytes(), content_type, self._limits.line, self._charset)

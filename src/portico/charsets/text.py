@@ -12,8 +12,8 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 
-from portico.client.charset_labels import LABELS
-from portico.client.meta_charset import named_by_page
+from portico.charsets.labels import LABELS
+from portico.charsets.pages import named_by_page
 from portico.errors import LimitExceeded
 
 __all__ = ["charset_of", "decoded", "known", "text_lines"]
