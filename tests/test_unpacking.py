@@ -72,6 +72,17 @@ def test_what_was_packed_comes_out_at_any_chunking(packing, size):
     assert unpack(packing, cut(PACKERS[packing](data), size)) == data
 
 
+LINES = b"".join(b"%d,\xc3\xa4,line\n" % number for number in range(90_000))
+
+
+@packed
+@pytest.mark.parametrize("lines", [20_000, 41_237, 60_000, 90_000])
+def test_much_that_comes_at_once_comes_out_to_its_end(packing, lines):
+    """A library may say that it could take more while it still holds the last of what it made."""
+    data = LINES[: lines * 14] + random.Random(lines).randbytes(9)
+    assert unpack(packing, PACKERS[packing](data)) == data
+
+
 @packed
 def test_nothing_at_all_is_nothing(packing):
     assert unpack(packing, []) == b""
@@ -255,5 +266,6 @@ def test_a_missing_library_is_named(name, monkeypatch):
 def test_the_other_brotli_does_as_well(monkeypatch):
     monkeypatch.setattr(unpacking, "_brotli", lambda: brotlicffi)
     assert unpack("br", cut(brotli.compress(TEXT), 1000)) == TEXT
+    assert unpack("br", brotli.compress(LINES)) == LINES
     with pytest.raises(LimitExceeded):
         unpack_and_drop("br", brotli.compress(bytes(64 << 20)), Limits())

@@ -279,17 +279,20 @@ class _Brotli(_Stage):
 
     def _open(self) -> None:
         self._machine = _brotli().Decompressor()
+        self._gave = False
 
     def _step(self) -> bytes:
         machine = self._machine
         data: bytes = machine.process(self._input, output_buffer_limit=_STEP)
         self._input = b""
+        self._gave = bool(data)
         if machine.is_finished():
             self._begun = False
         return data
 
     def _holds_back(self) -> bool:
-        return self._begun and not self._machine.can_accept_more_data()
+        # One that could take more may hold output back all the same, and would at the end of its input.
+        return self._begun and (self._gave or not self._machine.can_accept_more_data())
 
 
 class _Zstd(_Stage):
