@@ -47,3 +47,4 @@ else:
 
 
 late.WIRES.append("portico.web.gateways")
+late.OPENERS.append("portico.client.opener")

@@ -17,6 +17,7 @@
     ├── StreamClosed                  this side closed the stream (maybe in another thread)
     ├── StreamBusy                    a second reader, or a second writer, on one stream
     ├── ProtocolError                 the peer broke the protocol; .status is the answer it gets
+    │   ├── DataError                 (ValueError) data that is not what it should be; .line, .column, .path
     │   └── FormError                 a form that cannot be read
     │       └── FormTooLarge          (LimitExceeded too) a form that is more than a limit allows
     ├── LocalProtocolError            our own side tried an illegal move (a bug in the caller)
@@ -49,6 +50,7 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "ConnectionLost",
+    "DataError",
     "DatagramTooLong",
     "EndOfStream",
     "FormError",
@@ -169,6 +171,32 @@ class ProtocolError(PorticoError):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+
+
+class DataError(ProtocolError, ValueError):
+    """Data that is not what it should be.
+
+    ``source``: where it comes from; ``line`` and ``column`` from 1, or ``path`` (such as ``$.items[3]``):
+    where it is in there, as far as that is known; ``reason``: what is wrong. All of it stands in the text.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        source: str = "",
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        path: str = "",
+    ) -> None:
+        self.reason = reason
+        self.source = source
+        self.line = line
+        self.column = column
+        self.path = path
+        places = [source, line and f"line {line}", column and f"column {column}", path]
+        place = ", ".join(str(each) for each in places if each)
+        super().__init__(f"{place}: {reason}" if place else reason, 422)
 
 
 class LocalProtocolError(PorticoError):

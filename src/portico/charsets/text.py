@@ -16,7 +16,7 @@ from portico.charsets.labels import LABELS
 from portico.charsets.pages import named_by_page
 from portico.errors import LimitExceeded
 
-__all__ = ["charset_of", "decoded", "known", "text_lines"]
+__all__ = ["charset_of", "charset_of_beginning", "decoded", "known", "text_lines"]
 
 _PARAMETER = re.compile(r';[ \t]*charset[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]*))', re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -40,6 +40,20 @@ def charset_of(content: bytes, content_type: str) -> str:
         return _of_json(content)
     try:
         content.decode("utf-8")
+    except UnicodeDecodeError:
+        return _detected(content)
+    return "utf-8"
+
+
+def charset_of_beginning(content: bytes, content_type: str) -> str:
+    """The charset of what begins with ``content``, which may end in the middle of a character."""
+    found = _declared(content, content_type)
+    if found is not None:
+        return found
+    if _is_json(content_type):
+        return _of_json(content)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(content)
     except UnicodeDecodeError:
         return _detected(content)
     return "utf-8"

@@ -1,0 +1,139 @@
+"""Sinks: a file is there whole or not at all."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import brotli
+import pytest
+import zstandard
+
+from portico.data import sink
+from portico.errors import ConfigError
+
+DATA = bytes(range(256)) * 2000
+UNPACKED: dict[str, Any] = {
+    "gz": gzip.decompress,
+    "bz2": bz2.decompress,
+    "xz": lzma.decompress,
+    "zst": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+    "br": brotli.decompress,
+    "csv": bytes,
+}
+
+
+@pytest.mark.parametrize("suffix", UNPACKED)
+def test_a_file_is_packed_as_its_name_says(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.csv.{suffix}"
+    with sink(path) as out:
+        for at in range(0, len(DATA), 999):
+            out.write(DATA[at : at + 999])
+        out.write("ä")
+        assert not path.exists()
+    assert UNPACKED[suffix](path.read_bytes()) == DATA + "ä".encode()
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_after_an_error_nothing_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "x.gz"
+    path.write_bytes(b"before")
+
+    def fail() -> None:
+        with sink(path) as out:
+            out.write(DATA)
+            raise KeyError("in between")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["x.gz"]
+
+
+def test_its_mode_is_the_usual_one_or_that_of_before(tmp_path: Path) -> None:
+    mask = os.umask(0o027)
+    try:
+        with sink(tmp_path / "new") as out:
+            out.write(b"x")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+    (tmp_path / "new").chmod(0o604)
+    with sink(tmp_path / "new") as out:
+        out.write(b"y")
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o604
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    with sink(tmp_path / "link") as out:
+        out.write(b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"x"
+    os.mkfifo(tmp_path / "pipe")
+    came: list[bytes] = []
+    reader = threading.Thread(target=lambda: came.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    with sink(tmp_path / "pipe") as out:
+        out.write(DATA)
+    reader.join()
+    assert came == [DATA]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        sink(tmp_path / "nowhere" / "x")
+    with pytest.raises(OSError, match="irectory"):
+        sink(tmp_path)
+
+
+def test_files_that_are_open_stay_open() -> None:
+    binary, text = io.BytesIO(), io.StringIO()
+    with sink(binary) as out:
+        out.write("ä")
+    with sink(text) as out:
+        out.write("ä")
+    assert (binary.getvalue(), text.getvalue()) == ("ä".encode(), "ä")
+    out = sink(binary)
+    assert sink(out) is out
+    with sink(binary, packing="gzip") as packed:
+        packed.write(b"more")
+    assert gzip.decompress(binary.getvalue()[2:]) == b"more"
+
+
+def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with sink("-") as out:
+        out.write(DATA)
+    assert capfdbinary.readouterr().out == DATA
+
+
+def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    out = sink(tmp_path / "x")
+    monkeypatch.setattr(out, "_put", full)
+    out.write(b"x")
+    with pytest.raises(OSError, match="No space"):
+        out.close()
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_none() -> None:
+    with pytest.raises(ConfigError, match="cannot be written to int"):
+        sink(7)
+    with pytest.raises(ConfigError, match="lzw"):
+        sink(io.BytesIO(), packing="lzw")
+    out = sink(io.BytesIO())
+    out.close()
+    out.close()
+    with pytest.raises(ValueError, match="closed"):
+        out.write(b"x")
