@@ -173,6 +173,8 @@ def test_what_is_for_the_base_stays_there(place, other):
         told = session.get(other / "echo").json()
         assert not {"x-key", "authorization"} & set(told["headers"])
         assert told["query"] == ""
+        assert session.send(session.prepare("GET", other / "echo")).json() == told
+        assert "authorization" in session.send(session.prepare("GET", "echo")).json()["headers"]
 
 
 # -- what comes back
@@ -460,6 +462,30 @@ def test_what_happens_is_told(place):
     with Session(env=False, trace=lambda name, facts: told.append(name)) as session:
         session.get(place / "redirect/302?to=/echo")
     assert told == ["resolve", "connect", "request", "response", "redirect", "request", "response", "close"]
+
+
+@pytest.mark.parametrize("value", ["Bearer s3cret", "s3cret", 'Digest username="me", nonce="s3cret"'])
+def test_a_trace_hears_of_no_credentials(place, value):
+    told: list[object] = []
+    with Session(env=False, trace=lambda name, facts: told.append(facts)) as session:
+        session.get(place / "echo", headers={"Authorization": value})
+    assert "…" in str(told)
+    assert "s3cret" not in str(told)
+
+
+@pytest.mark.parametrize("where", ["request", "response"])
+@pytest.mark.parametrize("path", ["echo", "stream/100000"])
+def test_a_trace_that_raises_takes_no_connection_away(place, where, path):
+    def trace(name: str, facts: object) -> None:
+        if name == where:
+            raise RuntimeError("heard enough")
+
+    with Session(env=False, trace=trace) as session:
+        with pytest.raises(RuntimeError, match="heard enough") as caught:
+            session.get(place / path, stream=True)
+        pool = session._carrier._caller._pool
+        assert pool.open == pool.resting
+        del caught  # only now: nobody waits for the response to be freed
 
 
 def test_hosts_can_be_mapped(place):
