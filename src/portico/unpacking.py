@@ -279,17 +279,19 @@ class _Brotli(_Stage):
 
     def _open(self) -> None:
         self._machine = _brotli().Decompressor()
+        self._full = False
 
     def _step(self) -> bytes:
         machine = self._machine
         data: bytes = machine.process(self._input, output_buffer_limit=_STEP)
+        self._full = len(data) >= _STEP  # it may have more although all input is taken
         self._input = b""
         if machine.is_finished():
             self._begun = False
         return data
 
     def _holds_back(self) -> bool:
-        return self._begun and not self._machine.can_accept_more_data()
+        return self._begun and (self._full or not self._machine.can_accept_more_data())
 
 
 class _Zstd(_Stage):
