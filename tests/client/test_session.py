@@ -35,6 +35,7 @@ from portico.limits import Limits
 from portico.sockets.tls import ServerTLS
 from portico.sync import TaskGroup
 from portico.web.wsgi import WSGI
+from tests.client.hostile import Hostile, answer, read
 from tests.client.places import TEXT, Place, app
 from tests.http.served import serving
 
@@ -309,6 +310,22 @@ def test_one_deadline_covers_everything(place, session):
         session.get(place / "slow/10")
     with session.get(place / "slow/10", timeout=0.5, stream=True) as answer, pytest.raises(Timeout):
         list(answer.iter_bytes())
+
+
+def test_a_deadline_covers_a_body_that_is_taken_as_fast_as_it_comes_though_the_answer_has_come():
+    answered = threading.Event()
+    script = [read, answer(b""), lambda peer: answered.set()]
+    with Hostile(script) as server, Session(env=False) as session, portico.timeout(20) as deadline:
+
+        def pieces() -> Iterator[bytes]:
+            assert answered.wait(10)
+            yield b"x"  # the answer is heard behind this one
+            deadline.reschedule(0)
+            yield from [b"x"] * 10
+
+        with pytest.raises(Timeout):
+            session.post(server.url, data=pieces())
+        assert session._carrier._caller._pool.open == 0
 
 
 def test_silence_is_bounded():

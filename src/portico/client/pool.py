@@ -121,14 +121,16 @@ class Pool:
     def drop(self, connection: Connection, *, abort: bool = False) -> None:
         """A connection that is not to be used again."""
         peer = connection.stream.peer
-        if connection.foreign:
-            connection.stream.forget()
-        elif abort:
-            connection.abort()
-        else:
-            connection.close()
-        if connection.home is not None:
-            self._one_less(connection.home)
+        try:
+            if connection.foreign:
+                connection.stream.forget()
+            elif abort:
+                connection.abort()
+            else:
+                connection.close()
+        finally:
+            if connection.home is not None:
+                self._one_less(connection.home)
         if connection.trace is not None:  # last: it may raise
             connection.trace("close", {"peer": peer, "aborted": abort})
 
