@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from portico.client.connection import Connection
-from portico.client.pool import Pool, PoolSize
+from portico.client.pool import Pool, PoolSize, _Turn
 from portico.client.session import Session
 from portico.errors import Cancelled, StreamClosed
 from portico.sockets.stream import Stream
@@ -161,6 +163,29 @@ def test_a_session_that_is_closed_closes_what_was_handed_to_who_waited(place):
     except StreamClosed:
         pass  # its turn had come, and nothing had been asked
     assert (pool_of(session).open, pool_of(session).resting) == (0, 0)
+
+
+@pytest.mark.timeout(20)
+def test_an_answer_that_is_forgotten_while_a_place_is_handed_on_gives_its_own_up(place, monkeypatch):
+    """The collector of garbage runs where it likes, also in the middle of what the pool does."""
+    with Session(env=False, verify=client_tls(), timeout=20, pool=PoolSize(per_host=2)) as session:
+        circle = [session.get(place / "stream/100000", stream=True)]
+        circle.append(circle)
+        kept = session.get(place / "stream/100000", stream=True)
+        other = spawn(session.get, place / "echo")
+        wait_for_line(session)
+        real = _Turn.set
+
+        def set_(turn: _Turn) -> None:
+            with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+                gc.collect()
+            real(turn)
+
+        monkeypatch.setattr(_Turn, "set", set_)
+        del circle
+        kept.close()
+        assert other.join().status == 200
+        assert (pool_of(session).open, pool_of(session).resting) == (1, 1)
 
 
 def test_who_is_called_off_while_looking_at_a_connection_takes_no_place_away(place, session, monkeypatch):

@@ -528,6 +528,9 @@ def test_each_failure_has_its_class_and_says_how_far_it_got(session):
     for url in ("gopher://h/", "file:///etc/passwd", "nonsense", "http://"):
         with pytest.raises(AddressError):
             session.get(url)
+    with pytest.raises(AddressError) as misread:
+        session.get("me:s3cret@example.org/")
+    assert "s3cret" not in str(misread.value)
     with pytest.raises(LocalProtocolError, match="CONNECT"):
         session.request("CONNECT", "http://h/")
 

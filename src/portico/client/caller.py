@@ -221,7 +221,9 @@ class Caller:
     def _found_route(self, request: Request, options: Options) -> Route:
         url = request.url
         if url.scheme not in ("http", "https", "http+unix"):
-            raise AddressError(f"{url}: a session speaks http:// and https://; portico.open() opens others")
+            # Not all of it: without its http:// it may begin with a user's name and password.
+            speaks = "which speaks http:// and https://; portico.open() opens others"
+            raise AddressError(f"{url.scheme}:… is not for a session, {speaks}")
         if request.method == "CONNECT":
             raise LocalProtocolError(
                 "CONNECT is for proxies=; by hand, portico.http.client_connection has it"

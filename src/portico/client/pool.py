@@ -74,6 +74,8 @@ class Pool:
         self.size = size or PoolSize()
         self._hosts: dict[Route, _Host] = {}
         self._guard = Guard()
+        # Nothing is made while it is held: the collector of garbage could run then, and an answer that it
+        # finds gives its place up.
         self._closed = False
         self._next_sweep = 0.0
         self._given = 0
@@ -137,13 +139,14 @@ class Pool:
     def close(self) -> None:
         """Close what rests; what is in use is closed when it is given back. Who waits gets
         ``StreamClosed``."""
-        self._closed = True
         with self._guard:
-            hosts = list(self._hosts.values())
-            for host in hosts:
-                while host.line:
-                    host.line.popleft().set()
-        for host in hosts:
+            self._closed = True
+        for host in list(self._hosts.values()):
+            line: deque[_Turn] = deque()
+            with self._guard:
+                line, host.line = host.line, line
+            for turn in line:
+                turn.set()
             self._drop_resting(host)
 
     @property
@@ -175,14 +178,15 @@ class Pool:
         """A place in the line, unless one more connection may be opened at once."""
         turn = _Turn()
         with self._guard:
-            if self._closed:
-                raise StreamClosed("the session is closed")
-            if host.open < self.size.per_host:
+            closed = self._closed
+            turn.may_open = not closed and host.open < self.size.per_host
+            if turn.may_open:
                 host.open += 1
-                turn.may_open = True
-                return turn
-            host.line.append(turn)
-        if host.resting:  # given back between the two looks
+            elif not closed:
+                host.line.append(turn)
+        if closed:
+            raise StreamClosed("the session is closed")
+        if host.line and host.resting:  # given back between the two looks
             self._serve_line(host)
         return turn
 
@@ -234,21 +238,25 @@ class Pool:
 
     def _serve_line(self, host: _Host) -> None:
         """Connections that rest go to those who wait, first come, first served."""
-        with self._guard:
-            while host.line and (connection := host.latest()) is not None:
+        while True:
+            with self._guard:
+                connection = host.latest() if host.line else None
+                if connection is None:
+                    return
                 turn = host.line.popleft()
                 turn.connection = connection
-                turn.set()
+            turn.set()
 
     def _one_less(self, host: _Host) -> None:
         """There is room for another connection: it belongs to the first in line, whoever comes meanwhile."""
         with self._guard:
-            if host.line:
-                turn = host.line.popleft()
-                turn.may_open = True
-                turn.set()
-            else:
+            turn = host.line.popleft() if host.line else None
+            if turn is None:
                 host.open -= 1
+            else:
+                turn.may_open = True
+        if turn is not None:
+            turn.set()
 
     def _sweep(self, now: float) -> None:
         """Close what has rested too long, and of too many those that have rested longest."""
@@ -264,10 +272,10 @@ class Pool:
                 except ValueError:
                     continue  # taken meanwhile
                 self.drop(connection)
-        with self._guard:
-            for route, host in list(self._hosts.items()):
+        for route, host in list(self._hosts.items()):
+            with self._guard:
                 if not host.open and not host.line:
-                    del self._hosts[route]
+                    self._hosts.pop(route, None)
 
     def _forget(self) -> None:
         """In a child process: the connections are the parent's."""
