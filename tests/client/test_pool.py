@@ -58,7 +58,7 @@ def test_a_trace_that_raises_at_the_end_of_a_connection_takes_no_place_away(plac
     with Session(env=False, verify=client_tls(), trace=trace, pool=PoolSize(per_host=1), timeout=20) as one:
         for _ in range(3):
             with pytest.raises(RuntimeError, match="heard enough"):
-                one.get(place / "stream/1000", stream=True).close()
+                one.get(place / "stream/100000", stream=True).close()
         assert one._carrier._caller._pool.open == 0
         one._carrier._caller._pool.close()
 

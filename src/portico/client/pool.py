@@ -76,6 +76,7 @@ class Pool:
         self._guard = Guard()
         # Nothing is made while it is held: the collector of garbage could run then, and an answer that it
         # finds gives its place up.
+        self._sweeping = Guard()
         self._closed = False
         self._next_sweep = 0.0
         self._given = 0
@@ -118,7 +119,11 @@ class Pool:
         self._given += 1
         if now >= self._next_sweep or (not self._given % _OFTEN and self.resting > self.size.rest):
             self._next_sweep = now + _SWEEP
-            self._sweep(now)
+            if self._sweeping.acquire(False):
+                try:
+                    self._sweep(now)
+                finally:
+                    self._sweeping.release()
 
     def drop(self, connection: Connection, *, abort: bool = False) -> None:
         """A connection that is not to be used again."""
@@ -273,9 +278,8 @@ class Pool:
                     continue  # taken meanwhile
                 self.drop(connection)
         for route, host in list(self._hosts.items()):
-            with self._guard:
-                if not host.open and not host.line:
-                    self._hosts.pop(route, None)
+            if not host.open and not host.line:  # what is opened for it meanwhile is not kept
+                del self._hosts[route]
 
     def _forget(self) -> None:
         """In a child process: the connections are the parent's."""
@@ -283,7 +287,7 @@ class Pool:
             for connection in host.resting:
                 connection.stream.forget()
         self._hosts = {}
-        self._guard = Guard()
+        self._guard, self._sweeping = Guard(), Guard()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
