@@ -84,6 +84,14 @@ def test_much_that_comes_at_once_comes_out_to_its_end(packing, lines):
 
 
 @packed
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+@pytest.mark.parametrize("length", [(1 << 18) - 1, 1 << 18, (1 << 18) + 1, 491_456, 1_000_000, 10_000_000])
+def test_a_long_text_of_which_little_is_left_comes_out_as_a_whole(packing, size, length):
+    data = bytes(length)
+    assert unpack(packing, cut(PACKERS[packing](data), size)) == data
+
+
+@packed
 def test_nothing_at_all_is_nothing(packing):
     assert unpack(packing, []) == b""
 

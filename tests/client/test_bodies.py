@@ -24,7 +24,10 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 from portico.client.body import Body
 from portico.client.encode import encode_body
 from portico.client.params import add_params, urlencoded
+from portico.client.request import Request
+from portico.client.response import Response
 from portico.client.url import URL
+from portico.client.wire import HeldBody
 from portico.errors import ConfigError, LocalProtocolError
 from portico.web.forms import read_form
 from tests.web.test_forms import environ
@@ -348,6 +351,31 @@ def test_an_upload_from_disk_is_never_in_memory(tmp_path):
             assert tracemalloc.get_traced_memory()[1] < 2 << 20
         finally:
             tracemalloc.stop()
+
+
+# -- bodies of answers
+
+
+class Counted(bytes):
+    """Counts the bytes that are copied of it."""
+
+    copied = 0
+
+    def __getitem__(self, key):
+        part = super().__getitem__(key)
+        Counted.copied += len(part)
+        return Counted(part)
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("read", [iter, lambda response: iter(lambda: response.read1(10), b"")])
+def test_a_body_is_copied_once_however_small_the_parts_that_are_read(held, read):
+    data = Counted(b"123456789\n" * 2000)
+    source = None if held else HeldBody(data)
+    response = Response(Request("GET", "http://test/"), 200, "", [], source, data if held else None)
+    Counted.copied = 0
+    assert b"".join(read(response)) == data
+    assert Counted.copied <= len(data)
 
 
 # -- queries

@@ -289,6 +289,16 @@ def test_a_trace_hears_of_each_further_try(slept):
     assert isinstance(heard[0][1]["error"], ConnectError)
 
 
+def test_an_answer_is_let_go_though_the_trace_raises(slept):
+    def trace(what, facts):
+        raise RuntimeError("heard enough")
+
+    server = Server(reply(503))
+    with pytest.raises(RuntimeError, match="heard enough"):
+        retrying(Retry(), get(), server, trace)
+    assert server.sent[0]._source.closed
+
+
 def test_what_can_be_given_as_a_policy():
     mine = Retry(attempts=7)
     assert as_retry(mine) is mine

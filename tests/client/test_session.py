@@ -35,6 +35,7 @@ from portico.limits import Limits
 from portico.sockets.tls import ServerTLS
 from portico.sync import TaskGroup
 from portico.web.wsgi import WSGI
+from tests.client.hostile import Hostile, answer, read
 from tests.client.places import TEXT, Place, app
 from tests.http.served import serving
 
@@ -173,6 +174,8 @@ def test_what_is_for_the_base_stays_there(place, other):
         told = session.get(other / "echo").json()
         assert not {"x-key", "authorization"} & set(told["headers"])
         assert told["query"] == ""
+        assert session.send(session.prepare("GET", other / "echo")).json() == told
+        assert "authorization" in session.send(session.prepare("GET", "echo")).json()["headers"]
 
 
 # -- what comes back
@@ -307,6 +310,22 @@ def test_one_deadline_covers_everything(place, session):
         session.get(place / "slow/10")
     with session.get(place / "slow/10", timeout=0.5, stream=True) as answer, pytest.raises(Timeout):
         list(answer.iter_bytes())
+
+
+def test_a_deadline_covers_a_body_that_is_taken_as_fast_as_it_comes_though_the_answer_has_come():
+    answered = threading.Event()
+    script = [read, answer(b""), lambda peer: answered.set()]
+    with Hostile(script) as server, Session(env=False) as session, portico.timeout(20) as deadline:
+
+        def pieces() -> Iterator[bytes]:
+            assert answered.wait(10)
+            yield b"x"  # the answer is heard behind this one
+            deadline.reschedule(0)
+            yield from [b"x"] * 10
+
+        with pytest.raises(Timeout):
+            session.post(server.url, data=pieces())
+        assert session._carrier._caller._pool.open == 0
 
 
 def test_silence_is_bounded():
@@ -462,6 +481,30 @@ def test_what_happens_is_told(place):
     assert told == ["resolve", "connect", "request", "response", "redirect", "request", "response", "close"]
 
 
+@pytest.mark.parametrize("value", ["Bearer s3cret", "s3cret", 'Digest username="me", nonce="s3cret"'])
+def test_a_trace_hears_of_no_credentials(place, value):
+    told: list[object] = []
+    with Session(env=False, trace=lambda name, facts: told.append(facts)) as session:
+        session.get(place / "echo", headers={"Authorization": value})
+    assert "…" in str(told)
+    assert "s3cret" not in str(told)
+
+
+@pytest.mark.parametrize("where", ["request", "response"])
+@pytest.mark.parametrize("path", ["echo", "stream/100000"])
+def test_a_trace_that_raises_takes_no_connection_away(place, where, path):
+    def trace(name: str, facts: object) -> None:
+        if name == where:
+            raise RuntimeError("heard enough")
+
+    with Session(env=False, trace=trace) as session:
+        with pytest.raises(RuntimeError, match="heard enough") as caught:
+            session.get(place / path, stream=True)
+        pool = session._carrier._caller._pool
+        assert pool.open == pool.resting
+        del caught  # only now: nobody waits for the response to be freed
+
+
 def test_hosts_can_be_mapped(place):
     port = place.url.rpartition(":")[2]
     with Session(env=False, resolve={"service.test": "127.0.0.1"}) as session:
@@ -485,6 +528,9 @@ def test_each_failure_has_its_class_and_says_how_far_it_got(session):
     for url in ("gopher://h/", "file:///etc/passwd", "nonsense", "http://"):
         with pytest.raises(AddressError):
             session.get(url)
+    with pytest.raises(AddressError) as misread:
+        session.get("me:s3cret@example.org/")
+    assert "s3cret" not in str(misread.value)
     with pytest.raises(LocalProtocolError, match="CONNECT"):
         session.request("CONNECT", "http://h/")
 

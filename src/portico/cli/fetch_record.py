@@ -9,7 +9,7 @@ from portico.cli.fetch_print import Head
 from portico.cli.fetch_text import is_binary
 from portico.client.request import Request
 from portico.client.response import Response
-from portico.http.field_map import SECRETS
+from portico.http.field_map import veiled
 
 __all__ = ["exchange_record", "request_record"]
 
@@ -41,10 +41,7 @@ def exchange_record(response: Response, head: Head | None) -> dict[str, Any]:
 
 def request_record(request: Request, head: Head | None) -> dict[str, Any]:
     """A request; of credentials, which have no place in records, the scheme alone."""
-    fields = [] if head is None else head.fields
-    headers = [
-        [name, f"{value.partition(' ')[0]} …" if name.lower() in SECRETS else value] for name, value in fields
-    ]
+    headers = [list(field) for field in veiled([] if head is None else head.fields)]
     told: dict[str, Any] = {"method": request.method, "url": str(request.url), "headers": headers}
     body = request.body
     if body is not None and body.replayable and (body.length or _BODY_SHOWN + 1) <= _BODY_SHOWN:

@@ -18,7 +18,7 @@ from portico.client.url import Origin
 from portico.client.wire import HeldBody, WireBody
 from portico.deadline import timeout
 from portico.errors import AddressError, AuthenticationError, ConnectionLost, LocalProtocolError, PorticoError
-from portico.http.field_map import SECRETS
+from portico.http.field_map import veiled
 from portico.http.messages import ResponseHead
 
 if TYPE_CHECKING:
@@ -107,19 +107,8 @@ class Caller:
     def _exchanged(
         self, connection: Connection, request: Request, options: Options, until: float
     ) -> Response:
-        times, trace = options.timeouts, options.trace
-        if connection.route.proxy is not None and _is_forwarded(connection.route):
-            target, fields = as_sent(request, connection.route.proxy)
-        else:
-            target, fields = request.url.target, self._fields(connection, request)
-        if trace is not None:
-            facts = {
-                "method": request.method,
-                "url": request.url,
-                "target": target,
-                "headers": _shown(fields),
-            }
-            trace("request", {**facts, "reused": connection.reused})
+        times = options.timeouts
+        target, fields = self._to_send(connection, request, options)
         began = monotonic()
         head, content, exchange = self._answered(connection, request, target, fields, times)
         source: Source | None = None
@@ -136,16 +125,42 @@ class Caller:
         response._time(began, connection.steps if not connection.reused else RESTED)
         transport = connection.stream.transport
         response.peer, response.tls = transport.peer, transport.tls
-        self._note(response, options)
-        if trace is not None:
-            facts = {
-                "status": head.status,
-                "reason": head.reason,
-                "version": head.version,
-                "headers": head.headers,
-            }
-            trace("response", {**facts, "seconds": monotonic() - began})
+        try:
+            self._note(response, options)
+            if options.trace is not None:
+                facts = {
+                    "status": head.status,
+                    "reason": head.reason,
+                    "version": head.version,
+                    "headers": head.headers,
+                }
+                options.trace("response", {**facts, "seconds": monotonic() - began})
+        except BaseException:
+            response.close()
+            raise
         return response
+
+    def _to_send(
+        self, connection: Connection, request: Request, options: Options
+    ) -> tuple[str, list[tuple[str, str]]]:
+        """Target and fields of a request, which a trace hears of."""
+        try:
+            if connection.route.proxy is not None and _is_forwarded(connection.route):
+                target, fields = as_sent(request, connection.route.proxy)
+            else:
+                target, fields = request.url.target, self._fields(connection, request)
+            if options.trace is not None:
+                facts = {
+                    "method": request.method,
+                    "url": request.url,
+                    "target": target,
+                    "headers": veiled(fields),
+                }
+                options.trace("request", {**facts, "reused": connection.reused})
+        except BaseException:
+            self._pool.drop(connection)
+            raise
+        return target, fields
 
     def _answered(
         self,
@@ -209,7 +224,9 @@ class Caller:
     def _found_route(self, request: Request, options: Options) -> Route:
         url = request.url
         if url.scheme not in _SCHEMES:
-            raise AddressError(f"{url}: a session speaks http:// and https://; portico.open() opens others")
+            # Not all of it: without its http:// it may begin with a user's name and password.
+            speaks = "which speaks http:// and https://; portico.open() opens others"
+            raise AddressError(f"{url.scheme}:… is not for a session, {speaks}")
         if request.method == "CONNECT":
             raise LocalProtocolError(
                 "CONNECT is for proxies=; by hand, portico.http.client_connection has it"
@@ -275,13 +292,6 @@ def _forwarded_fields(proxy: Proxy, request: Request, target: str) -> list[tuple
 def _absolute(request: Request) -> str:
     """What a proxy is asked for (RFC 9112, 3.2.2)."""
     return f"{request.url.origin}{request.url.target}"
-
-
-def _shown(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Fields for a trace, which may be written anywhere: of credentials, their scheme only."""
-    return [
-        (name, f"{value.partition(' ')[0]} …" if name.lower() in SECRETS else value) for name, value in fields
-    ]
 
 
 def _is_forwarded(route: Route) -> bool:

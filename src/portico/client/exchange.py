@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from portico.client.body import Body
 from portico.client.connection import Connection
 from portico.client.timeouts import Timeouts
-from portico.deadline import timeout
+from portico.deadline import check, timeout
 from portico.engines import door
 from portico.errors import (
     ConnectionLost,
@@ -150,6 +150,8 @@ class Exchange:
         """Send what waits. The answer, if it came already and is one after which nothing more is wanted."""
         connection = self.connection
         while True:
+            check("sending the body of a request")  # flush() never does, nor lets others go first
+            connection.stream.try_write(b"")
             sent = connection.flush()
             head = self._overheard()
             if head is not None or sent:

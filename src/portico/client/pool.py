@@ -22,8 +22,6 @@ __all__ = ["Pool", "PoolSize"]
 
 _SWEEP = 10.0
 """Seconds between two looks for connections that have rested too long."""
-_FRESH = 0.002
-"""Seconds within which a connection is not looked at again: what it was given back with was all there was."""
 _OFTEN = 64
 """So many that are given back between two looks whether too many rest."""
 
@@ -48,6 +46,7 @@ class _Turn(Event):
     def __init__(self) -> None:
         super().__init__()
         self.connection: Connection | None = None
+        self.may_open = False  # one more, which is counted already
 
 
 class _Host:
@@ -60,6 +59,13 @@ class _Host:
         self.resting: list[Connection] = []
         self.line: deque[_Turn] = deque()
 
+    def latest(self) -> Connection | None:
+        """Take one that rests, if one does. Threads do so without a lock."""
+        try:
+            return self.resting.pop() if self.resting else None
+        except IndexError:  # another thread was faster
+            return None
+
 
 class Pool:
     """Keeps connections, up to ``size``."""
@@ -68,6 +74,9 @@ class Pool:
         self.size = size or PoolSize()
         self._hosts: dict[Route, _Host] = {}
         self._guard = Guard()
+        # Nothing is made while it is held: the collector of garbage could run then, and an answer that it
+        # finds gives its place up.
+        self._sweeping = Guard()
         self._closed = False
         self._next_sweep = 0.0
         self._given = 0
@@ -86,26 +95,17 @@ class Pool:
         if host is None:
             host = self._hosts.setdefault(route, _Host())
         while True:
-            resting = host.resting
-            while fresh and resting:
-                self.drop(resting.pop())
-            while resting:
-                try:
-                    connection = resting.pop()
-                except IndexError:  # another thread was faster
-                    break
-                if monotonic() - connection.rested_at < _FRESH or not connection.stale:
-                    connection.reused = True
+            while (connection := host.latest()) is not None:
+                if fresh:
+                    self.drop(connection)
+                elif self._serves_again(connection):
                     return connection
-                self.drop(connection)
             turn = self._turn(host)
-            if turn is None:
-                connection = self._made(host, make)
-                connection.home = host
-                return connection
-            self._wait(host, turn, route, seconds)
-            if turn.connection is not None:
-                turn.connection.reused = True
+            if not turn.may_open:
+                self._wait(host, turn, route, seconds)
+            if turn.may_open:
+                return self._made(host, make)
+            if turn.connection is not None and self._serves_again(turn.connection):
                 return turn.connection
 
     def give_back(self, connection: Connection) -> None:
@@ -115,39 +115,44 @@ class Pool:
             self.drop(connection)
             return
         now = connection.rested_at = monotonic()
-        host.resting.append(connection)
-        if host.line:
-            self._serve_line(host)
+        self._rest(host, connection)
         self._given += 1
         if now >= self._next_sweep or (not self._given % _OFTEN and self.resting > self.size.rest):
             self._next_sweep = now + _SWEEP
-            self._sweep(now)
+            if self._sweeping.acquire(False):
+                try:
+                    self._sweep(now)
+                finally:
+                    self._sweeping.release()
 
     def drop(self, connection: Connection, *, abort: bool = False) -> None:
         """A connection that is not to be used again."""
         peer = connection.stream.peer
-        if connection.foreign:
-            connection.stream.forget()
-        elif abort:
-            connection.abort()
-        else:
-            connection.close()
-        if connection.home is not None:
-            self._one_less(connection.home)
+        try:
+            if connection.foreign:
+                connection.stream.forget()
+            elif abort:
+                connection.abort()
+            else:
+                connection.close()
+        finally:
+            if connection.home is not None:
+                self._one_less(connection.home)
         if connection.trace is not None:  # last: it may raise
             connection.trace("close", {"peer": peer, "aborted": abort})
 
     def close(self) -> None:
         """Close what rests; what is in use is closed when it is given back. Who waits gets
         ``StreamClosed``."""
-        self._closed = True
         with self._guard:
-            hosts = list(self._hosts.values())
-            for turn in (turn for host in hosts for turn in host.line):
+            self._closed = True
+        for host in list(self._hosts.values()):
+            line: deque[_Turn] = deque()
+            with self._guard:
+                line, host.line = host.line, line
+            for turn in line:
                 turn.set()
-        for host in hosts:
-            while host.resting:
-                self.drop(host.resting.pop())
+            self._drop_resting(host)
 
     @property
     def resting(self) -> int:
@@ -161,26 +166,43 @@ class Pool:
 
     # -- inside
 
-    def _turn(self, host: _Host) -> _Turn | None:
-        """A place in the line; ``None``: one more connection may be opened, and is counted already."""
+    def _serves_again(self, connection: Connection) -> bool:
+        """Whether a connection that rested is of use; else it is dropped. However short its rest: what came
+        behind its last answer would be taken for the next one."""
+        try:
+            stale = connection.stale
+        except BaseException:  # looking may let others go first
+            self.drop(connection)
+            raise
+        if stale:
+            self.drop(connection)
+        connection.reused = True
+        return not stale
+
+    def _turn(self, host: _Host) -> _Turn:
+        """A place in the line, unless one more connection may be opened at once."""
+        turn = _Turn()
         with self._guard:
-            if self._closed:
-                raise StreamClosed("the session is closed")
-            if host.open < self.size.per_host:
+            closed = self._closed
+            turn.may_open = not closed and host.open < self.size.per_host
+            if turn.may_open:
                 host.open += 1
-                return None
-            turn = _Turn()
-            host.line.append(turn)
-        if host.resting:  # given back between the two looks
+            elif not closed:
+                host.line.append(turn)
+        if closed:
+            raise StreamClosed("the session is closed")
+        if host.line and host.resting:  # given back between the two looks
             self._serve_line(host)
         return turn
 
     def _made(self, host: _Host, make: Callable[[], Connection]) -> Connection:
         try:
-            return make()
+            connection = make()
         except BaseException:
             self._one_less(host)
             raise
+        connection.home = host
+        return connection
 
     def _wait(self, host: _Host, turn: _Turn, route: Route, seconds: float | None) -> None:
         try:
@@ -190,11 +212,7 @@ class Pool:
             with self._guard:
                 if turn in host.line:
                     host.line.remove(turn)
-            if turn.connection is not None:
-                host.resting.append(turn.connection)
-                self._serve_line(host)
-            elif turn.is_set():
-                self._call_next(host)
+            self._decline(host, turn)
             if isinstance(error, Timeout):
                 doing = f"waiting for one of the {self.size.per_host} connections to {route.origin}"
                 late = Timeout(doing, seconds=error.seconds)
@@ -202,27 +220,48 @@ class Pool:
                 raise late from None
             raise
         if self._closed:
+            self._decline(host, turn)
             raise StreamClosed("the session was closed while waiting for a connection")
+
+    def _decline(self, host: _Host, turn: _Turn) -> None:
+        """What came of a turn is for the next in line."""
+        if turn.connection is not None:
+            self._rest(host, turn.connection)
+        elif turn.may_open:
+            self._one_less(host)
+
+    def _rest(self, host: _Host, connection: Connection) -> None:
+        host.resting.append(connection)
+        if host.line:
+            self._serve_line(host)
+        if self._closed:  # meanwhile
+            self._drop_resting(host)
+
+    def _drop_resting(self, host: _Host) -> None:
+        while (connection := host.latest()) is not None:
+            self.drop(connection)
 
     def _serve_line(self, host: _Host) -> None:
         """Connections that rest go to those who wait, first come, first served."""
-        with self._guard:
-            while host.line and host.resting:
-                connection = host.resting.pop()
+        while True:
+            with self._guard:
+                connection = host.latest() if host.line else None
+                if connection is None:
+                    return
                 turn = host.line.popleft()
                 turn.connection = connection
-                turn.set()
+            turn.set()
 
     def _one_less(self, host: _Host) -> None:
+        """There is room for another connection: it belongs to the first in line, whoever comes meanwhile."""
         with self._guard:
-            host.open -= 1
-        self._call_next(host)
-
-    def _call_next(self, host: _Host) -> None:
-        """There is room for another connection: the first in line may open it."""
-        with self._guard:
-            if host.line:
-                host.line.popleft().set()
+            turn = host.line.popleft() if host.line else None
+            if turn is None:
+                host.open -= 1
+            else:
+                turn.may_open = True
+        if turn is not None:
+            turn.set()
 
     def _sweep(self, now: float) -> None:
         """Close what has rested too long, and of too many those that have rested longest."""
@@ -238,8 +277,8 @@ class Pool:
                 except ValueError:
                     continue  # taken meanwhile
                 self.drop(connection)
-        with self._guard:
-            for route in [route for route, host in self._hosts.items() if not host.open and not host.line]:
+        for route, host in list(self._hosts.items()):
+            if not host.open and not host.line:  # what is opened for it meanwhile is not kept
                 del self._hosts[route]
 
     def _forget(self) -> None:
@@ -248,7 +287,7 @@ class Pool:
             for connection in host.resting:
                 connection.stream.forget()
         self._hosts = {}
-        self._guard = Guard()
+        self._guard, self._sweeping = Guard(), Guard()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

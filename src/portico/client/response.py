@@ -77,9 +77,9 @@ class Response:
     closed: bool = False
     """Whether the body was given up, or failed, before its end."""
     _headers: Headers | None = None
-    _position = 0  # in _content
+    _position = 0  # in _content, or else in _piece: what has been read of it
     _next: Callable[[], bytes] | None = None
-    _rest = b""  # decoded, and not read yet
+    _piece = b""  # the latest of the body, decoded
     _started = False  # whether the body is being read in pieces
     _charset: str | None = None
     _steps: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -239,13 +239,13 @@ class Response:
             with suppress(PorticoError):
                 data = self.read(_PAGE)
                 self.close()
-                self._content = data
+                self._content, self._piece, self._position = data, b"", 0
 
     # -- the body in pieces
 
     def iter_bytes(self, size: int | None = None) -> Iterator[bytes]:
         """The body in pieces as they come, or of ``size`` bytes each but for the last."""
-        while piece := (self._some() if size is None else self.read(size)):
+        while piece := (self._take() if size is None else self.read(size)):
             yield piece
 
     def iter_raw(self) -> Iterator[bytes]:
@@ -272,28 +272,17 @@ class Response:
         if size is None or size < 0:
             if self._content is None and not self._started:
                 self._content = self._gathered()
-            if self._content is not None:
-                return self._kept(len(self._content))
-            return self._gathered()
-        if self._content is not None:
-            return self._kept(size)
+            return self._take() if self._content is not None else self._gathered()
         pieces: list[bytes] = []
         missing = size
-        while missing > 0 and (piece := self._more(pieces)):
-            if len(piece) > missing:
-                self._rest = piece[missing:]
-                piece = piece[:missing]
-            pieces.append(piece)
-            missing -= len(piece)
+        while missing > 0 and self._more(pieces):
+            pieces.append(self._take(missing))
+            missing -= len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read1(self, size: int = -1) -> bytes:
         """What has come, at most ``size`` bytes; waits for the first. ``b""`` at the end."""
-        piece = self._some()
-        if 0 <= size < len(piece):
-            self._unread(piece[size:])
-            piece = piece[:size]
-        return piece
+        return self._take(size if size >= 0 else None)
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer; fewer bytes than it holds only at the end of the body."""
@@ -308,14 +297,12 @@ class Response:
         most = self._limits.line if size is None or size < 0 else size
         pieces: list[bytes] = []
         length = 0
-        while length < most and (piece := self._more(pieces)):
-            end = piece.find(b"\n") + 1
-            cut = min(end or len(piece), most - length)
-            if cut < len(piece):
-                self._unread(piece[cut:])
-            pieces.append(piece[:cut])
-            length += cut
-            if cut == end:
+        while length < most and (data := self._more(pieces)):
+            begin = self._position
+            end = data.find(b"\n", begin, begin + most - length) + 1
+            pieces.append(self._take(end - begin if end else most - length))
+            length += len(pieces[-1])
+            if end:
                 return b"".join(pieces)
         if length >= most and (size is None or size < 0):
             raise LimitExceeded(f"{self.url}: a line of more than {most} bytes", "line")
@@ -369,32 +356,28 @@ class Response:
         if self._content is not None:
             self._ended = self._first_byte
 
-    def _kept(self, size: int) -> bytes:
-        assert self._content is not None
-        begin = self._position
-        self._position = end = min(begin + size, len(self._content))
-        return self._content if end - begin == len(self._content) else self._content[begin:end]
-
-    def _unread(self, data: bytes) -> None:
+    def _unread(self) -> bytes:
+        """Bytes of the body, of which those before ``_position`` have been read; ``b""`` at its end."""
         if self._content is not None:
-            self._position -= len(data)
-        else:
-            self._rest = data
-
-    def _some(self) -> bytes:
-        """Some bytes of the body that have not been read, ``b""`` at its end."""
-        if self._content is not None:
-            return self._kept(len(self._content))
+            return self._content if self._position < len(self._content) else b""
         self._started = True
-        if self._rest:
-            rest, self._rest = self._rest, b""
-            return rest
-        return self._decoded()
+        if self._position >= len(self._piece):
+            self._piece = b""
+            self._piece, self._position = self._decoded(), 0
+        return self._piece
+
+    def _take(self, most: int | None = None) -> bytes:
+        """Some bytes of the body that have not been read, ``b""`` at its end."""
+        data, begin = self._unread(), self._position
+        if not data:
+            return b""
+        self._position = end = len(data) if most is None else min(begin + most, len(data))
+        return data if end - begin == len(data) else data[begin:end]
 
     def _more(self, pieces: list[bytes]) -> bytes:
-        """As ``_some``; an error carries ``pieces``, which the caller has taken and not handed out."""
+        """As ``_unread``; an error carries ``pieces``, which the caller has taken and not handed out."""
         try:
-            return self._some()
+            return self._unread()
         except PorticoError as error:
             error.partial = b"".join([*pieces, error.partial])
             raise
@@ -430,7 +413,7 @@ class Response:
     def _gathered(self) -> bytes:
         pieces, size, most = [], 0, self._limits.answer
         try:
-            while piece := self._some():
+            while piece := self._take():
                 size += len(piece)
                 if size > most:
                     self.close()

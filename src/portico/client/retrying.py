@@ -53,10 +53,12 @@ def retrying(
                 return _standing(response, error, [*outcomes[-_NOTES:], late])
             outcomes.append(f"try {len(outcomes) + 1}: {_told(response, error)}")
             log.info("%s %s: %s; again in %.1f s", request.method, request.url, outcomes[-1], delay)
-            if trace is not None:
-                trace("retry", {"seconds": delay, "error": error, "response": response})
-            if response is not None:
-                _discard(response)
+            try:
+                if trace is not None:
+                    trace("retry", {"seconds": delay, "error": error, "response": response})
+            finally:
+                if response is not None:
+                    _discard(response)
         finally:
             del response, error  # the error's traceback leads to this frame: no circle
         sleep(delay)

@@ -162,9 +162,7 @@ class Session(Verbs[Response]):
                 headers=headers,
                 cookies=cookies,
             )
-        own = self.base_url is None or request.url.origin == self.base_url.origin
-        defaults = self.defaults if own else self._elsewhere
-        return self._carrier.send(request, self._options(options, defaults) if options else defaults)
+        return self.send(request, **options)
 
     def prepare(
         self,
@@ -210,7 +208,8 @@ class Session(Verbs[Response]):
 
     def send(self, request: Request, **options: Any) -> Response:
         """Send a request as it is, with cookies of the jar and credentials."""
-        defaults = self.defaults
+        own = self.base_url is None or request.url.origin == self.base_url.origin
+        defaults = self.defaults if own else self._elsewhere
         return self._carrier.send(request, self._options(options, defaults) if options else defaults)
 
     def events(self, url: str | URL, *, last_id: str = "", **options: Any) -> Iterator[ServerSentEvent]:

@@ -81,6 +81,9 @@ class WireBody:
                 event = self._exchange.try_event() if passed < _DRAINED and not foreign else None
             except PorticoError:
                 event = None
+            except BaseException:  # even who does not wait lets others go first at times
+                self._drop()
+                raise
             if event is None:
                 self._drop()
             elif isinstance(event, bytes):

@@ -7,14 +7,24 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from portico.errors import LocalProtocolError
 
-__all__ = ["SECRETS", "Fields", "Headers", "OutgoingHeaders"]
+__all__ = ["Fields", "Headers", "OutgoingHeaders", "veiled"]
 
 Pairs = Iterable[tuple[str, str]]
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-SECRETS = frozenset({"authorization", "proxy-authorization"})
+_SECRETS = frozenset({"authorization", "proxy-authorization"})
 """Fields whose values are not to be shown."""
+
+
+def veiled(pairs: Pairs) -> list[tuple[str, str]]:
+    """Header fields to be written where anybody may read: of credentials, their scheme only."""
+    return [(name, _scheme(value) if name.lower() in _SECRETS else value) for name, value in pairs]
+
+
+def _scheme(value: str) -> str:
+    scheme, blank, _ = value.partition(" ")
+    return f"{scheme} …" if blank else "…"  # a word alone is a token
 
 
 class Fields(Mapping[str, str]):
@@ -76,7 +86,7 @@ class Headers(Fields):
         return name.lower()
 
     def __repr__(self) -> str:
-        shown = [(name, "…" if name in SECRETS else value) for name, value in self.pairs]
+        shown = [(name, "…" if name in _SECRETS else value) for name, value in self.pairs]
         return f"<{type(self).__name__} {shown}>"
 
 
