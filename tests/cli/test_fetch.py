@@ -171,13 +171,18 @@ def test_the_body_alone_comes_out_of_a_pipe(place, capfdbinary):
     assert fetched(capfdbinary, place / "bytes/300000") == bytes(300_000)
 
 
+def undated(head: bytes) -> bytes:
+    """The second may have passed between two answers."""
+    return re.sub(rb"Date: [^\r]*", b"Date: now", head)
+
+
 def test_parts_are_chosen_by_letters(place, capfdbinary):
     url = place / "status/404"
     head = fetched(capfdbinary, "-h", url)
     assert head.startswith(b"HTTP/1.1 404 As asked\r\n")
     assert head.endswith(b"\r\n\r\n")
     assert fetched(capfdbinary, "-b", url) == b"status 404"
-    assert fetched(capfdbinary, "--print", "hb", url) == head + b"status 404"
+    assert undated(fetched(capfdbinary, "--print", "hb", url)) == undated(head) + b"status 404"
     both = fetched(capfdbinary, "-v", url, "a=1")
     request, _, answer = both.partition(b"\n\nHTTP/1.1 404")
     assert request.startswith(b"POST /status/404 HTTP/1.1\r\n")
