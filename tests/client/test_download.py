@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +18,7 @@ import pytest
 
 from portico.client.disposition import name_for, proposed_name
 from portico.client.download import Downloader, Progress
-from portico.client.part_file import PartFile
+from portico.client.part_file import PartFile, Segment, Version
 from portico.client.session import Session
 from portico.client.timeouts import Timeouts
 from portico.client.url import URL
@@ -232,6 +234,119 @@ def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path):
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("status", [204, 206, 300, 304])
+def test_an_answer_that_is_not_the_whole_file_makes_none(tmp_path, status):
+    with FileServer(CONTENT, status=[status]) as server, downloader() as by:
+        with pytest.raises(HTTPError, match=f"{status}.* and not the whole file"):
+            by.fetch(server.url, tmp_path / "out")
+        assert len(server.asked) == 1
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_is_known_to_be_the_same_is_not_loaded_again(tmp_path):
+    with FileServer(CONTENT) as server, downloader() as by:
+        by.fetch(server.url, folder=tmp_path)
+        again = by.fetch(server.url, folder=tmp_path)
+        assert (again.path, again.size, again.came) == (tmp_path / "file.bin", len(CONTENT), 0)
+        os.utime(again.path, (1, 1))
+        with pytest.raises(ConfigError, match="is there already"):
+            by.fetch(server.url, folder=tmp_path)
+        assert by.fetch(server.url, folder=tmp_path, sha256=SUM).came == 0
+        with pytest.raises(ConfigError, match="is there already"):
+            by.fetch(server.url, folder=tmp_path, sha256="0" * 64)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_no_file_is_never_replaced(tmp_path, force):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with FileServer(CONTENT) as server, downloader() as by:
+        for name, why in (("folder", "is a folder"), ("pipe", "is no regular file")):
+            with pytest.raises(ConfigError, match=why):
+                by.fetch(server.url, tmp_path / name, force=force)
+    assert names(tmp_path) == ["folder", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_that_leads_nowhere_is_there(tmp_path):
+    (tmp_path / "out").symlink_to("nowhere")
+    with FileServer(CONTENT) as server, downloader() as by:
+        with pytest.raises(ConfigError, match="is there already"):
+            by.fetch(server.url, tmp_path / "out")
+        by.fetch(server.url, tmp_path / "out", force=True)
+    assert names(tmp_path) == ["out"]
+    assert not (tmp_path / "out").is_symlink()
+
+
+@pytest.mark.parametrize("options", [{"cut": [0]}, {"cut": [1000], "etag": None, "modified": None}])
+def test_what_cannot_be_gone_on_with_is_not_left(tmp_path, options):
+    with FileServer(CONTENT, **options) as server, downloader(attempts=1) as by, pytest.raises(EndOfStream):
+        by.fetch(server.url, tmp_path / "out")
+    assert names(tmp_path) == []
+
+
+def test_a_file_without_a_version_that_is_cut_again_and_again_is_told_to_be_cut(tmp_path):
+    restless = FileServer(CONTENT, cut=[1000] * 9, etag=None, modified=None)
+    with restless as server, downloader() as by, pytest.raises(EndOfStream):
+        by.fetch(server.url, tmp_path / "out")
+
+
+def test_a_full_disk_leaves_a_part_that_resumes(tmp_path, monkeypatch):
+    told: list[bool] = []
+
+    def pwrite(descriptor: int, data: bytes, at: int, write=os.pwrite) -> int:
+        if at > 1_000_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data, at)
+
+    def write_text(path: Path, text: str, **options: str) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with FileServer(CONTENT) as server, downloader() as by:
+        with monkeypatch.context() as full:
+            full.setattr("os.pwrite", pwrite)
+            progress = lambda each: told.append(each.resumable)  # noqa: E731
+            first = lambda each: full.setattr(Path, "write_text", write_text) or progress(each)  # noqa: E731
+            with pytest.raises(ConfigError, match="No space left"):
+                by.fetch(server.url, tmp_path / "out", on_progress=first)
+        assert (names(tmp_path), told[-1]) == (["out.part", "out.part.json"], True)
+        assert by.fetch(server.url, tmp_path / "out", sha256=SUM).came < len(CONTENT)
+
+
+def test_a_file_that_is_finished_while_another_waits_for_it_stays(tmp_path, monkeypatch):
+    first, second = PartFile(tmp_path / "out"), PartFile(tmp_path / "out")
+    first.begin(Version("u", etag='"1"', size=4), [Segment(0, 4, 0)])
+    first.write(first.segments[0], b"done")
+    flock = fcntl.flock
+
+    def finishing(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr("fcntl.flock", flock)
+        first.finish(None)  # between the other's opening and its lock
+        flock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", finishing)
+    with pytest.raises(ConfigError, match="is there already"):
+        second.begin(Version("u", etag='"1"', size=4), [Segment(0, 4, 0)])
+    second.leave()
+    assert (tmp_path / "out").read_bytes() == b"done"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_whole_part_needs_no_more_than_its_name(tmp_path):
+    with FileServer(CONTENT, status=[405]) as server, downloader() as by:
+        version = Version(server.url, '"v1"', "Sat, 01 Jan 2022 00:00:00 GMT", 4)
+        part = PartFile(tmp_path / "out")
+        part.begin(version, [Segment(0, 4, 0)])
+        part.write(part.segments[0], b"done")
+        part.leave()
+        done = by.fetch(server.url, tmp_path / "out")
+    assert (done.came, done.path.read_bytes()) == (0, b"done")
+    assert int(done.path.stat().st_mtime) == 1640995200
+    assert names(tmp_path) == ["out"]
+
+
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     with FileServer(CONTENT) as server, downloader() as by, pytest.raises(ConfigError, match="cannot write"):
         by.fetch(server.url, tmp_path / "none" / "out")
@@ -381,6 +496,11 @@ def test_killed_at_any_moment_it_leaves_the_file_or_a_part_that_resumes(tmp_path
         ('attachment; filename=".bashrc"', "bashrc"),
         ('attachment; filename=".."', "download"),
         ('attachment; filename="con.txt"', "_con.txt"),
+        ('attachment; filename="-rf"', "_rf"),
+        ('attachment; filename="../--checkpoint-action=x"', "_-checkpoint-action=x"),
+        ('attachment; filename="image.iso.part"', "image.iso.part_"),
+        ('attachment; filename="image.iso.PART.json"', "image.iso.PART.json_"),
+        ('attachment; filename="image.iso.part.json~"', "image.iso.part.json~_"),
         ('attachment; filename="a\x1b[31m.txt"', "a_[31m.txt"),
         ('attachment; filename="\u202etxt.exe"', "_txt.exe"),
         ('attachment; filename="a"; filename="b"', "last"),
@@ -403,6 +523,8 @@ def test_a_name_is_made_safe(disposition, name):
         ("http://h/a%2F..%2Fb", "b"),
         ("http://h/..%5Cx", "x"),
         ("http://h/%00", "_"),
+        ("http://h/-rf", "_rf"),
+        ("http://h/a.part", "a.part_"),
     ],
 )
 def test_a_name_comes_from_the_url(url, name):

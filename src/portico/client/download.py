@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,17 +63,20 @@ class Downloader:
         sha256: str | None = None,
         force: bool = False,
         times: bool = True,
+        on_progress: Callable[[Progress], None] | None = None,
         **options: Any,
     ) -> Done:
         """Download ``url`` to ``target``, or into ``folder`` under the name that the server or the URL gives.
 
         ``sha256``: its checksum, in hexadecimal. ``force``: replace a file that is there. ``times``: give the
-        file the time that the server tells. ``options``: as of ``Session.request``. Raises ``ConfigError``
-        for a file that is there already, ``ChecksumError``, and what ``Session`` raises; then ``NAME.part``
-        may be gone on with.
+        file the time that the server tells. ``on_progress``: for this file alone. ``options``: as of
+        ``Session.request``. A file that is there already and known to be the same, by its checksum or else by
+        size and time, is not loaded again. Raises ``ConfigError`` for another one, ``ChecksumError``, and
+        what ``Session`` raises; then ``NAME.part`` may be gone on with.
         """
         where = URL.parse(url)
-        one = Downloading(self._session, self._rules, where, options, sha256=sha256, force=force, times=times)
+        rules = self._rules if on_progress is None else replace(self._rules, on_progress=on_progress)
+        one = Downloading(self._session, rules, where, options, sha256=sha256, force=force, times=times)
         return one.run(None if target is None else Path(target), Path(folder))
 
     def close(self) -> None:

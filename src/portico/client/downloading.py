@@ -35,7 +35,7 @@ from portico.errors import (
 )
 from portico.sync import Guard, TaskGroup, run_blocking, sleep
 
-__all__ = ["Done", "Downloading", "Progress", "Rules"]
+__all__ = ["Done", "Downloading", "Progress", "Rules", "checked_sum"]
 
 _LEAST_SEGMENT = 1 << 20
 """Bytes below which a segment of its own is not worth a connection."""
@@ -113,7 +113,7 @@ class Downloading:
         self._rules = rules
         self._url = url
         self._options = options
-        self._sha256 = None if sha256 is None else _checked_sum(sha256)
+        self._sha256 = None if sha256 is None else checked_sum(sha256)
         self._force = force
         self._times = times
         self._guard = Guard()
@@ -126,43 +126,69 @@ class Downloading:
         part: PartFile | None = None
         try:
             if target is None:
-                response = self._patiently(lambda: self._ask({}))
+                response = self._patiently(self._ask_whole)
                 target = folder / name_for(response.url, response.headers.get("content-disposition"))
             self.progress.name = target.name
-            if target.exists() and not self._force:
-                raise ConfigError(f"{str(target)!r} is there already; --force replaces it")
-            part = PartFile(target)
+            part = PartFile(target, force=self._force)
+            if done := self._done_before(target, response):
+                return done
+            part.check_target()
             response = self._loaded(part, response)
             return self._finished(part, response)
         except PorticoError as error:
-            self.progress.resumable = part is not None and part.resumable
-            if part is not None and part.resumable:
-                part.save()
-            self._tell("failed", str(error))
+            self._give_up(part, error)
             raise
         except OSError as error:
-            self._tell("failed", str(error))
-            raise ConfigError(f"cannot write {str(target)!r}: {error.strerror}") from None
+            failure = ConfigError(f"cannot write {str(target)!r}: {error.strerror}")
+            self._give_up(part, failure)
+            raise failure from None
         finally:
             if response is not None:
                 response.close()
             if part is not None:
-                part.close()
+                part.leave()
+
+    def _give_up(self, part: PartFile | None, error: PorticoError) -> None:
+        self.progress.resumable = part is not None and part.leave()
+        self._tell("failed", str(error))
+
+    def _done_before(self, target: Path, response: Response | None) -> Done | None:
+        """The file that is there already, if it is known to be what would be loaded: a list of downloads
+        that was cut is gone on with as a whole."""
+        if self._force or not target.is_file():
+            return None
+        response = response or self._patiently(self._ask_whole)
+        response.close()
+        facts = target.stat()
+        if self._sha256 is not None:
+            same = run_blocking(_sum_of, target) == self._sha256
+        else:
+            told = version_of(response).size, self._time_of(response.headers.get("last-modified"))
+            same = (facts.st_size, facts.st_mtime) == told
+        if not same:
+            return None
+        self.progress.total = self.progress.done = self.progress.resumed = facts.st_size
+        self._tell("done")
+        return Done(target, facts.st_size, 0, response)
 
     # -- from the first byte to the last
 
     def _loaded(self, part: PartFile, response: Response | None) -> Response:
         """Load all of it; ``response`` begins with the first byte, if it is there already."""
+        cause: BaseException | None = None
         for _ in range(_RESTARTS):
             try:
                 return self._tried(part, response)
             except _Changed as changed:
+                cause = changed.__cause__
                 if response is not None:
                     response.close()
                 response = changed.response
                 part.discard()
         if response is not None:
             response.close()
+        if cause is not None:
+            raise cause
         raise ProtocolError(f"{self._url}: it changed {_RESTARTS} times while it was being downloaded", 502)
 
     def _tried(self, part: PartFile, response: Response | None) -> Response:
@@ -175,7 +201,7 @@ class Downloading:
                 return self._all_segments(part, None)
             self._tell("loading", "what was there is of another version, and is not used")
         if response is None:
-            response = self._patiently(lambda: self._ask({}))
+            response = self._patiently(self._ask_whole)
         try:
             version = version_of(response)
             part.begin(version, self._planned(version, response))
@@ -210,14 +236,14 @@ class Downloading:
         if len(part.segments) == 1:
             if missing:
                 return self._segment(part, missing[0], first)
-            return first or self._patiently(lambda: self._ask({}, method="HEAD"))
+            return first or self._ask_head()
         with TaskGroup() as group:
             tasks = []
             for segment in missing:
                 response = first if segment.start == 0 else None
                 tasks.append(group.start(self._segment, part, segment, response))
         answers = [task.join() for task in tasks]
-        return first or answers[0] if answers else self._patiently(lambda: self._ask({}, method="HEAD"))
+        return first or answers[0] if answers else self._ask_head()
 
     def _segment(self, part: PartFile, segment: Segment, response: Response | None) -> Response:
         """Load one segment, however often it is cut."""
@@ -238,15 +264,15 @@ class Downloading:
                     raise
                 failures = 1 if self._came > came else failures + 1
                 came = self._came
+                self._wait_after(error, failures)
                 unknown = part.version is None or part.version.condition is None
                 if segment.at > segment.start and unknown:
                     raise _Changed from error  # from the beginning: nobody can say what the rest belongs to
-                self._wait_after(error, failures)
 
     def _ask_for(self, part: PartFile, segment: Segment) -> Response:
         version = part.version
         if version is None or version.condition is None or (segment.at == 0 and len(part.segments) == 1):
-            response = self._ask({})
+            response = self._ask_whole()
             self._check_same(version, response)
             return response
         last = "" if segment.end is None else str(segment.end - 1)
@@ -313,12 +339,13 @@ class Downloading:
                 raise ChecksumError(
                     f"{self._url}: the SHA-256 is {found}, not {self._sha256}; the file is not kept"
                 )
-        run_blocking(part.finish, self._time_of(response))
+        told = part.version.modified if part.version else None
+        modified = self._time_of(told or response.headers.get("last-modified"))
+        run_blocking(part.finish, modified)
         self._tell("done")
         return Done(part.target, size, self._came, response)
 
-    def _time_of(self, response: Response) -> float | None:
-        text = response.headers.get("last-modified")
+    def _time_of(self, text: str | None) -> float | None:
         if text is None or not self._times:
             return None
         try:
@@ -333,6 +360,20 @@ class Downloading:
         given = {**dict(options.pop("headers", None) or {}), "Accept-Encoding": "identity", **headers}
         options.update(stream=True, check=check)
         return self._session.request(method, self._url, headers=given, **options)
+
+    def _ask_whole(self) -> Response:
+        """The answer that begins with the first byte. Raises ``HTTPError`` for any that is not the file:
+        a part that nobody asked for, "not modified", "no content"."""
+        response = self._ask({})
+        if response.status not in (200, 203):
+            response.close()
+            what = f"GET {response.url}: {response.status} {response.phrase}".rstrip()
+            raise HTTPError(f"{what}, and not the whole file", response)
+        return response
+
+    def _ask_head(self) -> Response:
+        """About a file that is whole already; that some servers do not answer does no harm."""
+        return self._patiently(lambda: self._ask({}, method="HEAD", check=False))
 
     def _patiently(self, ask: Callable[[], Response]) -> Response:
         failures = 0
@@ -378,7 +419,8 @@ def _sum_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _checked_sum(text: str) -> str:
+def checked_sum(text: str) -> str:
+    """A SHA-256 as its 64 hexadecimal digits. Raises ``ConfigError``."""
     found = text.strip().lower().removeprefix("sha256:")
     if len(found) != 64 or not set(found) <= set("0123456789abcdef"):
         raise ConfigError(f"sha256={text!r:.80}: expected 64 hexadecimal digits")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,15 +65,27 @@ class Segment:
 
 
 class PartFile:
-    """``target`` while it is being downloaded. Raises ``OSError``, as files do."""
+    """``target`` while it is being downloaded; ``force``: it may take the place of a file. Raises
+    ``OSError``, as files do, and ``ConfigError``."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, *, force: bool = False) -> None:
         self.target = target
+        self._force = force
         self.path = target.with_name(f"{target.name}.part")
         self._note = target.with_name(f"{target.name}.part.json")
         self.version: Version | None = None
         self.segments: list[Segment] = []
         self._descriptor = -1
+
+    def check_target(self) -> None:
+        """Raise ``ConfigError`` where what is there already is in the way."""
+        name = str(self.target)
+        if self.target.is_dir():
+            raise ConfigError(f"{name!r} is a folder, and no name for a file")
+        if self.target.exists() and not self.target.is_file():
+            raise ConfigError(f"{name!r} is no regular file, and is not replaced by one")
+        if os.path.lexists(self.target) and not self._force:
+            raise ConfigError(f"{name!r} is there already; --force replaces it")
 
     def load(self) -> bool:
         """Take up what an earlier download has left. Whether there was anything that can be gone on with."""
@@ -121,8 +134,12 @@ class PartFile:
             "segments": [[each.start, each.end, each.at] for each in self.segments],
         }
         beside = self._note.with_name(f"{self._note.name}~")
-        beside.write_text(json.dumps(told), encoding="utf-8")
-        os.replace(beside, self._note)
+        try:
+            beside.write_text(json.dumps(told), encoding="utf-8")
+            os.replace(beside, self._note)
+        except OSError:
+            beside.unlink(missing_ok=True)  # half a note, as the disk is full
+            raise
 
     @property
     def size(self) -> int:
@@ -141,6 +158,7 @@ class PartFile:
 
     def finish(self, modified: float | None) -> None:
         """It is whole: give it its name, and its time (seconds since 1970)."""
+        self.check_target()  # that may have come meanwhile
         end = max((each.at for each in self.segments), default=0)
         os.ftruncate(self._descriptor, end)
         os.fsync(self._descriptor)
@@ -157,6 +175,16 @@ class PartFile:
             self.path.unlink(missing_ok=True)
         self.close()
 
+    def leave(self) -> bool:
+        """Close it: what can be gone on with stays, all else goes. Whether anything stays."""
+        if not self.resumable:
+            self.discard()
+            return False
+        with suppress(OSError):  # on a full disk, what was noted last holds
+            self.save()
+        self.close()
+        return True
+
     def close(self) -> None:
         """Close it; what is there can be gone on with."""
         if self._descriptor >= 0:
@@ -165,20 +193,35 @@ class PartFile:
 
     def _open(self, *, anew: bool) -> None:
         self.close()
-        # A link that somebody has put there would lead elsewhere.
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        self._descriptor = os.open(self.path, flags, 0o666)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise ConfigError(f"{str(self.path)!r} is being written by another download") from None
+        self._descriptor = self._locked()
+        self.check_target()
         if anew:
             self._note.unlink(missing_ok=True)  # first, so that it never speaks of another file's bytes
             os.ftruncate(self._descriptor, 0)
 
+    def _locked(self) -> int:
+        # A link that somebody has put there would lead elsewhere.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        while True:
+            descriptor = os.open(self.path, flags, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(descriptor, self.path):
+                    return descriptor
+                os.close(descriptor)  # whoever had the lock has finished: this is a file with a name now
+            except BlockingIOError:
+                os.close(descriptor)
+                raise ConfigError(f"{str(self.path)!r} is being written by another download") from None
+
     def __del__(self) -> None:
         self.close()
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _is_sound(segment: Segment, size: int) -> bool:
