@@ -68,6 +68,8 @@ def _made(kind: type[errors.PorticoError]) -> errors.PorticoError:
         (errors.TLSError, 35),
         (errors.CertificateError, 60),
         (errors.HTTPError, 22),
+        (errors.RedirectError, 47),
+        (errors.LocalProtocolError, 2),
         (errors.ConnectionLost, 56),
         (errors.EndOfStream, 18),
         (errors.Truncated, 56),

@@ -25,6 +25,7 @@ __all__ = [
     "Command",
     "above_zero",
     "debug_option",
+    "default_scheme_option",
     "ending_quietly",
     "exit_code",
     "json_option",
@@ -39,12 +40,14 @@ EXIT_CODES: tuple[tuple[type[errors.PorticoError], int], ...] = (
     (errors.AddressError, 2),
     (errors.ConfigError, 2),
     (errors.BindError, 2),
+    (errors.LocalProtocolError, 2),
     (errors.ResolveError, 6),
     (errors.ConnectError, 7),
     (errors.ProtocolError, 8),
     (errors.EndOfStream, 18),
     (errors.HTTPError, 22),
     (errors.Timeout, 28),
+    (errors.RedirectError, 47),
     (errors.CertificateError, 60),
     (errors.TLSError, 35),
     (errors.ConnectionLost, 56),
@@ -74,11 +77,15 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def report(error: errors.PorticoError, ctx: click.Context) -> int:
-    """Say on stderr what went wrong, after a traceback where ``--debug`` asks for it; the exit code."""
+def report(error: errors.PorticoError, ctx: click.Context, about: str = "") -> int:
+    """Say on stderr what went wrong (with ``about`` which of several things, unless the error says so),
+    after a traceback where ``--debug`` asks for it; the exit code."""
     if ctx.meta.get(_DEBUG):
         traceback.print_exception(error)
-    click.echo(f"portico: {one_line(str(error))}", err=True)
+    text = str(error)
+    if about and about not in text:
+        text = f"{about}: {text}"
+    click.echo(f"portico: {one_line(text)}", err=True)
     return exit_code(error)
 
 
@@ -139,3 +146,12 @@ def timeout_option(default: float | None) -> Callable[[F], F]:
 def json_option() -> Callable[[F], F]:
     """``--json``, passed as ``json``: an answer for machines."""
     return click.option("--json", is_flag=True, help="Print JSON.")
+
+
+def default_scheme_option() -> Callable[[F], F]:
+    """``--default-scheme``, passed as ``default_scheme``: see ``portico.cli.typed_url``."""
+    return click.option(
+        "--default-scheme",
+        type=click.Choice(["http", "https"]),
+        help="Of URLs without one; else http for this machine, and https.",
+    )
