@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import portico
 from portico.cli.get_progress import Bars, size_text
 from portico.cli.get_sums import sum_in
 from portico.cli.main import cli, run
 from portico.client.download import Progress
+from portico.client.part_file import PartFile, Segment, Version
 from portico.errors import ConfigError
 from tests.client.files_server import FileServer
 
@@ -325,6 +327,24 @@ def test_a_full_disk_leaves_a_part(here, monkeypatch, capfd):
             assert run(["get", "-q", server.url]) == 18
         assert "No space left on device" in capfd.readouterr().err
         assert run(["get", "-q", "--sha256", SUM, server.url]) == 0
+
+
+def test_files_of_this_machine_are_copied_checked_and_gone_on_with(here, capfd):
+    (here / "from").mkdir()
+    source = here / "from" / "file.bin"
+    source.write_bytes(CONTENT)
+    (here / "from" / "SHA256SUMS").write_text(f"{SUM}  file.bin\n")
+    etag = portico.open(source.as_uri(), method="HEAD").headers["etag"]
+    part = PartFile(here / "file.bin")
+    part.begin(Version(source.as_uri(), etag, size=len(CONTENT)), [Segment(0, len(CONTENT), 0)])
+    part.write(part.segments[0], CONTENT[:2_000_000])
+    part.leave()
+    assert run(["get", "--sums", "auto", source.as_uri()]) == 0
+    assert "488.3 KiB of it now" in capfd.readouterr().err
+    assert (here / "file.bin").read_bytes() == CONTENT
+    assert run(["get", "-q", "-s", "2", "-o", "again", source.as_uri()]) == 0
+    assert (here / "again").read_bytes() == CONTENT
+    assert run(["get", "-q", (here / "none").as_uri()]) == 22
 
 
 # -- into what is no file

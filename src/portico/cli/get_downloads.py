@@ -21,6 +21,7 @@ from portico.cli.manners import exit_code, report
 from portico.cli.typed_url import full_url
 from portico.client.download import Done, Downloader, Progress
 from portico.client.downloading import checked_sum
+from portico.client.opener import open_with
 from portico.client.options import client_tls
 from portico.client.session import Session
 from portico.client.timeouts import Timeouts
@@ -105,7 +106,7 @@ def _sum(session: Session, url: str, options: dict[str, Any]) -> str | None:
 def _stream(session: Session, url: str, options: dict[str, Any]) -> None:
     """To stdout, or to what else is no file."""
     wanted = _sum(session, url, options)
-    with session.get(url, headers={"Accept-Encoding": "identity"}, stream=True) as response:
+    with open_with(session, "GET", url, headers={"Accept-Encoding": "identity"}) as response:
         pour(response, options["output"], rate=options["rate"], sha256=wanted)
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+from portico.client.opener import open_with
 from portico.client.session import Session
 from portico.client.url import URL
 from portico.errors import ConfigError, HTTPError, PorticoError
@@ -54,7 +55,7 @@ def sum_in(text: str, name: str) -> str | None:
 
 def _fetched(session: Session, url: str) -> str | None:
     try:
-        with session.get(url, stream=True) as response:
+        with open_with(session, "GET", url) as response:
             return response.read(_LONGEST).decode("utf-8", "replace")
     except HTTPError:
         return None

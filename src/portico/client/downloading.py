@@ -17,6 +17,7 @@ from typing import Any
 
 from portico.client.bucket import Bucket
 from portico.client.disposition import name_for
+from portico.client.opener import open_with
 from portico.client.part_file import PartFile, Segment, Version
 from portico.client.ranges import Unexpected, check_range, version_of
 from portico.client.response import Response
@@ -358,8 +359,7 @@ class Downloading:
     def _ask(self, headers: dict[str, str], *, method: str = "GET", check: bool = True) -> Response:
         options = dict(self._options)
         given = {**dict(options.pop("headers", None) or {}), "Accept-Encoding": "identity", **headers}
-        options.update(stream=True, check=check)
-        return self._session.request(method, self._url, headers=given, **options)
+        return open_with(self._session, method, self._url, headers=given, **{**options, "check": check})
 
     def _ask_whole(self) -> Response:
         """The answer that begins with the first byte. Raises ``HTTPError`` for any that is not the file:
