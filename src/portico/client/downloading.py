@@ -40,7 +40,7 @@ __all__ = ["Done", "Downloading", "Progress", "Rules", "checked_sum"]
 
 _LEAST_SEGMENT = 1 << 20
 """Bytes below which a segment of its own is not worth a connection."""
-_NOTED = 1.0
+_NOTED = 0.25
 """Seconds between two notes of how far several segments have come."""
 _RESTARTS = 3
 """So often a resource may change while it is being downloaded."""

@@ -10,11 +10,20 @@ An answer that says no (400 and above) raises ``HTTPError``, unless ``check=Fals
 whole request: look-up, redirects, retries and the body. A session may be used by any number of threads and
 strands.
 
-``trace=`` is called with the name of what has happened and its facts: ``resolve`` (host, addresses,
-seconds), ``connect`` (peer, local, seconds), ``proxy``, ``tls`` (the channel's facts), ``request`` (method,
-url, headers without credentials, reused), ``response`` (status, headers, seconds since the request),
-``redirect`` (url), ``retry`` (seconds, error), ``close`` (peer, aborted) of a connection that was made for a
-request with this ``trace``.
+``trace=`` is called with the name of what has happened and its facts:
+
+============  ========================================================================================
+``resolve``   ``host`` (str), ``addresses`` (a list of str), ``seconds`` (float)
+``connect``   ``peer``, ``local`` (``Address``), ``seconds``; to the proxy, where there is one
+``proxy``     ``peer``, ``seconds``: it lets us through
+``tls``       ``tls`` (``TLSInfo``), ``seconds``
+``request``   ``method``, ``url`` (``URL``), ``target`` (str), ``headers`` (a list of pairs, of credentials
+              the scheme alone), ``reused`` (bool): whether the connection was there already
+``response``  ``status``, ``reason``, ``version``, ``headers``, ``seconds`` since the request
+``redirect``  ``url``, to where it leads, ``status``
+``retry``     ``seconds`` that pass before, ``error`` or ``response`` because of which; the other is ``None``
+``close``     ``peer``, ``aborted`` (bool): the end of a connection made for a request with this ``trace``
+============  ========================================================================================
 """
 
 from __future__ import annotations
