@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -448,17 +449,35 @@ def test_a_head_may_have_no_fields(capfdbinary):
     listener.close()
 
 
-def test_an_interrupted_answer_leaves_no_file(place, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_an_interrupted_answer_leaves_no_file(place, tmp_path, number, code):
     command = [sys.executable, "-m", "portico", "fetch", "-I", "-o", "out", place / "slow/30"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path) as process:
         until = time.monotonic() + 20
         while not any(entry.stat().st_size for entry in tmp_path.iterdir()):
             assert time.monotonic() < until
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=20)
-    assert (process.returncode, b"Traceback" in said) == (130, False)
+    assert (process.returncode, b"Traceback" in said) == (code, False)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_file(place, capfdbinary, monkeypatch):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("portico.cli.fetch_print.Raw._write", full)
+    assert run(["fetch", "-I", "-o", "out", place / "status/200"]) == 2
+    said = capfdbinary.readouterr().err
+    assert said == b"portico: --output: cannot write 'out': No space left on device\n"
+    assert os.listdir() == []
+
+
+def test_a_session_that_cannot_be_kept_is_told_before_anything_is_sent(place, capfdbinary):
+    assert fetched(capfdbinary, "--session", "none/kept", "http://127.0.0.1:1/", code=2) == b""
 
 
 def test_what_has_come_is_printed_before_the_rest_comes():
@@ -515,7 +534,7 @@ def test_a_terminal_gets_text_and_no_orders(place):
 def test_a_terminal_gets_json_by_its_structure_in_colours(place):
     plain = on_terminal("-b", place / "evil.json", NO_COLOR="1")
     assert "\x1b" not in plain
-    coloured = on_terminal(place / "evil.json")
+    coloured = on_terminal(place / "evil.json", NO_COLOR="")  # empty, it says nothing
     assert "\x1b[" in coloured
     assert "\x1b[2J" not in coloured
     assert "\\x1b[2J" in coloured

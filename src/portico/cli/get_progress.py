@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -89,7 +90,8 @@ class Lines(Silence):
         self._say(f"{done.path}: {size_text(done.size)}{came} in {seconds:.1f} s, {rate}/s")
 
     def _say(self, text: str) -> None:
-        click.echo(one_line(text), err=True)
+        with suppress(OSError):  # who does not listen does not stop us
+            click.echo(one_line(text), err=True)
 
 
 def _state_text(progress: Progress, seconds: float) -> str:

@@ -6,12 +6,13 @@ are: ``--json`` is ``json``, and ``PORTICO_LOOKUP_JSON``.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
@@ -63,6 +64,8 @@ CLOSED_PIPE = 141
 """128 + SIGPIPE: what they report for a filter whose reader has gone (``| head``)."""
 
 _DEBUG = "portico.debug"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing to stdout may meet; any other error is a fault of ours."""
 
 
 def exit_code(error: errors.PorticoError) -> int:
@@ -85,22 +88,43 @@ def report(error: errors.PorticoError, ctx: click.Context, about: str = "") -> i
     text = str(error)
     if about and about not in text:
         text = f"{about}: {text}"
-    click.echo(f"portico: {one_line(text)}", err=True)
+    _say(f"portico: {one_line(text)}")
     return exit_code(error)
 
 
 @contextmanager
 def ending_quietly() -> Iterator[None]:
-    """Turn a reader that has gone into an exit without words."""
+    """Turn a reader that has gone into an exit without words, and a stdout that takes no more (a full disk)
+    into one line."""
     try:
         yield
         if sys.stdout is not None:  # a service may be started without
             sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes once more when it ends, and would complain.
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        _forget_stdout()
         raise click.exceptions.Exit(CLOSED_PIPE) from None
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        ctx = click.get_current_context(silent=True)
+        if ctx is not None and ctx.meta.get(_DEBUG):
+            traceback.print_exception(error)
+        _forget_stdout()
+        _say(f"portico: cannot write: {error.strerror or error}")
+        raise click.exceptions.Exit(exit_code(errors.ConfigError(""))) from None
+
+
+def _forget_stdout() -> None:
+    """The interpreter flushes once more when it ends, and would complain."""
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+        if sys.stdout is not None:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _say(text: str) -> None:
+    """A line on stderr, if that takes it."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def debug_option() -> click.Option:
