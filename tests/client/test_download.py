@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from portico.client.bucket import Bucket
 from portico.client.disposition import name_for, proposed_name
 from portico.client.download import Downloader, Progress
 from portico.client.part_file import PartFile, Segment, Version
@@ -196,6 +197,12 @@ def test_a_server_without_ranges_gives_one_segment(tmp_path):
     assert len(server.asked) == 1
 
 
+def test_a_server_that_announces_ranges_and_gives_none_is_asked_for_the_whole(tmp_path):
+    server = FileServer(CONTENT, ranges=False, more={"Accept-Ranges": "bytes"})
+    with server, downloader(segments=2) as by:
+        assert by.fetch(server.url, tmp_path / "out", sha256=SUM).size == len(CONTENT)
+
+
 def test_answers_that_pass_are_asked_again_and_others_not(tmp_path):
     with FileServer(CONTENT, status=[503, 500, 429]) as server, downloader() as by:
         by.fetch(server.url, tmp_path / "out", sha256=SUM)
@@ -300,15 +307,14 @@ def test_a_full_disk_leaves_a_part_that_resumes(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(descriptor, data, at)
 
-    def write_text(path: Path, text: str, **options: str) -> None:
-        path.touch()
+    def replace(source: Path, target: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with FileServer(CONTENT) as server, downloader() as by:
         with monkeypatch.context() as full:
             full.setattr("os.pwrite", pwrite)
             progress = lambda each: told.append(each.resumable)  # noqa: E731
-            first = lambda each: full.setattr(Path, "write_text", write_text) or progress(each)  # noqa: E731
+            first = lambda each: full.setattr("os.replace", replace) or progress(each)  # noqa: E731
             with pytest.raises(ConfigError, match="No space left"):
                 by.fetch(server.url, tmp_path / "out", on_progress=first)
         assert (names(tmp_path), told[-1]) == (["out.part", "out.part.json"], True)
@@ -359,6 +365,17 @@ def test_a_link_in_place_of_the_part_leads_nowhere(tmp_path):
     with FileServer(CONTENT) as server, downloader() as by, pytest.raises(ConfigError, match="cannot write"):
         by.fetch(server.url, tmp_path / "out")
     assert victim.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["out.part.json", "out.part.json~"])
+def test_a_link_in_place_of_the_note_leads_nowhere(tmp_path, name):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / name).symlink_to(victim)
+    with FileServer(CONTENT) as server, downloader() as by:
+        by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    assert victim.read_bytes() == b"precious"
+    assert names(tmp_path) == ["out", "victim"]
 
 
 @pytest.mark.parametrize(
@@ -418,6 +435,13 @@ def test_the_rate_is_bounded(tmp_path):
     with FileServer(CONTENT[:300_000]) as server, downloader(rate=1_000_000) as by:
         by.fetch(server.url, tmp_path / "out")
     assert time.monotonic() - began >= 0.19
+
+
+def test_what_is_slowed_down_comes_in_small_steps():
+    assert [len(piece) for piece in Bucket(4e9).paced([b"x" * 10, b"", b"y"])] == [10, 1]
+    slow = Bucket(40.0)
+    slow.take = lambda size: None  # type: ignore[method-assign]
+    assert list(slow.paced([b"x" * 25, b"y"])) == [b"x" * 10, b"x" * 10, b"x" * 5, b"y"]
 
 
 def test_silence_is_cut_and_gone_on_with(tmp_path):

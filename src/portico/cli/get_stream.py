@@ -27,12 +27,12 @@ def is_stream(name: str | None) -> bool:
 
 def pour(response: Response, name: str, *, rate: float | None, sha256: str | None) -> None:
     """Write a body to what has this name. Raises ``ChecksumError`` at its end, when all has been written."""
-    bucket = None if rate is None else Bucket(rate)
+    pieces = response.iter_raw()
+    if rate is not None:
+        pieces = Bucket(rate).paced(pieces)
     found = hashlib.sha256()
     with _opened(name) as out:
-        for piece in response.iter_raw():
-            if bucket is not None:
-                bucket.take(len(piece))
+        for piece in pieces:
             found.update(piece)
             _write(out, piece, name)
     if sha256 is not None and found.hexdigest() != sha256:

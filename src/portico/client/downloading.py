@@ -119,6 +119,7 @@ class Downloading:
         self._times = times
         self._guard = Guard()
         self._next_note = 0.0
+        self._at_once = True
         self._came = 0
         self.progress = Progress(str(url))
 
@@ -182,6 +183,7 @@ class Downloading:
                 return self._tried(part, response)
             except _Changed as changed:
                 cause = changed.__cause__
+                self._at_once = False  # some servers announce ranges that they do not give
                 if response is not None:
                     response.close()
                 response = changed.response
@@ -222,7 +224,7 @@ class Downloading:
         ranges = (
             response.headers.get("accept-ranges", "").lower() == "bytes" and version.condition is not None
         )
-        if size is None or not ranges or size < 2 * _LEAST_SEGMENT:
+        if size is None or not ranges or size < 2 * _LEAST_SEGMENT or not self._at_once:
             wanted = 1
         else:
             wanted = min(wanted, size // _LEAST_SEGMENT)
@@ -279,10 +281,13 @@ class Downloading:
         last = "" if segment.end is None else str(segment.end - 1)
         wanted = {"Range": f"bytes={segment.at}-{last}", "If-Range": version.condition}
         response = self._ask(wanted, check=False)
-        if response.status == 200:
-            raise _Changed(response if len(part.segments) == 1 else None)
-        if response.status == 416:
+        if response.status == 200 and len(part.segments) == 1:
+            raise _Changed(response)
+        if response.status != 206:
             response.close()
+        if response.status == 200:
+            raise _Changed
+        if response.status == 416:
             if version.size == segment.at:
                 segment.end = segment.at
                 return response
@@ -303,10 +308,11 @@ class Downloading:
         if segment.is_done():
             return
         partly = response.status == 200 and part.version is not None and segment.end != part.version.size
-        for came in response.iter_raw():
+        pieces = response.iter_raw()
+        if self._rules.bucket is not None:
+            pieces = self._rules.bucket.paced(pieces)
+        for came in pieces:
             piece = came if segment.end is None else came[: segment.end - segment.at]
-            if self._rules.bucket is not None:
-                self._rules.bucket.take(len(piece))
             run_blocking(part.write, segment, piece)
             self._note(part, len(piece))
             if segment.is_done() and partly:

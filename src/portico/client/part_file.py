@@ -134,8 +134,10 @@ class PartFile:
             "segments": [[each.start, each.end, each.at] for each in self.segments],
         }
         beside = self._note.with_name(f"{self._note.name}~")
+        beside.unlink(missing_ok=True)  # a link there would lead elsewhere, too
         try:
-            beside.write_text(json.dumps(told), encoding="utf-8")
+            with beside.open("x", encoding="utf-8") as file:
+                file.write(json.dumps(told))
             os.replace(beside, self._note)
         except OSError:
             beside.unlink(missing_ok=True)  # half a note, as the disk is full
@@ -163,7 +165,8 @@ class PartFile:
         os.ftruncate(self._descriptor, end)
         os.fsync(self._descriptor)
         if modified is not None:
-            os.utime(self._descriptor, (modified, modified))
+            with suppress(OSError):  # some file systems have not every time
+                os.utime(self._descriptor, (modified, modified))
         os.replace(self.path, self.target)
         self._note.unlink(missing_ok=True)
         self.close()
