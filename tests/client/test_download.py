@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import random
@@ -435,6 +436,39 @@ def test_the_rate_is_bounded(tmp_path):
     with FileServer(CONTENT[:300_000]) as server, downloader(rate=1_000_000) as by:
         by.fetch(server.url, tmp_path / "out")
     assert time.monotonic() - began >= 0.19
+
+
+@pytest.mark.usefixtures("door")
+@pytest.mark.parametrize("cuts", [[], [0], [1], [1_000_000, 0, 500_000]])
+def test_what_goes_into_a_stream_is_gone_on_with(cuts):
+    out = io.BytesIO()
+    with FileServer(CONTENT, cut=list(cuts)) as server, downloader(segments=3) as by:
+        done = by.pour(server.url, out, sha256=SUM)
+    assert (out.getvalue(), done.size, out.closed) == (CONTENT, len(CONTENT), False)
+
+
+def test_what_has_gone_into_a_stream_is_of_one_version():
+    server = FileServer(CONTENT, cut=[1_000_000])
+
+    def change(number: int) -> None:
+        if number == 1:
+            server.content, server.etag = OTHER, '"v2"'
+
+    server.change = change
+    out = io.BytesIO()
+    with server, downloader() as by, pytest.raises(ProtocolError, match="changed"):
+        by.pour(server.url, out)
+    assert out.getvalue() == CONTENT[:1_000_000]
+
+
+def test_a_stream_that_cannot_be_gone_on_with_is_told_to_be_cut():
+    out = io.BytesIO()
+    with FileServer(CONTENT, cut=[1_000_000], etag=None, modified=None) as server, downloader() as by:
+        with pytest.raises(EndOfStream):
+            by.pour(server.url, out)
+        assert len(server.asked) == 1
+        with pytest.raises(ChecksumError, match="all of it has been written"):
+            by.pour(server.url, io.BytesIO(), sha256="0" * 64)
 
 
 def test_what_is_slowed_down_comes_in_small_steps():

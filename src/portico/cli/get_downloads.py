@@ -15,13 +15,12 @@ import click
 from portico import deadline
 from portico.cli.ending import ending_by_signals
 from portico.cli.get_progress import Bars, Lines, Records, Reporter, Silence
-from portico.cli.get_stream import is_stream, pour
+from portico.cli.get_stream import is_stream, opened
 from portico.cli.get_sums import find_sum
 from portico.cli.manners import exit_code, report
 from portico.cli.typed_url import full_url
 from portico.client.download import Done, Downloader, Progress
 from portico.client.downloading import checked_sum
-from portico.client.opener import open_with
 from portico.client.options import client_tls
 from portico.client.session import Session
 from portico.client.timeouts import Timeouts
@@ -105,9 +104,9 @@ def _sum(session: Session, url: str, options: dict[str, Any]) -> str | None:
 
 def _stream(session: Session, url: str, options: dict[str, Any]) -> None:
     """To stdout, or to what else is no file."""
-    wanted = _sum(session, url, options)
-    with open_with(session, "GET", url, headers={"Accept-Encoding": "identity"}) as response:
-        pour(response, options["output"], rate=options["rate"], sha256=wanted)
+    downloader = Downloader(session, attempts=options["attempts"], rate=options["rate"])
+    with opened(options["output"]) as out:
+        downloader.pour(url, out, sha256=_sum(session, url, options))
 
 
 def _told(url: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -10,11 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from portico.client.bucket import Bucket
-from portico.client.response import Response
-from portico.errors import ChecksumError, ConfigError
+from portico.errors import ConfigError, PorticoError
 
-__all__ = ["is_stream", "pour"]
+__all__ = ["is_stream", "opened"]
 
 
 def is_stream(name: str | None) -> bool:
@@ -25,42 +22,24 @@ def is_stream(name: str | None) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def pour(response: Response, name: str, *, rate: float | None, sha256: str | None) -> None:
-    """Write a body to what has this name. Raises ``ChecksumError`` at its end, when all has been written."""
-    pieces = response.iter_raw()
-    if rate is not None:
-        pieces = Bucket(rate).paced(pieces)
-    found = hashlib.sha256()
-    with _opened(name) as out:
-        for piece in pieces:
-            found.update(piece)
-            _write(out, piece, name)
-    if sha256 is not None and found.hexdigest() != sha256:
-        raise ChecksumError(f"{response.url}: the SHA-256 is {found.hexdigest()}, not {sha256}")
-
-
 @contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        if sys.stdout is None:
-            raise ConfigError("stdout is closed; --output FILE takes the file")
-        yield sys.stdout.buffer
-        return
+def opened(name: str) -> Iterator[BinaryIO]:
+    """What has this name, to be written to. Raises ``ConfigError`` also for what writing to it raises, but
+    for a reader that has gone."""
     try:
-        descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
+        if name == "-":
+            yield _stdout()
+            return
+        with open(os.open(name, os.O_WRONLY | os.O_CLOEXEC), "wb") as file:
+            yield file
     except OSError as error:
-        raise ConfigError(f"cannot write {name!r}: {error.strerror}") from None
-    with open(descriptor, "wb") as file:
-        yield file
+        if isinstance(error, PorticoError | BrokenPipeError):
+            raise
+        what = "to stdout" if name == "-" else repr(name)
+        raise ConfigError(f"cannot write {what}: {error.strerror}") from None
 
 
-def _write(out: BinaryIO, piece: bytes, name: str) -> None:
-    try:
-        view = memoryview(piece)
-        while view:
-            view = view[out.write(view) :]
-        out.flush()
-    except BrokenPipeError:
-        raise  # a reader that has gone is no failure
-    except OSError as error:
-        raise ConfigError(f"cannot write {name!r}: {error.strerror}") from None
+def _stdout() -> BinaryIO:
+    if sys.stdout is None:
+        raise ConfigError("stdout is closed; --output FILE takes the file")
+    return sys.stdout.buffer

@@ -5,7 +5,6 @@ What is cut is gone on with; what turns out to be of another version is begun an
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,10 +17,11 @@ from typing import Any
 from portico.client.bucket import Bucket
 from portico.client.disposition import name_for
 from portico.client.opener import open_with
-from portico.client.part_file import PartFile, Segment, Version
+from portico.client.part_file import PartFile, Segment, Version, sum_of
 from portico.client.ranges import Unexpected, check_range, version_of
 from portico.client.response import Response
 from portico.client.session import Session
+from portico.client.stream_part import StreamPart
 from portico.client.url import URL
 from portico.errors import (
     ChecksumError,
@@ -150,6 +150,19 @@ class Downloading:
             if part is not None:
                 part.leave()
 
+    def pour(self, part: StreamPart) -> Done:
+        """Write all of it to a stream. Raises what that raises, too."""
+        response: Response | None = None
+        try:
+            response = self._loaded(part, None)
+            return self._finished(part, response)
+        except PorticoError as error:
+            self._tell("failed", str(error))
+            raise
+        finally:
+            if response is not None:
+                response.close()
+
     def _give_up(self, part: PartFile | None, error: PorticoError) -> None:
         self.progress.resumable = part is not None and part.leave()
         self._tell("failed", str(error))
@@ -163,7 +176,7 @@ class Downloading:
         response.close()
         facts = target.stat()
         if self._sha256 is not None:
-            same = run_blocking(_sum_of, target) == self._sha256
+            same = run_blocking(sum_of, target) == self._sha256
         else:
             told = version_of(response).size, self._time_of(response.headers.get("last-modified"))
             same = (facts.st_size, facts.st_mtime) == told
@@ -187,12 +200,14 @@ class Downloading:
                 if response is not None:
                     response.close()
                 response = changed.response
+                if not part.may_begin_anew():
+                    break
                 part.discard()
         if response is not None:
             response.close()
         if cause is not None:
             raise cause
-        raise ProtocolError(f"{self._url}: it changed {_RESTARTS} times while it was being downloaded", 502)
+        raise ProtocolError(f"{self._url}: it changed again and again while it was being downloaded", 502)
 
     def _tried(self, part: PartFile, response: Response | None) -> Response:
         if part.load():
@@ -340,11 +355,11 @@ class Downloading:
         size = part.size
         if self._sha256 is not None:
             self._tell("checking")
-            found = run_blocking(_sum_of, part.path)
+            found = run_blocking(part.sum)
             if found != self._sha256:
                 part.discard()
                 raise ChecksumError(
-                    f"{self._url}: the SHA-256 is {found}, not {self._sha256}; the file is not kept"
+                    f"{self._url}: the SHA-256 is {found}, not {self._sha256}; {part.verdict}"
                 )
         told = part.version.modified if part.version else None
         modified = self._time_of(told or response.headers.get("last-modified"))
@@ -418,11 +433,6 @@ def _asked_pause(error: PorticoError) -> float:
     response = getattr(error, "response", None)
     text = "" if response is None else response.headers.get("retry-after", "")
     return min(float(text), _LONGEST_PAUSE) if text.isascii() and text.isdigit() else 0.0
-
-
-def _sum_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checked_sum(text: str) -> str:

@@ -8,6 +8,7 @@ written. Whoever is killed at any moment leaves these two, or the finished file.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import Any
 
 from portico.errors import ConfigError
 
-__all__ = ["PartFile", "Segment", "Version"]
+__all__ = ["PartFile", "Segment", "Version", "sum_of"]
 
 _FORMAT = 1
 
@@ -67,6 +68,9 @@ class Segment:
 class PartFile:
     """``target`` while it is being downloaded; ``force``: it may take the place of a file. Raises
     ``OSError``, as files do, and ``ConfigError``."""
+
+    verdict = "the file is not kept"
+    """What becomes of one whose checksum is wrong."""
 
     def __init__(self, target: Path, *, force: bool = False) -> None:
         self.target = target
@@ -158,6 +162,14 @@ class PartFile:
             and bool(self.version.condition)
         )
 
+    def may_begin_anew(self) -> bool:
+        """Whether what has come may be taken back."""
+        return True
+
+    def sum(self) -> str:
+        """The SHA-256 of what has come, in hexadecimal."""
+        return sum_of(self.path)
+
     def finish(self, modified: float | None) -> None:
         """It is whole: give it its name, and its time (seconds since 1970)."""
         self.check_target()  # that may have come meanwhile
@@ -218,6 +230,12 @@ class PartFile:
 
     def __del__(self) -> None:
         self.close()
+
+
+def sum_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
