@@ -84,7 +84,8 @@ class Downloader:
         """Download ``url`` into ``out``, which is written to in order, as it comes, and not closed.
 
         What is cut is gone on with, as for files; but a version that has changed is a ``ProtocolError``, and
-        a wrong checksum a ``ChecksumError``, when it has been written: that cannot be taken back. Raises what ``Session`` and ``out`` raise.
+        a wrong checksum a ``ChecksumError``, when all has been written: that cannot be taken back. Raises
+        what ``Session`` and ``out`` raise.
         """
         rules = replace(self._rules, segments=1)
         one = Downloading(

@@ -120,6 +120,7 @@ class Downloading:
         self._guard = Guard()
         self._next_note = 0.0
         self._at_once = True
+        self._trouble: PorticoError | None = None
         self._came = 0
         self.progress = Progress(str(url))
 
@@ -201,6 +202,7 @@ class Downloading:
                     response.close()
                 response = changed.response
                 if not part.may_begin_anew():
+                    cause = cause or self._cut_of_the_same(part, response)
                     break
                 part.discard()
         if response is not None:
@@ -208,6 +210,12 @@ class Downloading:
         if cause is not None:
             raise cause
         raise ProtocolError(f"{self._url}: it changed again and again while it was being downloaded", 502)
+
+    def _cut_of_the_same(self, part: PartFile, response: Response | None) -> PorticoError | None:
+        """What cut us off from a server that gives no ranges; ``None`` where it has another version now."""
+        if response is None or part.version is None or part.version.differs_from(version_of(response)):
+            return None
+        return self._trouble
 
     def _tried(self, part: PartFile, response: Response | None) -> Response:
         if part.load():
@@ -280,6 +288,7 @@ class Downloading:
                 response = None
                 if not isinstance(error, PorticoError):
                     raise
+                self._trouble = error
                 failures = 1 if self._came > came else failures + 1
                 came = self._came
                 self._wait_after(error, failures)
