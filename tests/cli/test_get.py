@@ -16,10 +16,11 @@ from click.testing import CliRunner
 
 import portico
 from portico.cli.get_progress import Bars, size_text
-from portico.cli.get_sums import sum_in
+from portico.cli.get_sums import find_sum, sum_in
 from portico.cli.main import cli, run
 from portico.client.download import Progress
 from portico.client.part_file import PartFile, Segment, Version
+from portico.client.session import Session
 from portico.errors import ConfigError
 from tests.client.files_server import FileServer
 
@@ -162,6 +163,9 @@ def test_a_sum_is_found_in_its_line(line, found):
         ["-n", "0", "http://a/"],
         ["--sha256", "xyz", "http://a/"],
         ["-H", "A B: c", "http://a/"],
+        ["-H", "nothing", "http://a/"],
+        ["-o", "", "http://a/"],
+        ["-o", "folder/", "http://a/"],
         ["-H", "A: b\nC: d", "http://a/"],
         ["--proxy", "nonsense://", "http://a/"],
     ],
@@ -304,6 +308,26 @@ def test_the_rate_is_for_all_files_together(here, monkeypatch):
     with FileServer(CONTENT) as server:
         assert run(["get", "-q", "--rate", "1Gi", server.url, f"{server.url}?2"]) in (0, 2)
     assert made == [1 << 30]
+
+
+def test_a_timeout_leaves_a_part_and_says_so(here, capfd):
+    with FileServer(CONTENT) as server:
+        arguments = ["--timeout", "2", "--rate", "200k", "-n", "1", server.url, f"{server.url}/second"]
+        assert run(["get", *arguments]) == 18
+        said = capfd.readouterr().err
+        assert said.count("timed out after 2 s") == 2
+        assert "trying again" not in said
+        assert run(["get", "-q", "--sha256", SUM, server.url]) == 0
+    assert server.headers("Range")[-1] is not None
+    assert run(["get", "--timeout", "0.2", "--attempts", "99", "http://127.0.0.1:1/"]) in (7, 28)
+
+
+def test_the_sum_beside_a_file_has_its_name_and_its_query(here):
+    with FileServer(f"{SUM}\n".encode()) as server:
+        session = Session(env=False)
+        with session:
+            assert find_sum(session, f"{server.url}?key=1#part", "auto") == SUM
+    assert server.asked[0].startswith("GET /file.bin.sha256?key=1 HTTP")
 
 
 def test_partial_means_that_there_is_a_part(here):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from portico.client.options import client_tls
 from portico.client.session import Session
 from portico.client.timeouts import Timeouts
 from portico.errors import ConfigError, EndOfStream, PorticoError
-from portico.sync import Queue, TaskGroup
+from portico.sync import TaskGroup
 
 __all__ = ["PARTIAL", "download"]
 
@@ -42,8 +43,8 @@ def download(urls: Sequence[str], options: dict[str, Any]) -> None:
     output = options["output"]
     if not wanted:
         raise click.UsageError("name at least one URL, or a file of them with --input-file")
-    if output == "":
-        raise click.UsageError("--output: the name is empty")
+    if output == "" or (output or "").endswith("/"):
+        raise click.UsageError(f"--output {output!r} is no name of a file; --folder is where files are put")
     if len(wanted) > 1 and (output or options["sha256"]):
         raise click.UsageError("--output and --sha256 are for one URL")
     if output == "-" and options["json"]:
@@ -76,6 +77,9 @@ def _session(options: dict[str, Any]) -> Session:
         if not colon:
             raise click.UsageError("--user is USER:PASSWORD")
         auth = (user, password)
+    nameless = [header for header in options["header"] if ":" not in header]
+    if nameless:
+        raise click.UsageError(f"--header is NAME:VALUE, and not {nameless[0]!r}")
     pairs = [header.partition(":")[::2] for header in options["header"]]
     return Session(
         headers=[(name.strip(), value.strip()) for name, value in pairs],
@@ -144,19 +148,22 @@ class _Downloads:
         self._failures: list[_Failure] = []
 
     def run(self, urls: Sequence[str]) -> list[_Failure]:
-        waiting: Queue[str | None] = Queue()
-        for url in urls:
-            waiting.put(url)
-        workers = min(self._options["parallel"], len(urls))
-        for _ in range(workers):
-            waiting.put(None)
+        waiting = deque(urls)
         with TaskGroup() as group:
-            for _ in range(workers):
-                group.start(self._work, waiting)
+            workers = min(self._options["parallel"], len(urls))
+            tasks = [group.start(self._work, waiting) for _ in range(workers)]
+            # The deadline is theirs: they tell what came of it, and what is left.
+            with deadline.timeout(None, shield=True):
+                for task in tasks:
+                    task.join()
         return self._failures
 
-    def _work(self, waiting: Queue[str | None]) -> None:
-        while (url := waiting.get()) is not None:
+    def _work(self, waiting: deque[str]) -> None:
+        while waiting:
+            try:
+                url = waiting.popleft()
+            except IndexError:  # another was faster
+                return
             last: list[Progress] = []
             try:
                 done = self._one(url, last)

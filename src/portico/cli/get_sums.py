@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -27,7 +28,7 @@ def find_sum(session: Session, url: str, source: str) -> str:
     where = URL.parse(url)
     name = unquote(where.path.rpartition("/")[2])
     if source == "auto":
-        beside = [f"{where.without_fragment()}.sha256", str(where.join("SHA256SUMS"))]
+        beside = [replace(where, path=f"{where.path}.sha256", fragment=None), where.join("SHA256SUMS")]
         texts = [_fetched(session, each) for each in beside]
     elif "://" in source:
         texts = [_fetched(session, source)]
@@ -53,7 +54,7 @@ def sum_in(text: str, name: str) -> str | None:
     return None
 
 
-def _fetched(session: Session, url: str) -> str | None:
+def _fetched(session: Session, url: URL | str) -> str | None:
     try:
         with open_with(session, "GET", url) as response:
             return response.read(_LONGEST).decode("utf-8", "replace")

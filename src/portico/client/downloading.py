@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from portico import deadline
 from portico.client.bucket import Bucket
 from portico.client.disposition import name_for
 from portico.client.opener import open_with
@@ -416,7 +417,7 @@ class Downloading:
 
     def _wait_after(self, error: PorticoError, failures: int) -> None:
         """Pause before another try. Raises ``error`` where that would be in vain, or was so too often."""
-        if failures >= self._rules.attempts or not _may_pass(error):
+        if failures >= self._rules.attempts or not _may_pass(error) or deadline.expiry() <= monotonic():
             raise error
         pause = min(_LONGEST_PAUSE, self._rules.pause * 2 ** (failures - 1)) * random.uniform(0.5, 1)
         self._tell("waiting", str(error))
