@@ -368,6 +368,20 @@ def test_a_link_in_place_of_the_part_leads_nowhere(tmp_path):
     assert victim.read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("name", ["out.part", "out.part.json", "out.part.json~"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_stands_in_place_of_the_part_or_its_note_is_one_clear_error_or_none(tmp_path, name, make):
+    make(tmp_path / name)
+    with FileServer(CONTENT) as server, downloader() as by:
+        if make is os.mkdir or name == "out.part":
+            with pytest.raises(ConfigError, match=f"{name}.*: Is a directory|no regular file"):
+                by.fetch(server.url, tmp_path / "out")
+            assert names(tmp_path) == [name]
+        else:
+            by.fetch(server.url, tmp_path / "out", sha256=SUM)
+            assert names(tmp_path) == ["out"]
+
+
 @pytest.mark.parametrize("name", ["out.part.json", "out.part.json~"])
 def test_a_link_in_place_of_the_note_leads_nowhere(tmp_path, name):
     victim = tmp_path / "victim"

@@ -143,7 +143,7 @@ class Downloading:
             self._give_up(part, error)
             raise
         except OSError as error:
-            failure = ConfigError(f"cannot write {str(target)!r}: {error.strerror}")
+            failure = ConfigError(f"cannot write {str(error.filename or target)!r}: {error.strerror}")
             self._give_up(part, failure)
             raise failure from None
         finally:

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +95,8 @@ class PartFile:
     def load(self) -> bool:
         """Take up what an earlier download has left. Whether there was anything that can be gone on with."""
         try:
+            if not self._note.is_file():  # a pipe would be waited for
+                return False
             found = json.loads(self._note.read_text(encoding="utf-8"))
             version = Version(**found["version"])
             segments = [Segment(*each) for each in found["segments"]]
@@ -186,8 +189,9 @@ class PartFile:
     def discard(self) -> None:
         """It is of no use: remove it, if it is ours."""
         if self._descriptor >= 0:
-            self._note.unlink(missing_ok=True)
-            self.path.unlink(missing_ok=True)
+            for path in (self._note, self.path):
+                with suppress(OSError):
+                    path.unlink()
         self.close()
 
     def leave(self) -> bool:
@@ -219,6 +223,9 @@ class PartFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         while True:
             descriptor = os.open(self.path, flags, 0o666)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise ConfigError(f"{str(self.path)!r} is no regular file")
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is_at(descriptor, self.path):
