@@ -64,6 +64,8 @@ CLOSED_PIPE = 141
 """128 + SIGPIPE: what they report for a filter whose reader has gone (``| head``)."""
 
 _DEBUG = "portico.debug"
+_LONGEST = 2000
+"""Characters of a message: whoever typed a megabyte need not see all of it again."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing to stdout may meet; any other error is a fault of ours."""
 
@@ -88,6 +90,8 @@ def report(error: errors.PorticoError, ctx: click.Context, about: str = "") -> i
     text = str(error)
     if about and about not in text:
         text = f"{about}: {text}"
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
     _say(f"portico: {one_line(text)}")
     return exit_code(error)
 
