@@ -341,6 +341,25 @@ def test_a_file_that_is_finished_while_another_waits_for_it_stays(tmp_path, monk
     assert names(tmp_path) == ["out"]
 
 
+def test_a_part_that_another_finishes_meanwhile_is_not_gone_on_with(tmp_path, monkeypatch):
+    with FileServer(CONTENT, cut=[1_000_000]) as server, downloader(attempts=1) as by:
+        with pytest.raises(EndOfStream):
+            by.fetch(server.url, tmp_path / "out")
+        opened = os.open
+
+        def late(path, flags, *mode, **more):
+            if str(path).endswith("out.part"):  # its note has been read
+                monkeypatch.setattr("os.open", opened)
+                (tmp_path / "out.part").unlink()
+                (tmp_path / "out.part.json").unlink()
+            return opened(path, flags, *mode, **more)
+
+        monkeypatch.setattr("os.open", late)
+        done = by.fetch(server.url, tmp_path / "out", force=True)
+    assert done.path.read_bytes() == CONTENT
+    assert names(tmp_path) == ["out"]
+
+
 def test_a_whole_part_needs_no_more_than_its_name(tmp_path):
     with FileServer(CONTENT, status=[405]) as server, downloader() as by:
         version = Version(server.url, '"v1"', "Sat, 01 Jan 2022 00:00:00 GMT", 4)

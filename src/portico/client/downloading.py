@@ -220,10 +220,10 @@ class Downloading:
 
     def _tried(self, part: PartFile, response: Response | None) -> Response:
         if part.load():
-            if response is None or (part.version and part.version.is_also(version_of(response))):
+            same = response is None or (part.version and part.version.is_also(version_of(response)))
+            if same and part.go_on():
                 if response is not None:
                     response.close()
-                part.go_on()
                 self._resume(part)
                 return self._all_segments(part, None)
             self._tell("loading", "what was there is of another version, and is not used")

@@ -118,9 +118,12 @@ class PartFile:
         self._open(anew=True)
         self.save()
 
-    def go_on(self) -> None:
-        """Open what ``load`` has found."""
+    def go_on(self) -> bool:
+        """Open what ``load`` has found, and look again, now that it is ours: another download may have
+        finished it meanwhile. Whether it is still there."""
+        found = self.version
         self._open(anew=False)
+        return self.load() and self.version == found
 
     def write(self, segment: Segment, data: bytes) -> None:
         """Write the next bytes of a segment."""
