@@ -171,6 +171,22 @@ def test_a_part_that_is_not_what_was_asked_for_is_not_used(tmp_path, lie):
     assert server.headers("Range")[-1] is None
 
 
+@pytest.mark.parametrize("etag", ['"v1"', None])
+def test_a_server_that_does_not_heed_if_range_is_found_out_by_what_it_tells(tmp_path, etag):
+    server = FileServer(CONTENT, cut=[1_000_000], etag=etag)
+
+    def change(number: int) -> None:
+        if number == 1:
+            server.content, server.modified = OTHER, "Sun, 02 Jan 2022 00:00:00 GMT"
+            server.etag = etag and '"v2"'
+            server.heed = False
+
+    server.change = change
+    with server, downloader() as by:
+        by.fetch(server.url, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == OTHER
+
+
 @pytest.mark.usefixtures("door")
 def test_segments_are_loaded_at_once_and_gone_on_with(tmp_path):
     with FileServer(CONTENT, cut=[None, 1000, None, 5000]) as server, downloader(segments=3) as by:
