@@ -171,6 +171,17 @@ def test_a_part_that_is_not_what_was_asked_for_is_not_used(tmp_path, lie):
     assert server.headers("Range")[-1] is None
 
 
+def test_what_is_packed_unasked_is_not_gone_on_with(tmp_path):
+    def pack(headers: dict[str, str], number: int) -> None:
+        if number == 0:
+            headers["Content-Encoding"] = "gzip"
+
+    server = FileServer(CONTENT, cut=[1_000_000], lie=pack)
+    with server, downloader() as by:
+        by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    assert server.headers("Range") == [None, None]
+
+
 @pytest.mark.parametrize("etag", ['"v1"', None])
 def test_a_server_that_does_not_heed_if_range_is_found_out_by_what_it_tells(tmp_path, etag):
     server = FileServer(CONTENT, cut=[1_000_000], etag=etag)

@@ -24,6 +24,9 @@ class Unexpected(Exception):
 def version_of(response: Response) -> Version:
     """Which version of the resource a whole or partial answer is of; only what is proof of that is kept."""
     headers = response.headers
+    if headers.get("content-encoding", "identity") != "identity":
+        # Packed though we asked for it as it is: what is sent next time may not be, under the same tag.
+        return Version(str(response.url), size=_size(response))
     etag = headers.get("etag")
     if etag is not None and not (etag.startswith('"') and etag.endswith('"') and len(etag) > 2):
         etag = None  # a weak one, or none at all: byte ranges need a strong one
