@@ -55,7 +55,7 @@ def test_many_at_once_into_a_folder(here, capfd):
     (here / "urls").write_text("# a list\n\n")
     with FileServer(CONTENT) as server:
         urls = [server.url.replace("file.bin", f"f{number}") for number in range(6)]
-        (here / "urls").write_text("\n".join(["# a list", "", *urls[2:]]))
+        (here / "urls").write_text("\ufeff" + "\r\n".join(["# a list", "", *urls[2:]]))
         assert run(["get", *urls[:2], "-i", "urls", "-d", "files", "-n", "3", "-q"]) == 0
     assert names(here / "files") == [f"f{number}" for number in range(6)]
     assert capfd.readouterr().err == ""

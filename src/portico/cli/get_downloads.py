@@ -64,10 +64,11 @@ def _listed(path: str | None) -> list[str]:
     if path == "-" and sys.stdin is None:
         raise ConfigError("--input-file -: stdin is closed")
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"cannot read {path!r}: {getattr(error, 'strerror', None) or error}") from None
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _session(options: dict[str, Any]) -> Session:
