@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -208,8 +209,8 @@ def test_redirects_are_followed_when_asked(place, capfdbinary):
     assert fetched(capfdbinary, url) == b"elsewhere"
     assert fetched(capfdbinary, "--follow", url) == b"status 200"
     assert fetched(capfdbinary, "--max-redirects", "5", place / "hops/5") == b"there"
-    fetched(capfdbinary, "--max-redirects", "4", place / "hops/5", code=1)
-    fetched(capfdbinary, "-F", place / "loop", code=1)
+    fetched(capfdbinary, "--max-redirects", "4", place / "hops/5", code=47)
+    fetched(capfdbinary, "-F", place / "loop", code=47)
 
 
 def test_one_document_for_machines(place, capfdbinary):
@@ -384,8 +385,14 @@ def test_a_unix_socket_is_spoken_to(capfdbinary, tmp_path):
         (["--download", "http://127.0.0.1/"], 2),
         ([":1", "no item"], 2),
         ([":1", "a:=x"], 2),
-        ([":1", "bad name:x"], 1),
-        ([":1", "X:a\nb"], 1),
+        ([":1", "a:=1e999"], 2),
+        ([":1", "a=\udcff"], 2),
+        (["-f", ":1", "a=\udcff"], 2),
+        ([":1", "q==\udcff"], 2),
+        ([":1", f"a{'[b]' * 5000}=1"], 2),
+        ([":1", f"a:={'[' * 100_000}"], 2),
+        ([":1", "bad name:x"], 2),
+        ([":1", "X:a\nb"], 2),
         (["http://127.0.0.1:1/"], 7),
         (["http://none.invalid/"], 6),
         (["http://a b/"], 2),
@@ -397,8 +404,8 @@ def test_a_unix_socket_is_spoken_to(capfdbinary, tmp_path):
         (["--timeout", "0", ":1"], 2),
         (["-a", "me", ":1"], 2),
         (["-A", "bearer", "-a", "a\nb", ":1"], 2),
-        (["--offline", ":1", "Content-Length:5", "a=b"], 1),
-        (["CONNECT", ":1"], 1),
+        (["--offline", ":1", "Content-Length:5", "a=b"], 2),
+        (["CONNECT", ":1"], 2),
         ([""], 2),
         (["\udcff"], 2),
     ],
@@ -454,17 +461,35 @@ def test_a_head_may_have_no_fields(capfdbinary):
     listener.close()
 
 
-def test_an_interrupted_answer_leaves_no_file(place, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_an_interrupted_answer_leaves_no_file(place, tmp_path, number, code):
     command = [sys.executable, "-m", "portico", "fetch", "-I", "-o", "out", place / "slow/30"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path) as process:
         until = time.monotonic() + 20
         while not any(entry.stat().st_size for entry in tmp_path.iterdir()):
             assert time.monotonic() < until
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=20)
-    assert (process.returncode, b"Traceback" in said) == (130, False)
+    assert (process.returncode, b"Traceback" in said) == (code, False)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_file(place, capfdbinary, monkeypatch):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("portico.cli.fetch_print.Raw._write", full)
+    assert run(["fetch", "-I", "-o", "out", place / "status/200"]) == 2
+    said = capfdbinary.readouterr().err
+    assert said == b"portico: --output: cannot write 'out': No space left on device\n"
+    assert os.listdir() == []
+
+
+def test_a_session_that_cannot_be_kept_is_told_before_anything_is_sent(place, capfdbinary):
+    assert fetched(capfdbinary, "--session", "none/kept", "http://127.0.0.1:1/", code=2) == b""
 
 
 def test_what_has_come_is_printed_before_the_rest_comes():
@@ -521,7 +546,7 @@ def test_a_terminal_gets_text_and_no_orders(place):
 def test_a_terminal_gets_json_by_its_structure_in_colours(place):
     plain = on_terminal("-b", place / "evil.json", NO_COLOR="1")
     assert "\x1b" not in plain
-    coloured = on_terminal(place / "evil.json")
+    coloured = on_terminal(place / "evil.json", NO_COLOR="")  # empty, it says nothing
     assert "\x1b[" in coloured
     assert "\x1b[2J" not in coloured
     assert "\\x1b[2J" in coloured

@@ -8,7 +8,8 @@ import pytest
 
 from portico.cli.fetch_items import parse_item
 from portico.cli.fetch_nested import nested
-from portico.cli.fetch_request import full_url, read_words, wanted
+from portico.cli.fetch_request import read_words, wanted
+from portico.cli.typed_url import full_url
 from portico.errors import ConfigError
 
 OPTIONS = {
@@ -150,6 +151,10 @@ def test_paths_that_cannot_be_are_refused(names, says):
         ("127.1.2.3", "http://127.1.2.3"),
         ("[::1]:8000/x", "http://[::1]:8000/x"),
         ("me:secret@localhost/x", "http://me:secret@localhost/x"),
+        ("//example.org/x", "https://example.org/x"),
+        ("http:/x", "http:/x"),
+        ("http:8000", "https://http:8000"),
+        ("[2001:db8::1]/x", "https://[2001:db8::1]/x"),
         ("example.org", "https://example.org"),
         ("example.org:8000/x", "https://example.org:8000/x"),
         ("localhost.example.org/", "https://localhost.example.org/"),

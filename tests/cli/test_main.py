@@ -68,6 +68,8 @@ def _made(kind: type[errors.PorticoError]) -> errors.PorticoError:
         (errors.TLSError, 35),
         (errors.CertificateError, 60),
         (errors.HTTPError, 22),
+        (errors.RedirectError, 47),
+        (errors.LocalProtocolError, 2),
         (errors.ConnectionLost, 56),
         (errors.EndOfStream, 18),
         (errors.Truncated, 56),
@@ -275,3 +277,17 @@ def test_main_leaves_with_the_code(command: type[_Table], monkeypatch: pytest.Mo
     with pytest.raises(SystemExit) as left:
         main_module.main(["try_it"])
     assert left.value.code == 7
+
+
+@pytest.mark.parametrize("arguments", ["--help", "fetch --help", "lookup 127.0.0.1", "fetch -I data:,x"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_stdout_that_is_full_is_one_line(arguments: str) -> None:
+    command = f"{sys.executable} -m portico {arguments} >/dev/full"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (2, "portico: cannot write: No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_stderr_that_is_full_changes_nothing() -> None:
+    command = f"{sys.executable} -m portico fetch -I data:nonsense 2>/dev/full"
+    assert subprocess.run(["sh", "-c", command], timeout=30).returncode == 2

@@ -58,6 +58,12 @@ def nginx() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session", params=["TLSv1.2", "TLSv1.3"])
+def members(request: pytest.FixtureRequest) -> Iterator[peers.Members]:
+    with peers.nginx_for_members(request.param) as place:
+        yield place
+
+
 @pytest.fixture(scope="session")
 def httpbin() -> Iterator[str]:
     need_installed("httpbin")

@@ -18,13 +18,14 @@ DATE = "Sat, 28 Nov 2026 00:00:00 GMT"
 @dataclass
 class FileServer:
     """Serves ``content`` under every path. ``cut``: bytes of a body after which connections are closed, one
-    for each answer; ``change``: called with the number of each request before it is answered. ``asked``:
-    heads that came."""
+    for each answer; ``heed``: whether ``If-Range`` is heeded; ``change``: called with the number of each
+    request before it is answered. ``asked``: heads that came."""
 
     content: bytes
     etag: str | None = '"v1"'
     modified: str | None = LAST_MODIFIED
     ranges: bool = True
+    heed: bool = True
     length: bool = True
     cut: list[int | None] = field(default_factory=list)
     status: list[int] = field(default_factory=list)
@@ -113,7 +114,7 @@ class FileServer:
             headers["Last-Modified"] = self.modified
         wanted = re.search(r"^Range: bytes=(\d+)-(\d*)\r?$", head, re.MULTILINE)
         condition = re.search(r"^If-Range: (.*?)\r?$", head, re.MULTILINE)
-        current = condition is None or condition[1] in (self.etag, self.modified)
+        current = condition is None or condition[1] in (self.etag, self.modified) or not self.heed
         if wanted and self.ranges and current:
             start = int(wanted[1])
             end = min(int(wanted[2] or len(body) - 1), len(body) - 1)

@@ -17,6 +17,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+import trustme
 
 from tests.peers import need
 
@@ -25,11 +28,13 @@ __all__ = [
     "LARGE",
     "LOGIN",
     "PAGE",
+    "Members",
     "apache",
     "dante",
     "httpbin",
     "microsocks",
     "nginx",
+    "nginx_for_members",
     "squid",
     "tinyproxy",
 ]
@@ -79,6 +84,14 @@ def _ended(process: subprocess.Popen[bytes]) -> bytes:
 def _listens(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Members(NamedTuple):
+    """A server for members: its URL; and a folder with ``ca.pem``, which vouches for it, a member's
+    ``joe.pem`` (or ``joe.crt`` and ``joe.key``), and ``eve.pem`` of somebody else."""
+
+    url: str
+    folder: Path
 
 
 @contextlib.contextmanager
@@ -245,6 +258,49 @@ def nginx(*users: tuple[str, str]) -> Iterator[str]:
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, user=user))
         with running(need("nginx"), "-p", folder, "-c", "nginx.conf", "-e", "stderr", port=port):
             yield f"http://127.0.0.1:{port}"
+
+
+NGINX_FOR_MEMBERS = """
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log; {user}
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
+    uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+    default_type text/plain; keepalive_timeout 30s;
+    server {{
+        listen 127.0.0.1:{port} ssl; ssl_protocols {protocols};
+        ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem;
+        ssl_verify_client on; ssl_client_certificate {folder}/members.pem;
+        location / {{ return 200 "$ssl_client_verify $ssl_client_s_dn"; }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx_for_members(protocols: str) -> Iterator[Members]:
+    """nginx, which lets in whoever has a certificate of a certain authority."""
+    ours, members, strangers = (
+        trustme.CA(organization_name=name) for name in ("ours", "members", "strangers")
+    )
+    with _folder() as folder:
+        port = free_port()
+        ours.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+        ours.cert_pem.write_to_path(folder / "ca.pem")
+        members.cert_pem.write_to_path(folder / "members.pem")
+        joe = members.issue_cert("joe@example.org", common_name="Joe")
+        joe.private_key_and_cert_chain_pem.write_to_path(folder / "joe.pem")
+        joe.cert_chain_pems[0].write_to_path(folder / "joe.crt")
+        joe.private_key_pem.write_to_path(folder / "joe.key")
+        eve = strangers.issue_cert("eve@example.org", common_name="Eve")
+        eve.private_key_and_cert_chain_pem.write_to_path(folder / "eve.pem")
+        user = "user root;" if os.geteuid() == 0 else ""
+        (folder / "nginx.conf").write_text(
+            NGINX_FOR_MEMBERS.format(folder=folder, port=port, user=user, protocols=protocols)
+        )
+        with running(need("nginx"), "-p", folder, "-c", "nginx.conf", "-e", "stderr", port=port):
+            yield Members(f"https://127.0.0.1:{port}", folder)
 
 
 # -- proxies

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
+import io
 import json
 import os
 import random
@@ -14,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from portico.client.bucket import Bucket
 from portico.client.disposition import name_for, proposed_name
 from portico.client.download import Downloader, Progress
-from portico.client.part_file import PartFile
+from portico.client.part_file import PartFile, Segment, Version
 from portico.client.session import Session
 from portico.client.timeouts import Timeouts
 from portico.client.url import URL
@@ -167,6 +171,33 @@ def test_a_part_that_is_not_what_was_asked_for_is_not_used(tmp_path, lie):
     assert server.headers("Range")[-1] is None
 
 
+def test_what_is_packed_unasked_is_not_gone_on_with(tmp_path):
+    def pack(headers: dict[str, str], number: int) -> None:
+        if number == 0:
+            headers["Content-Encoding"] = "gzip"
+
+    server = FileServer(CONTENT, cut=[1_000_000], lie=pack)
+    with server, downloader() as by:
+        by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    assert server.headers("Range") == [None, None]
+
+
+@pytest.mark.parametrize("etag", ['"v1"', None])
+def test_a_server_that_does_not_heed_if_range_is_found_out_by_what_it_tells(tmp_path, etag):
+    server = FileServer(CONTENT, cut=[1_000_000], etag=etag)
+
+    def change(number: int) -> None:
+        if number == 1:
+            server.content, server.modified = OTHER, "Sun, 02 Jan 2022 00:00:00 GMT"
+            server.etag = etag and '"v2"'
+            server.heed = False
+
+    server.change = change
+    with server, downloader() as by:
+        by.fetch(server.url, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == OTHER
+
+
 @pytest.mark.usefixtures("door")
 def test_segments_are_loaded_at_once_and_gone_on_with(tmp_path):
     with FileServer(CONTENT, cut=[None, 1000, None, 5000]) as server, downloader(segments=3) as by:
@@ -192,6 +223,12 @@ def test_a_server_without_ranges_gives_one_segment(tmp_path):
     with FileServer(CONTENT, ranges=False) as server, downloader(segments=3) as by:
         assert by.fetch(server.url, tmp_path / "out", sha256=SUM).size == len(CONTENT)
     assert len(server.asked) == 1
+
+
+def test_a_server_that_announces_ranges_and_gives_none_is_asked_for_the_whole(tmp_path):
+    server = FileServer(CONTENT, ranges=False, more={"Accept-Ranges": "bytes"})
+    with server, downloader(segments=2) as by:
+        assert by.fetch(server.url, tmp_path / "out", sha256=SUM).size == len(CONTENT)
 
 
 def test_answers_that_pass_are_asked_again_and_others_not(tmp_path):
@@ -232,6 +269,137 @@ def test_a_file_that_is_there_is_kept_unless_told_otherwise(tmp_path):
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("status", [204, 206, 300, 304])
+def test_an_answer_that_is_not_the_whole_file_makes_none(tmp_path, status):
+    with FileServer(CONTENT, status=[status]) as server, downloader() as by:
+        with pytest.raises(HTTPError, match=f"{status}.* and not the whole file"):
+            by.fetch(server.url, tmp_path / "out")
+        assert len(server.asked) == 1
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_is_known_to_be_the_same_is_not_loaded_again(tmp_path):
+    with FileServer(CONTENT) as server, downloader() as by:
+        by.fetch(server.url, folder=tmp_path)
+        again = by.fetch(server.url, folder=tmp_path)
+        assert (again.path, again.size, again.came) == (tmp_path / "file.bin", len(CONTENT), 0)
+        os.utime(again.path, (1, 1))
+        with pytest.raises(ConfigError, match="is there already"):
+            by.fetch(server.url, folder=tmp_path)
+        assert by.fetch(server.url, folder=tmp_path, sha256=SUM).came == 0
+        with pytest.raises(ConfigError, match="is there already"):
+            by.fetch(server.url, folder=tmp_path, sha256="0" * 64)
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_no_file_is_never_replaced(tmp_path, force):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with FileServer(CONTENT) as server, downloader() as by:
+        for name, why in (("folder", "is a folder"), ("pipe", "is no regular file")):
+            with pytest.raises(ConfigError, match=why):
+                by.fetch(server.url, tmp_path / name, force=force)
+    assert names(tmp_path) == ["folder", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_that_leads_nowhere_is_there(tmp_path):
+    (tmp_path / "out").symlink_to("nowhere")
+    with FileServer(CONTENT) as server, downloader() as by:
+        with pytest.raises(ConfigError, match="is there already"):
+            by.fetch(server.url, tmp_path / "out")
+        by.fetch(server.url, tmp_path / "out", force=True)
+    assert names(tmp_path) == ["out"]
+    assert not (tmp_path / "out").is_symlink()
+
+
+@pytest.mark.parametrize("options", [{"cut": [0]}, {"cut": [1000], "etag": None, "modified": None}])
+def test_what_cannot_be_gone_on_with_is_not_left(tmp_path, options):
+    with FileServer(CONTENT, **options) as server, downloader(attempts=1) as by, pytest.raises(EndOfStream):
+        by.fetch(server.url, tmp_path / "out")
+    assert names(tmp_path) == []
+
+
+def test_a_file_without_a_version_that_is_cut_again_and_again_is_told_to_be_cut(tmp_path):
+    restless = FileServer(CONTENT, cut=[1000] * 9, etag=None, modified=None)
+    with restless as server, downloader() as by, pytest.raises(EndOfStream):
+        by.fetch(server.url, tmp_path / "out")
+
+
+def test_a_full_disk_leaves_a_part_that_resumes(tmp_path, monkeypatch):
+    told: list[bool] = []
+
+    def pwrite(descriptor: int, data: bytes, at: int, write=os.pwrite) -> int:
+        if at > 1_000_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data, at)
+
+    def replace(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with FileServer(CONTENT) as server, downloader() as by:
+        with monkeypatch.context() as full:
+            full.setattr("os.pwrite", pwrite)
+            progress = lambda each: told.append(each.resumable)  # noqa: E731
+            first = lambda each: full.setattr("os.replace", replace) or progress(each)  # noqa: E731
+            with pytest.raises(ConfigError, match="No space left"):
+                by.fetch(server.url, tmp_path / "out", on_progress=first)
+        assert (names(tmp_path), told[-1]) == (["out.part", "out.part.json"], True)
+        assert by.fetch(server.url, tmp_path / "out", sha256=SUM).came < len(CONTENT)
+
+
+def test_a_file_that_is_finished_while_another_waits_for_it_stays(tmp_path, monkeypatch):
+    first, second = PartFile(tmp_path / "out"), PartFile(tmp_path / "out")
+    first.begin(Version("u", etag='"1"', size=4), [Segment(0, 4, 0)])
+    first.write(first.segments[0], b"done")
+    flock = fcntl.flock
+
+    def finishing(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr("fcntl.flock", flock)
+        first.finish(None)  # between the other's opening and its lock
+        flock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", finishing)
+    with pytest.raises(ConfigError, match="is there already"):
+        second.begin(Version("u", etag='"1"', size=4), [Segment(0, 4, 0)])
+    second.leave()
+    assert (tmp_path / "out").read_bytes() == b"done"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_part_that_another_finishes_meanwhile_is_not_gone_on_with(tmp_path, monkeypatch):
+    with FileServer(CONTENT, cut=[1_000_000]) as server, downloader(attempts=1) as by:
+        with pytest.raises(EndOfStream):
+            by.fetch(server.url, tmp_path / "out")
+        opened = os.open
+
+        def late(path, flags, *mode, **more):
+            if str(path).endswith("out.part"):  # its note has been read
+                monkeypatch.setattr("os.open", opened)
+                (tmp_path / "out.part").unlink()
+                (tmp_path / "out.part.json").unlink()
+            return opened(path, flags, *mode, **more)
+
+        monkeypatch.setattr("os.open", late)
+        done = by.fetch(server.url, tmp_path / "out", force=True)
+    assert done.path.read_bytes() == CONTENT
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_whole_part_needs_no_more_than_its_name(tmp_path):
+    with FileServer(CONTENT, status=[405]) as server, downloader() as by:
+        version = Version(server.url, '"v1"', "Sat, 01 Jan 2022 00:00:00 GMT", 4)
+        part = PartFile(tmp_path / "out")
+        part.begin(version, [Segment(0, 4, 0)])
+        part.write(part.segments[0], b"done")
+        part.leave()
+        done = by.fetch(server.url, tmp_path / "out")
+    assert (done.came, done.path.read_bytes()) == (0, b"done")
+    assert int(done.path.stat().st_mtime) == 1640995200
+    assert names(tmp_path) == ["out"]
+
+
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     with FileServer(CONTENT) as server, downloader() as by, pytest.raises(ConfigError, match="cannot write"):
         by.fetch(server.url, tmp_path / "none" / "out")
@@ -244,6 +412,31 @@ def test_a_link_in_place_of_the_part_leads_nowhere(tmp_path):
     with FileServer(CONTENT) as server, downloader() as by, pytest.raises(ConfigError, match="cannot write"):
         by.fetch(server.url, tmp_path / "out")
     assert victim.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["out.part", "out.part.json", "out.part.json~"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_stands_in_place_of_the_part_or_its_note_is_one_clear_error_or_none(tmp_path, name, make):
+    make(tmp_path / name)
+    with FileServer(CONTENT) as server, downloader() as by:
+        if make is os.mkdir or name == "out.part":
+            with pytest.raises(ConfigError, match=f"{name}.*: Is a directory|no regular file"):
+                by.fetch(server.url, tmp_path / "out")
+            assert names(tmp_path) == [name]
+        else:
+            by.fetch(server.url, tmp_path / "out", sha256=SUM)
+            assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("name", ["out.part.json", "out.part.json~"])
+def test_a_link_in_place_of_the_note_leads_nowhere(tmp_path, name):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / name).symlink_to(victim)
+    with FileServer(CONTENT) as server, downloader() as by:
+        by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    assert victim.read_bytes() == b"precious"
+    assert names(tmp_path) == ["out", "victim"]
 
 
 @pytest.mark.parametrize(
@@ -303,6 +496,47 @@ def test_the_rate_is_bounded(tmp_path):
     with FileServer(CONTENT[:300_000]) as server, downloader(rate=1_000_000) as by:
         by.fetch(server.url, tmp_path / "out")
     assert time.monotonic() - began >= 0.19
+
+
+@pytest.mark.usefixtures("door")
+@pytest.mark.parametrize("cuts", [[], [0], [1], [1_000_000, 0, 500_000]])
+def test_what_goes_into_a_stream_is_gone_on_with(cuts):
+    out = io.BytesIO()
+    with FileServer(CONTENT, cut=list(cuts)) as server, downloader(segments=3) as by:
+        done = by.pour(server.url, out, sha256=SUM)
+    assert (out.getvalue(), done.size, out.closed) == (CONTENT, len(CONTENT), False)
+
+
+def test_what_has_gone_into_a_stream_is_of_one_version():
+    server = FileServer(CONTENT, cut=[1_000_000])
+
+    def change(number: int) -> None:
+        if number == 1:
+            server.content, server.etag = OTHER, '"v2"'
+
+    server.change = change
+    out = io.BytesIO()
+    with server, downloader() as by, pytest.raises(ProtocolError, match="changed"):
+        by.pour(server.url, out)
+    assert out.getvalue() == CONTENT[:1_000_000]
+
+
+@pytest.mark.parametrize("options", [{"etag": None, "modified": None}, {"ranges": False}])
+def test_a_stream_that_cannot_be_gone_on_with_is_told_to_be_cut(options):
+    out = io.BytesIO()
+    with FileServer(CONTENT, cut=[1_000_000], **options) as server, downloader() as by:
+        with pytest.raises(EndOfStream):
+            by.pour(server.url, out)
+        with pytest.raises(ChecksumError, match="all of it has been written"):
+            by.pour(server.url, io.BytesIO(), sha256="0" * 64)
+    assert out.getvalue() == CONTENT[:1_000_000]
+
+
+def test_what_is_slowed_down_comes_in_small_steps():
+    assert [len(piece) for piece in Bucket(4e9).paced([b"x" * 10, b"", b"y"])] == [10, 1]
+    slow = Bucket(40.0)
+    slow.take = lambda size: None  # type: ignore[method-assign]
+    assert list(slow.paced([b"x" * 25, b"y"])) == [b"x" * 10, b"x" * 10, b"x" * 5, b"y"]
 
 
 def test_silence_is_cut_and_gone_on_with(tmp_path):
@@ -381,6 +615,11 @@ def test_killed_at_any_moment_it_leaves_the_file_or_a_part_that_resumes(tmp_path
         ('attachment; filename=".bashrc"', "bashrc"),
         ('attachment; filename=".."', "download"),
         ('attachment; filename="con.txt"', "_con.txt"),
+        ('attachment; filename="-rf"', "_rf"),
+        ('attachment; filename="../--checkpoint-action=x"', "_-checkpoint-action=x"),
+        ('attachment; filename="image.iso.part"', "image.iso.part_"),
+        ('attachment; filename="image.iso.PART.json"', "image.iso.PART.json_"),
+        ('attachment; filename="image.iso.part.json~"', "image.iso.part.json~_"),
         ('attachment; filename="a\x1b[31m.txt"', "a_[31m.txt"),
         ('attachment; filename="\u202etxt.exe"', "_txt.exe"),
         ('attachment; filename="a"; filename="b"', "last"),
@@ -403,6 +642,8 @@ def test_a_name_is_made_safe(disposition, name):
         ("http://h/a%2F..%2Fb", "b"),
         ("http://h/..%5Cx", "x"),
         ("http://h/%00", "_"),
+        ("http://h/-rf", "_rf"),
+        ("http://h/a.part", "a.part_"),
     ],
 )
 def test_a_name_comes_from_the_url(url, name):

@@ -13,7 +13,7 @@ from portico.client import opener
 from portico.client.opener import register_scheme, schemes
 from portico.client.request import Request
 from portico.client.response import Response
-from portico.errors import AddressError, ConfigError, HTTPError, LocalProtocolError
+from portico.errors import AddressError, ConfigError, EndOfStream, HTTPError, LocalProtocolError
 from portico.web.wsgi import WSGI
 from tests.http.served import serving
 
@@ -38,6 +38,63 @@ def test_a_file_is_a_response_like_any_other(page):
             ["ä", "1"],
             ["b", "2"],
         ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content", "told"),
+    [
+        ("bytes=0-3", 206, b"0123", "bytes 0-3/10"),
+        ("bytes=4-", 206, b"456789", "bytes 4-9/10"),
+        ("bytes=-3", 206, b"789", "bytes 7-9/10"),
+        ("bytes=8-99", 206, b"89", "bytes 8-9/10"),
+        ("BYTES=9-9", 206, b"9", "bytes 9-9/10"),
+        ("bytes=10-", 416, b"", "bytes */10"),
+        ("bytes=-0", 416, b"", "bytes */10"),
+        ("bytes=0-1,4-5", 200, b"0123456789", None),
+        ("bytes=5-4", 200, b"0123456789", None),
+        ("lines=1-2", 200, b"0123456789", None),
+        ("nonsense", 200, b"0123456789", None),
+    ],
+)
+def test_a_range_of_a_file_is_a_part_of_it(tmp_path, asked, status, content, told):
+    (tmp_path / "file").write_bytes(b"0123456789")
+    url = (tmp_path / "file").as_uri()
+    with portico.open(url, headers={"Range": asked}, check=False) as response:
+        assert (response.status, response.content) == (status, content)
+        assert response.headers.get("content-range") == told
+        assert response.headers["content-length"] == str(len(content))
+    with portico.open(url, method="HEAD", headers={"Range": asked}) as response:
+        assert (response.status, response.headers["content-length"]) == (200, "10")
+    if status == 416:
+        with pytest.raises(HTTPError, match="416 Requested Range Not Satisfiable"):
+            portico.open(url, headers={"Range": asked})
+
+
+def test_a_range_of_a_file_is_of_the_version_that_is_meant(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    with portico.open(path.as_uri()) as response:
+        etag, modified = response.headers["etag"], response.headers["last-modified"]
+
+    def part(condition: str) -> tuple[int, bytes]:
+        with portico.open(path.as_uri(), headers={"Range": "bytes=8-", "If-Range": condition}) as response:
+            return response.status, response.content
+
+    assert part(etag) == part(modified) == (206, b"89")
+    assert part('"other"') == part("Sat, 01 Jan 2022 00:00:00 GMT") == (200, b"0123456789")
+    path.write_bytes(b"9876543210")
+    assert part(etag) == part(modified) == (200, b"9876543210")
+
+
+def test_a_range_of_a_file_that_is_cut_meanwhile_is_an_error(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    with portico.open(path.as_uri(), headers={"Range": "bytes=2-"}) as response:
+        path.write_bytes(b"0123")
+        with pytest.raises(EndOfStream) as caught:
+            response.read()
+    assert caught.value.partial == b"23"
 
 
 def test_a_file_that_is_missing_is_an_answer_that_says_no(tmp_path):

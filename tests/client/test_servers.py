@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from portico.client.session import Session
-from portico.errors import HTTPError, RedirectError
+from portico.errors import CertificateError, HTTPError, RedirectError
+from portico.sockets.tls import ClientTLS
 from portico.sync import TaskGroup
 from tests.client.peers import LARGE, PAGE
 
@@ -219,3 +220,51 @@ def test_a_trace_hears_of_the_end_of_connections(server):
     ends = [facts for name, facts in heard if name == "close"]
     assert len(ends) == heard.count_of("connect")
     assert {str(facts["peer"]) for facts in ends} == {str(heard[1][1]["peer"])}
+
+
+# -- certificates of clients
+
+
+def test_a_server_sees_our_certificate(members):
+    url, folder = members
+    pair = (str(folder / "joe.crt"), str(folder / "joe.key"))
+    ways = [
+        {"verify": str(folder / "ca.pem"), "cert": str(folder / "joe.pem")},
+        {"verify": str(folder / "ca.pem"), "cert": pair},
+        {"verify": ClientTLS(folder / "ca.pem", certificate=pair)},
+        {"verify": ClientTLS(folder / "ca.pem", certificate=folder / "joe.pem")},
+    ]
+    for way in ways:
+        with Session(env=False, timeout=20, **way) as session:
+            for _ in range(2):
+                told, _, who = session.get(url).text.partition(" ")
+                assert (told, "CN=Joe" in who) == ("SUCCESS", True)
+
+
+def test_a_server_that_wants_another_certificate_says_no(members):
+    url, folder = members
+    with Session(env=False, timeout=20, verify=str(folder / "ca.pem"), check=False) as session:
+        without, other = session.get(url), session.get(url, cert=str(folder / "eve.pem"))
+    assert (without.status, "No required SSL certificate" in without.text) == (400, True)
+    assert (other.status, "SSL certificate error" in other.text) == (400, True)
+
+
+def test_what_a_call_says_of_tls_leaves_the_rest_as_the_session_has_it(members):
+    url, folder = members
+    ca, joe = str(folder / "ca.pem"), str(folder / "joe.pem")
+    with Session(env=False, timeout=20, verify=ca) as session:
+        assert session.get(url, cert=joe).text.startswith("SUCCESS")
+    with Session(env=False, timeout=20, cert=joe, check=False) as session:
+        assert session.get(url, verify=ca).text.startswith("SUCCESS")
+        assert session.get(url, verify=ca, cert=None).status == 400
+        assert session.get(url, verify=ClientTLS(ca)).status == 400
+        with pytest.raises(CertificateError):
+            session.get(url)
+
+
+def test_a_connection_with_our_certificate_is_for_requests_with_it(members, session, heard):
+    url, folder = members
+    trust = {"verify": str(folder / "ca.pem"), "check": False}
+    joe = {**trust, "cert": str(folder / "joe.pem")}
+    assert [session.get(url, **how).status for how in (joe, trust, joe, joe)] == [200, 400, 200, 200]
+    assert heard.count_of("connect") == 2

@@ -11,11 +11,16 @@ import msgspec
 import pytest
 
 import portico
+import portico.client.session as session_module
+from portico.address import Address
 from portico.client.options import client_tls
 from portico.client.pool import PoolSize
 from portico.client.request import Request
+from portico.client.response import Response
+from portico.client.retries import Retry
 from portico.client.session import Session
 from portico.client.timeouts import Timeouts
+from portico.client.url import URL
 from portico.errors import (
     AddressError,
     CertificateError,
@@ -32,11 +37,13 @@ from portico.errors import (
     TLSError,
 )
 from portico.limits import Limits
-from portico.sockets.tls import ServerTLS
+from portico.sockets.tls import ClientTLS, ServerTLS
+from portico.sockets.tls_transport import TLSInfo
 from portico.sync import TaskGroup
 from portico.web.wsgi import WSGI
-from tests.client.hostile import Hostile, answer, read
+from tests.client.hostile import Hostile, Peer, answer, read
 from tests.client.places import TEXT, Place, app
+from tests.client.proxying import tunnel
 from tests.http.served import serving
 
 pytestmark = [pytest.mark.usefixtures("door"), pytest.mark.timeout(30)]
@@ -505,11 +512,78 @@ def test_a_trace_that_raises_takes_no_connection_away(place, where, path):
         del caught  # only now: nobody waits for the response to be freed
 
 
+FACTS = {
+    "resolve": {"host": str, "addresses": list, "seconds": float},
+    "connect": {"peer": Address, "local": Address, "seconds": float},
+    "proxy": {"peer": Address, "seconds": float},
+    "tls": {"tls": TLSInfo, "seconds": float},
+    "request": {"method": str, "url": URL, "target": str, "headers": list, "reused": bool},
+    "response": {"status": int, "reason": str, "version": str, "headers": list, "seconds": float},
+    "redirect": {"url": URL, "status": int},
+    "retry": {"seconds": float, "error": (Exception, type(None)), "response": (Response, type(None))},
+    "close": {"peer": Address, "aborted": bool},
+}
+
+
+def test_a_trace_is_told_the_facts_that_are_written_down(place, secure):
+    heard: dict[str, set[str]] = {}
+
+    def hear(name: str, facts: dict[str, object]) -> None:
+        heard.setdefault(name, set()).update(facts)
+        assert set(facts) == set(FACTS[name]), (name, facts)
+        for fact, value in facts.items():
+            assert isinstance(value, FACTS[name][fact]), (name, fact, value)
+            assert fact in str(session_module.__doc__)
+
+    tls, certificate = secure
+    once = Retry(attempts=2, base=0.0)
+    with Session(env=False, trace=hear, verify=ClientTLS(certificate)) as session:
+        session.get(tls / "redirect/302?to=/echo")
+        session.get(place / "status/503", retry=once, check=False)
+        with Hostile([tunnel]) as proxy:
+            session.get(tls / "echo", proxies=proxy.url)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    leaves = [Peer.read_head, answer, Peer.read_head]  # with the second request in its hand
+    with Hostile(leaves, [Peer.read_head, answer]) as server, Session(env=False, trace=hear) as session:
+        for _ in range(2):
+            session.get(server.url)
+    assert set(heard) == set(FACTS)
+
+
 def test_hosts_can_be_mapped(place):
     port = place.url.rpartition(":")[2]
     with Session(env=False, resolve={"service.test": "127.0.0.1"}) as session:
         answer = session.get(f"http://service.test:{port}/echo")
         assert answer.json()["headers"]["host"] == f"service.test:{port}"
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "sent"),
+    [
+        ("service.test", ("service.test", None), "service.test"),
+        ("SERVICE.Test", "service.test", "service.test"),
+        ("service.test", "Service.TEST", "service.test"),
+        ("bücher.test", "bücher.test", "xn--bcher-kva.test"),
+        ("xn--bcher-kva.test", "Bücher.test", "xn--bcher-kva.test"),
+        ("[2001:db8::7]", "2001:db8::7", "[2001:db8::7]"),
+        ("[2001:DB8:0::7]", ("[2001:db8::7]", None), "[2001:db8::7]"),
+    ],
+)
+def test_a_map_of_hosts_takes_them_as_they_are_written(place, host, key, sent):
+    port = int(place.url.rpartition(":")[2])
+    known = (key[0], port) if isinstance(key, tuple) else key
+    with Session(env=False, resolve={known: ["127.0.0.1"], ("service.test", 1): "192.0.2.1"}) as session:
+        answer = session.get(f"http://{host}:{port}/echo")
+        assert answer.json()["headers"]["host"] == f"{sent}:{port}"
+
+
+def test_a_host_is_mapped_to_an_address_of_version_6():
+    with serving(WSGI(app), address="http://[::1]:0") as server, Session(env=False) as session:
+        port = server.addresses[0].port
+        answer = session.get(f"http://service.test:{port}/echo", resolve={"service.test": "::1"})
+        assert str(answer.peer) == f"tcp://[::1]:{port}"
+        with pytest.raises(PorticoError, match="'other', from resolver, is no IP address"):
+            session.get(f"http://elsewhere.test:{port}/", resolve={"elsewhere.test": "other"})
 
 
 # -- what fails

@@ -189,6 +189,25 @@ def test_a_map_is_asked_first() -> None:
 
 
 @pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize(
+    ("key", "host"),
+    [
+        ("Service.Example", "service.example"),
+        (("Service.Example", 80), "SERVICE.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER.example", "bücher.example"),
+        ("xn--bcher-kva.example", "Bücher.example"),
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        (("[2001:db8::1]", 80), "2001:db8::1"),
+    ],
+)
+def test_a_map_knows_hosts_in_any_spelling(key: object, host: str) -> None:
+    own = {"a b": "::9", 5: "::9", ("other.example", 80): "::9", key: "192.0.2.1"}
+    assert resolve(host, 80, resolver=own) == [(V4, ("192.0.2.1", 80))]
+
+
+@pytest.mark.usefixtures("no_threads")
 def test_a_function_is_asked_with_host_and_port() -> None:
     asked = []
 

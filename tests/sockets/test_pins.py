@@ -53,7 +53,8 @@ KINDS = {
 def test_pins_are_those_of_openssl_and_curl(tmp_path, kind):
     pem, der, pin, fingerprint = made_by_openssl(tmp_path, *KINDS[kind])
     assert public_key_pin(der) == pin
-    for given in (pin, [OTHER_KEY, pin], fingerprint, fingerprint.lower().replace(":", "")):
+    with_one_slash = pin.replace("//", "/", 1)
+    for given in (pin, with_one_slash, [OTHER_KEY, pin], fingerprint, fingerprint.lower().replace(":", "")):
         Pins(given).check(der)
     with pytest.raises(CertificateError, match=re.escape(pin)):
         Pins([OTHER_KEY, "00" * 32]).check(der)
@@ -123,9 +124,26 @@ def test_nothing_is_asked_of_a_server_that_is_not_pinned(no_leaks):
     assert asked == ["/free", "/right"]
 
 
+def test_one_slash_is_as_good_as_two_also_before_a_third():
+    digest = base64.b64encode(b"\xff" + b"a" * 31).decode()
+    assert digest.startswith("/")
+    assert Pins(f"sha256/{digest}")._keys == Pins(f"sha256//{digest}")._keys == {b"\xff" + b"a" * 31}
+
+
 @pytest.mark.parametrize(
     "pins",
-    ["", [], "sha256//abc=", "sha1//" + "A" * 43 + "=", "ab" * 31, "ab" * 33, "zz" * 32, [OTHER_KEY, "x"]],
+    [
+        "",
+        [],
+        "sha256//abc=",
+        "sha1//" + "A" * 43 + "=",
+        "sha256:" + "A" * 43 + "=",
+        "sha256///" + "A" * 43 + "=",
+        "ab" * 31,
+        "ab" * 33,
+        "zz" * 32,
+        [OTHER_KEY, "x"],
+    ],
 )
 def test_what_is_no_pin_is_refused(pins):
     with pytest.raises(ConfigError, match="pins"):

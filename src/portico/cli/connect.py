@@ -8,10 +8,10 @@ import click
 
 from portico import deadline
 from portico.address import Address
+from portico.cli.ending import ending_by_signals
 from portico.cli.manners import Command
 from portico.cli.talk import OOB_INLINE, Talker
 from portico.cli.talk_address import only_family, read_address, read_local, streams_only
-from portico.cli.talk_ending import ending_by_signals
 from portico.cli.talk_notes import Facts
 from portico.cli.talk_options import Talk, shared_options, take
 from portico.cli.talk_proxy import Proxy, connect_through

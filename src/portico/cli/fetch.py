@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from portico.cli.manners import Command, json_option, timeout_option
+from portico.cli.manners import Command, default_scheme_option, json_option, timeout_option
 
 __all__ = ["fetch"]
 
@@ -44,9 +44,7 @@ __all__ = ["fetch"]
 @click.option("--cert", metavar="FILE", help="Our own certificate, as PEM.")
 @click.option("--cert-key", metavar="FILE", help="Its key, if that is in another file.")
 @click.option("--proxy", metavar="URL", help="Through a proxy: http://, https://, socks4a://, socks5h://.")
-@click.option(
-    "--default-scheme", type=click.Choice(["http", "https"]), help="Of a URL without one; else by its host."
-)
+@default_scheme_option()
 @click.option(
     "--session", metavar="FILE", help="Keep cookies, header fields and --auth there, and send them."
 )

@@ -49,7 +49,10 @@ def _of_fields(fields: Sequence[Item], form: bool) -> tuple[Any, str]:
     from portico.cli.fetch_nested import nested
 
     pairs = [(item.name, item.read_json() if item.kind == ":=" else item.read()) for item in fields]
-    return BytesBody(json.dumps(nested(pairs)).encode()), _JSON
+    try:
+        return BytesBody(json.dumps(nested(pairs)).encode()), _JSON
+    except RecursionError:
+        raise ConfigError("the items make a document that is nested too deep") from None
 
 
 def _form(fields: Sequence[Item]) -> list[tuple[str, str]]:

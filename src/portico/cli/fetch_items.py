@@ -16,6 +16,7 @@ takes that away from it: ``a\=b=c`` is the field ``a=b``.
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +44,7 @@ class Item(NamedTuple):
     def read(self) -> str:
         """The value, or what is in the file that it names. Raises ``ConfigError``."""
         if self.separator == "@" or not self.separator.endswith("@"):
-            return self.value
+            return self._plain()
         try:
             text = Path(self.value).expanduser().read_text(encoding="utf-8")
         except UnicodeError:
@@ -55,10 +56,19 @@ class Item(NamedTuple):
             raise ConfigError(f"item {self.text!r}: cannot read {self.value!r}: {why}") from None
         return text.rstrip("\n") if self.kind in (":", "==") else text
 
+    def _plain(self) -> str:
+        """The value as it was given: of a field, text, which bytes of a command line may not be."""
+        if self.kind in ("=", ":=", "==") and not self.value.isascii():
+            try:
+                self.value.encode()
+            except UnicodeError:
+                raise ConfigError(f"item {self.text!r}: it is no text in UTF-8") from None
+        return self.value
+
     def read_json(self) -> Any:
         """The JSON that ``read`` gives. Raises ``ConfigError``."""
         try:
-            return json.loads(self.read(), parse_constant=_refuse)
+            return json.loads(self.read(), parse_constant=_refuse, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -101,3 +111,10 @@ def _checked(item: Item) -> Item:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text:.40} is too large")
+    return number

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from portico.errors import ConfigError
+from portico.errors import ConfigError, PorticoError
 
 __all__ = ["output_file"]
 
@@ -33,8 +33,10 @@ def output_file(name: str) -> Iterator[BinaryIO]:
             yield file
         os.chmod(part, 0o666 & ~_mask())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         Path(part).unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, PorticoError):  # a full disk
+            raise ConfigError(f"--output: cannot write {name!r}: {error.strerror}") from None
         raise
 
 

@@ -9,16 +9,11 @@ from typing import Any
 
 from portico.cli.fetch_body import body_of
 from portico.cli.fetch_items import Item, parse_item
+from portico.cli.typed_url import full_url
 
-__all__ = ["Wanted", "full_url", "read_words", "wanted"]
+__all__ = ["Wanted", "read_words", "wanted"]
 
 _METHOD = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)*")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:data|file):", re.IGNORECASE)
-_PORT_ONLY = re.compile(r":([0-9]*)(?=[/?#]|\Z)")
-_THIS_MACHINE = re.compile(
-    r"(?:[^/?#@]*@)?(?:localhost|[^/?#@:]+\.localhost|127(?:\.[0-9]+){3}|\[::1\])(?=[:/?#]|\Z)",
-    re.IGNORECASE,
-)
 _JSON_WANTED = ("Accept", "application/json, */*;q=0.5")
 
 
@@ -78,21 +73,6 @@ def read_words(words: Sequence[str]) -> tuple[str | None, str, Sequence[str]]:
     if others and _METHOD.fullmatch(first) and first.lower() != "localhost":
         return first.upper(), others[0], others[1:]
     return None, first, others
-
-
-def full_url(text: str, default_scheme: str | None = None) -> str:
-    """A URL from what people type: ``:8000/x``, ``example.org/x``, ``://example.org``.
-
-    Without a scheme it is http for this machine and https for all others, or else ``default_scheme``.
-    """
-    if _SCHEME.match(text):
-        return text
-    text = text.removeprefix("://")
-    port = _PORT_ONLY.match(text)
-    if port is not None:
-        text = f"localhost{port[0] if port[1] else ''}{text[port.end() :]}"
-    scheme = default_scheme or ("http" if _THIS_MACHINE.match(text) else "https")
-    return f"{scheme}://{text}"
 
 
 def _header(item: Item) -> tuple[str, str | None]:

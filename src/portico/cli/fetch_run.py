@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from portico import deadline
+from portico.cli.ending import ending_by_signals
 from portico.cli.fetch_output import output_file
 from portico.cli.fetch_print import Head, Printer, Raw, Shown
 from portico.cli.fetch_record import exchange_record, request_record
@@ -32,6 +33,7 @@ def run(words: Sequence[str], options: dict[str, Any]) -> None:
     if path is None and sys.stdout is None:
         raise ConfigError("stdout is closed; --output takes the answer")
     with (
+        ending_by_signals(),
         deadline.timeout(options["timeout"]),
         nullcontext(None) if path is None else output_file(path) as out,
     ):
@@ -140,7 +142,7 @@ class _Told:
         pretty = options["pretty"] or ("all" if self._terminal else "none")
         if out is not None or (pretty == "none" and not self._terminal):
             return Raw(self._out)
-        plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         return Shown(
             colours=pretty in ("all", "colors") and (not plain or options["pretty"] is not None),
             formats=pretty in ("all", "format"),

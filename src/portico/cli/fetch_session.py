@@ -23,6 +23,8 @@ class SessionFile:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
+        if not self._path.parent.is_dir():  # now, and not when the answer is there
+            raise ConfigError(f"session: {path!r} is in no folder that there is")
         self.cookies = CookieJar()
         self._origins: dict[str, dict[str, Any]] = {}
         try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from portico.cli.manners import Command, above_zero, json_option, timeout_option
+from portico.cli.manners import Command, above_zero, default_scheme_option, json_option, timeout_option
 
 __all__ = ["get"]
 
@@ -68,6 +68,7 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
     help="Basic authentication. Others see command lines: PORTICO_GET_USER is read, too, and ~/.netrc.",
 )
 @click.option("--proxy", metavar="URL", help="Through a proxy: http://, https://, socks4a://, socks5h://.")
+@default_scheme_option()
 @click.option("--no-verify", is_flag=True, help="Trust any certificate.")
 @click.option(
     "--silence",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -75,18 +76,22 @@ class Lines(Silence):
                 self._say(f"{progress.name or url}: {progress.trouble}; trying again")
             elif progress.state == "loading" and now - last >= _EVERY:
                 last = now
-                self._say(f"{progress.name}: {_state_text(progress, now - began)}")
+                self._say(f"{progress.name or url}: {_state_text(progress, now - began)}")
 
         return note
 
     def done(self, url: str, done: Done) -> None:
+        if done.size and not done.came:
+            self._say(f"{done.path}: {size_text(done.size)}, all of it was there already")
+            return
         seconds = monotonic() - self._began[url]
         came = "" if done.came == done.size else f", {size_text(done.came)} of it now"
         rate = size_text(done.came / max(seconds, 0.001))
         self._say(f"{done.path}: {size_text(done.size)}{came} in {seconds:.1f} s, {rate}/s")
 
     def _say(self, text: str) -> None:
-        click.echo(one_line(text), err=True)
+        with suppress(OSError):  # who does not listen does not stop us
+            click.echo(one_line(text), err=True)
 
 
 def _state_text(progress: Progress, seconds: float) -> str:
@@ -128,28 +133,18 @@ class Records(Silence):
             click.echo(json.dumps(record))
 
 
-class Bars(Silence):
-    """A bar for each file, on the terminal that stderr is."""
+class Bars(Lines):
+    """A bar for each file that is being loaded, on the terminal that stderr is; above them a line for each
+    that is there."""
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
         from rich.progress import Progress as RichProgress
 
-        self._bars = RichProgress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
+        super().__init__()
+        console = Console(stderr=True)
+        self._room, columns = _columns(console.width)
+        self._bars = RichProgress(*columns, console=console)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -161,17 +156,55 @@ class Bars(Silence):
         self._bars.stop()
 
     def follow(self, url: str) -> Follow:
-        bar = self._bars.add_task(_shortened(url), total=None)
+        self._began[url] = monotonic()
+        bar = self._bars.add_task(_shortened(url, self._room), total=None)
 
         def note(progress: Progress) -> None:
-            text = _shortened(progress.name or url)
-            if progress.state in ("waiting", "checking"):
-                text = f"{text} ({progress.state})"
+            what = f" ({progress.state})" if progress.state in ("waiting", "checking") else ""
+            text = _shortened(progress.name or url, self._room - len(what)) + what
             self._bars.update(bar, description=text, completed=progress.done, total=progress.total)
+            if progress.state in ("done", "failed"):
+                self._bars.remove_task(bar)
 
         return note
 
+    def _say(self, text: str) -> None:
+        self._bars.console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
 
-def _shortened(text: str) -> str:
+
+def _columns(width: int) -> tuple[int, list[Any]]:
+    """What a line of a terminal has room for: the name (of so many characters) and how much is there, then
+    the rate, then the rest."""
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+    from rich.text import Text
+
+    class Told(ProgressColumn):
+        def __init__(self, tell: Callable[[Task], str]) -> None:
+            super().__init__(Column(no_wrap=True))
+            self._tell = tell
+
+        def render(self, task: Task) -> Text:
+            return Text(self._tell(task))
+
+    def share(task: Task) -> str:
+        return f"{task.percentage:.0f} %" if task.total else size_text(task.completed)
+
+    def size(task: Task) -> str:
+        return f"{share(task)} of {size_text(task.total)}" if task.total else share(task)
+
+    def rate(task: Task) -> str:
+        return f"{size_text(task.speed)}/s" if task.speed else ""
+
+    name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+    if width < 40:
+        return max(1, width - 7), [name, Told(share)]
+    if width < 80:
+        return width - 34, [name, Told(size), Told(rate)]
+    left = TimeRemainingColumn(compact=True)
+    return min(40, width - 61), [name, BarColumn(20), Told(size), Told(rate), left]
+
+
+def _shortened(text: str, most: int) -> str:
     text = one_line(text)
-    return text if len(text) <= 40 else f"…{text[-39:]}"
+    return text if len(text) <= most else f"…{text[len(text) - max(1, most) + 1 :]}"

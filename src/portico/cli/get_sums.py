@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
+from portico.client.opener import open_with
 from portico.client.session import Session
 from portico.client.url import URL
 from portico.errors import ConfigError, HTTPError, PorticoError
@@ -26,7 +28,7 @@ def find_sum(session: Session, url: str, source: str) -> str:
     where = URL.parse(url)
     name = unquote(where.path.rpartition("/")[2])
     if source == "auto":
-        beside = [f"{where.without_fragment()}.sha256", str(where.join("SHA256SUMS"))]
+        beside = [replace(where, path=f"{where.path}.sha256", fragment=None), where.join("SHA256SUMS")]
         texts = [_fetched(session, each) for each in beside]
     elif "://" in source:
         texts = [_fetched(session, source)]
@@ -52,9 +54,9 @@ def sum_in(text: str, name: str) -> str | None:
     return None
 
 
-def _fetched(session: Session, url: str) -> str | None:
+def _fetched(session: Session, url: URL | str) -> str | None:
     try:
-        with session.get(url, stream=True) as response:
+        with open_with(session, "GET", url) as response:
             return response.read(_LONGEST).decode("utf-8", "replace")
     except HTTPError:
         return None

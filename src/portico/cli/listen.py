@@ -10,12 +10,12 @@ import click
 from portico import deadline
 from portico.address import Address
 from portico.admission import Admission
+from portico.cli.ending import ending_by_signals
 from portico.cli.logs import logging_to_stderr
 from portico.cli.manners import Command
 from portico.cli.talk import Talker
 from portico.cli.talk_address import read_address, streams_only, to_listen_on
 from portico.cli.talk_broker import Broker
-from portico.cli.talk_ending import ending_by_signals
 from portico.cli.talk_options import Talk, shared_options, take
 from portico.cli.talk_tls import server_tls
 from portico.cli.talk_waiting import WaitingForDatagrams, WaitingForStreams

@@ -6,12 +6,13 @@ are: ``--json`` is ``json``, and ``PORTICO_LOOKUP_JSON``.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
@@ -25,6 +26,7 @@ __all__ = [
     "Command",
     "above_zero",
     "debug_option",
+    "default_scheme_option",
     "ending_quietly",
     "exit_code",
     "json_option",
@@ -39,12 +41,14 @@ EXIT_CODES: tuple[tuple[type[errors.PorticoError], int], ...] = (
     (errors.AddressError, 2),
     (errors.ConfigError, 2),
     (errors.BindError, 2),
+    (errors.LocalProtocolError, 2),
     (errors.ResolveError, 6),
     (errors.ConnectError, 7),
     (errors.ProtocolError, 8),
     (errors.EndOfStream, 18),
     (errors.HTTPError, 22),
     (errors.Timeout, 28),
+    (errors.RedirectError, 47),
     (errors.CertificateError, 60),
     (errors.TLSError, 35),
     (errors.ConnectionLost, 56),
@@ -60,6 +64,10 @@ CLOSED_PIPE = 141
 """128 + SIGPIPE: what they report for a filter whose reader has gone (``| head``)."""
 
 _DEBUG = "portico.debug"
+_LONGEST = 2000
+"""Characters of a message: whoever typed a megabyte need not see all of it again."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing to stdout may meet; any other error is a fault of ours."""
 
 
 def exit_code(error: errors.PorticoError) -> int:
@@ -74,26 +82,53 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def report(error: errors.PorticoError, ctx: click.Context) -> int:
-    """Say on stderr what went wrong, after a traceback where ``--debug`` asks for it; the exit code."""
+def report(error: errors.PorticoError, ctx: click.Context, about: str = "") -> int:
+    """Say on stderr what went wrong (with ``about`` which of several things, unless the error says so),
+    after a traceback where ``--debug`` asks for it; the exit code."""
     if ctx.meta.get(_DEBUG):
         traceback.print_exception(error)
-    click.echo(f"portico: {one_line(str(error))}", err=True)
+    text = str(error)
+    if about and about not in text:
+        text = f"{about}: {text}"
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    _say(f"portico: {one_line(text)}")
     return exit_code(error)
 
 
 @contextmanager
 def ending_quietly() -> Iterator[None]:
-    """Turn a reader that has gone into an exit without words."""
+    """Turn a reader that has gone into an exit without words, and a stdout that takes no more (a full disk)
+    into one line."""
     try:
         yield
         if sys.stdout is not None:  # a service may be started without
             sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes once more when it ends, and would complain.
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        _forget_stdout()
         raise click.exceptions.Exit(CLOSED_PIPE) from None
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        ctx = click.get_current_context(silent=True)
+        if ctx is not None and ctx.meta.get(_DEBUG):
+            traceback.print_exception(error)
+        _forget_stdout()
+        _say(f"portico: cannot write: {error.strerror or error}")
+        raise click.exceptions.Exit(exit_code(errors.ConfigError(""))) from None
+
+
+def _forget_stdout() -> None:
+    """The interpreter flushes once more when it ends, and would complain."""
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+        if sys.stdout is not None:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _say(text: str) -> None:
+    """A line on stderr, if that takes it."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def debug_option() -> click.Option:
@@ -139,3 +174,12 @@ def timeout_option(default: float | None) -> Callable[[F], F]:
 def json_option() -> Callable[[F], F]:
     """``--json``, passed as ``json``: an answer for machines."""
     return click.option("--json", is_flag=True, help="Print JSON.")
+
+
+def default_scheme_option() -> Callable[[F], F]:
+    """``--default-scheme``, passed as ``default_scheme``: see ``portico.cli.typed_url``."""
+    return click.option(
+        "--default-scheme",
+        type=click.Choice(["http", "https"]),
+        help="Of URLs without one; else http for this machine, and https.",
+    )

@@ -100,7 +100,7 @@ class Caller:
             if not connection.reused or connection.received or not _repeatable(request):
                 raise
             if options.trace is not None:
-                options.trace("retry", {"seconds": 0.0, "error": error})
+                options.trace("retry", {"seconds": 0.0, "error": error, "response": None})
         connection = self._take(route, options, request, fresh=True)
         return self._exchanged(connection, request, options, until)
 

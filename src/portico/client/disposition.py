@@ -12,6 +12,7 @@ __all__ = ["name_for", "proposed_name"]
 
 _MOST = 200
 """Bytes of a name: the names of unfinished files are longer than those of finished ones."""
+_OF_PARTS = (".part", ".part.json", ".part.json~")
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _PARAMETER = re.compile(rf";\s*([a-z0-9_*-]+)\s*=\s*(?:{_QUOTED}|([^;\s]*))", re.IGNORECASE | re.DOTALL)
 _EXTENDED = re.compile(r"([A-Za-z0-9_.:-]+)'[A-Za-z0-9-]*'([!#$&+.^_`|~0-9A-Za-z%-]*)")
@@ -39,8 +40,16 @@ def name_for(url: URL, disposition: str | None = None) -> str:
     """A name that a file can have, for what ``url`` gives."""
     proposed = proposed_name(disposition) if disposition else None
     if proposed:
-        return safe_name(proposed, "download", _MOST)
-    return safe_name(unquote(url.path.rstrip("/").rpartition("/")[2]), "index.html", _MOST)
+        return _harmless(safe_name(proposed, "download", _MOST))
+    return _harmless(safe_name(unquote(url.path.rstrip("/").rpartition("/")[2]), "index.html", _MOST))
+
+
+def _harmless(name: str) -> str:
+    """A name that no program takes for an option (``rm *``), and that is not that of another file's part,
+    which it would overwrite, or of the note about it."""
+    if name.startswith("-"):
+        name = f"_{name[1:]}"
+    return f"{name}_" if name.lower().endswith(_OF_PARTS) else name
 
 
 def _extended(text: str) -> str | None:

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from portico.client.bucket import Bucket
 from portico.client.downloading import Done, Downloading, Progress, Rules
 from portico.client.session import Session
+from portico.client.stream_part import StreamPart
 from portico.client.url import URL
 from portico.errors import ConfigError
 
@@ -62,18 +64,34 @@ class Downloader:
         sha256: str | None = None,
         force: bool = False,
         times: bool = True,
+        on_progress: Callable[[Progress], None] | None = None,
         **options: Any,
     ) -> Done:
         """Download ``url`` to ``target``, or into ``folder`` under the name that the server or the URL gives.
 
         ``sha256``: its checksum, in hexadecimal. ``force``: replace a file that is there. ``times``: give the
-        file the time that the server tells. ``options``: as of ``Session.request``. Raises ``ConfigError``
-        for a file that is there already, ``ChecksumError``, and what ``Session`` raises; then ``NAME.part``
-        may be gone on with.
+        file the time that the server tells. ``on_progress``: for this file alone. ``options``: as of
+        ``Session.request``. A file that is there already and known to be the same, by its checksum or else by
+        size and time, is not loaded again. Raises ``ConfigError`` for another one, ``ChecksumError``, and
+        what ``Session`` raises; then ``NAME.part`` may be gone on with.
         """
         where = URL.parse(url)
-        one = Downloading(self._session, self._rules, where, options, sha256=sha256, force=force, times=times)
+        rules = self._rules if on_progress is None else replace(self._rules, on_progress=on_progress)
+        one = Downloading(self._session, rules, where, options, sha256=sha256, force=force, times=times)
         return one.run(None if target is None else Path(target), Path(folder))
+
+    def pour(self, url: str | URL, out: BinaryIO, *, sha256: str | None = None, **options: Any) -> Done:
+        """Download ``url`` into ``out``, which is written to in order, as it comes, and not closed.
+
+        What is cut is gone on with, as for files; but a version that has changed is a ``ProtocolError``, and
+        a wrong checksum a ``ChecksumError``, when all has been written: that cannot be taken back. Raises
+        what ``Session`` and ``out`` raise.
+        """
+        rules = replace(self._rules, segments=1)
+        one = Downloading(
+            self._session, rules, URL.parse(url), options, sha256=sha256, force=True, times=False
+        )
+        return one.pour(StreamPart(out))
 
     def close(self) -> None:
         """Close the session, if it is our own."""

@@ -5,7 +5,6 @@ What is cut is gone on with; what turns out to be of another version is begun an
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,12 +14,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from portico import deadline
 from portico.client.bucket import Bucket
 from portico.client.disposition import name_for
-from portico.client.part_file import PartFile, Segment, Version
+from portico.client.opener import open_with
+from portico.client.part_file import PartFile, Segment, Version, sum_of
 from portico.client.ranges import Unexpected, check_range, version_of
 from portico.client.response import Response
 from portico.client.session import Session
+from portico.client.stream_part import StreamPart
 from portico.client.url import URL
 from portico.errors import (
     ChecksumError,
@@ -35,11 +37,11 @@ from portico.errors import (
 )
 from portico.sync import Guard, TaskGroup, run_blocking, sleep
 
-__all__ = ["Done", "Downloading", "Progress", "Rules"]
+__all__ = ["Done", "Downloading", "Progress", "Rules", "checked_sum"]
 
 _LEAST_SEGMENT = 1 << 20
 """Bytes below which a segment of its own is not worth a connection."""
-_NOTED = 1.0
+_NOTED = 0.25
 """Seconds between two notes of how far several segments have come."""
 _RESTARTS = 3
 """So often a resource may change while it is being downloaded."""
@@ -113,11 +115,13 @@ class Downloading:
         self._rules = rules
         self._url = url
         self._options = options
-        self._sha256 = None if sha256 is None else _checked_sum(sha256)
+        self._sha256 = None if sha256 is None else checked_sum(sha256)
         self._force = force
         self._times = times
         self._guard = Guard()
         self._next_note = 0.0
+        self._at_once = True
+        self._trouble: PorticoError | None = None
         self._came = 0
         self.progress = Progress(str(url))
 
@@ -126,56 +130,105 @@ class Downloading:
         part: PartFile | None = None
         try:
             if target is None:
-                response = self._patiently(lambda: self._ask({}))
+                response = self._patiently(self._ask_whole)
                 target = folder / name_for(response.url, response.headers.get("content-disposition"))
             self.progress.name = target.name
-            if target.exists() and not self._force:
-                raise ConfigError(f"{str(target)!r} is there already; --force replaces it")
-            part = PartFile(target)
+            part = PartFile(target, force=self._force)
+            if done := self._done_before(target, response):
+                return done
+            part.check_target()
             response = self._loaded(part, response)
             return self._finished(part, response)
         except PorticoError as error:
-            self.progress.resumable = part is not None and part.resumable
-            if part is not None and part.resumable:
-                part.save()
-            self._tell("failed", str(error))
+            self._give_up(part, error)
             raise
         except OSError as error:
-            self._tell("failed", str(error))
-            raise ConfigError(f"cannot write {str(target)!r}: {error.strerror}") from None
+            failure = ConfigError(f"cannot write {str(error.filename or target)!r}: {error.strerror}")
+            self._give_up(part, failure)
+            raise failure from None
         finally:
             if response is not None:
                 response.close()
             if part is not None:
-                part.close()
+                part.leave()
+
+    def pour(self, part: StreamPart) -> Done:
+        """Write all of it to a stream. Raises what that raises, too."""
+        response: Response | None = None
+        try:
+            response = self._loaded(part, None)
+            return self._finished(part, response)
+        except PorticoError as error:
+            self._tell("failed", str(error))
+            raise
+        finally:
+            if response is not None:
+                response.close()
+
+    def _give_up(self, part: PartFile | None, error: PorticoError) -> None:
+        self.progress.resumable = part is not None and part.leave()
+        self._tell("failed", str(error))
+
+    def _done_before(self, target: Path, response: Response | None) -> Done | None:
+        """The file that is there already, if it is known to be what would be loaded: a list of downloads
+        that was cut is gone on with as a whole."""
+        if self._force or not target.is_file():
+            return None
+        response = response or self._patiently(self._ask_whole)
+        response.close()
+        facts = target.stat()
+        if self._sha256 is not None:
+            same = run_blocking(sum_of, target) == self._sha256
+        else:
+            told = version_of(response).size, self._time_of(response.headers.get("last-modified"))
+            same = (facts.st_size, facts.st_mtime) == told
+        if not same:
+            return None
+        self.progress.total = self.progress.done = self.progress.resumed = facts.st_size
+        self._tell("done")
+        return Done(target, facts.st_size, 0, response)
 
     # -- from the first byte to the last
 
     def _loaded(self, part: PartFile, response: Response | None) -> Response:
         """Load all of it; ``response`` begins with the first byte, if it is there already."""
+        cause: BaseException | None = None
         for _ in range(_RESTARTS):
             try:
                 return self._tried(part, response)
             except _Changed as changed:
+                cause = changed.__cause__
+                self._at_once = False  # some servers announce ranges that they do not give
                 if response is not None:
                     response.close()
                 response = changed.response
+                if not part.may_begin_anew():
+                    cause = cause or self._cut_of_the_same(part, response)
+                    break
                 part.discard()
         if response is not None:
             response.close()
-        raise ProtocolError(f"{self._url}: it changed {_RESTARTS} times while it was being downloaded", 502)
+        if cause is not None:
+            raise cause
+        raise ProtocolError(f"{self._url}: it changed again and again while it was being downloaded", 502)
+
+    def _cut_of_the_same(self, part: PartFile, response: Response | None) -> PorticoError | None:
+        """What cut us off from a server that gives no ranges; ``None`` where it has another version now."""
+        if response is None or part.version is None or part.version.differs_from(version_of(response)):
+            return None
+        return self._trouble
 
     def _tried(self, part: PartFile, response: Response | None) -> Response:
         if part.load():
-            if response is None or (part.version and part.version.is_also(version_of(response))):
+            same = response is None or (part.version and part.version.is_also(version_of(response)))
+            if same and part.go_on():
                 if response is not None:
                     response.close()
-                part.go_on()
                 self._resume(part)
                 return self._all_segments(part, None)
             self._tell("loading", "what was there is of another version, and is not used")
         if response is None:
-            response = self._patiently(lambda: self._ask({}))
+            response = self._patiently(self._ask_whole)
         try:
             version = version_of(response)
             part.begin(version, self._planned(version, response))
@@ -195,7 +248,7 @@ class Downloading:
         ranges = (
             response.headers.get("accept-ranges", "").lower() == "bytes" and version.condition is not None
         )
-        if size is None or not ranges or size < 2 * _LEAST_SEGMENT:
+        if size is None or not ranges or size < 2 * _LEAST_SEGMENT or not self._at_once:
             wanted = 1
         else:
             wanted = min(wanted, size // _LEAST_SEGMENT)
@@ -210,14 +263,14 @@ class Downloading:
         if len(part.segments) == 1:
             if missing:
                 return self._segment(part, missing[0], first)
-            return first or self._patiently(lambda: self._ask({}, method="HEAD"))
+            return first or self._ask_head()
         with TaskGroup() as group:
             tasks = []
             for segment in missing:
                 response = first if segment.start == 0 else None
                 tasks.append(group.start(self._segment, part, segment, response))
         answers = [task.join() for task in tasks]
-        return first or answers[0] if answers else self._patiently(lambda: self._ask({}, method="HEAD"))
+        return first or answers[0] if answers else self._ask_head()
 
     def _segment(self, part: PartFile, segment: Segment, response: Response | None) -> Response:
         """Load one segment, however often it is cut."""
@@ -236,26 +289,30 @@ class Downloading:
                 response = None
                 if not isinstance(error, PorticoError):
                     raise
+                self._trouble = error
                 failures = 1 if self._came > came else failures + 1
                 came = self._came
+                self._wait_after(error, failures)
                 unknown = part.version is None or part.version.condition is None
                 if segment.at > segment.start and unknown:
                     raise _Changed from error  # from the beginning: nobody can say what the rest belongs to
-                self._wait_after(error, failures)
 
     def _ask_for(self, part: PartFile, segment: Segment) -> Response:
         version = part.version
         if version is None or version.condition is None or (segment.at == 0 and len(part.segments) == 1):
-            response = self._ask({})
+            response = self._ask_whole()
             self._check_same(version, response)
             return response
         last = "" if segment.end is None else str(segment.end - 1)
         wanted = {"Range": f"bytes={segment.at}-{last}", "If-Range": version.condition}
         response = self._ask(wanted, check=False)
-        if response.status == 200:
-            raise _Changed(response if len(part.segments) == 1 else None)
-        if response.status == 416:
+        if response.status == 200 and len(part.segments) == 1:
+            raise _Changed(response)
+        if response.status != 206:
             response.close()
+        if response.status == 200:
+            raise _Changed
+        if response.status == 416:
             if version.size == segment.at:
                 segment.end = segment.at
                 return response
@@ -276,10 +333,11 @@ class Downloading:
         if segment.is_done():
             return
         partly = response.status == 200 and part.version is not None and segment.end != part.version.size
-        for came in response.iter_raw():
+        pieces = response.iter_raw()
+        if self._rules.bucket is not None:
+            pieces = self._rules.bucket.paced(pieces)
+        for came in pieces:
             piece = came if segment.end is None else came[: segment.end - segment.at]
-            if self._rules.bucket is not None:
-                self._rules.bucket.take(len(piece))
             run_blocking(part.write, segment, piece)
             self._note(part, len(piece))
             if segment.is_done() and partly:
@@ -307,18 +365,19 @@ class Downloading:
         size = part.size
         if self._sha256 is not None:
             self._tell("checking")
-            found = run_blocking(_sum_of, part.path)
+            found = run_blocking(part.sum)
             if found != self._sha256:
                 part.discard()
                 raise ChecksumError(
-                    f"{self._url}: the SHA-256 is {found}, not {self._sha256}; the file is not kept"
+                    f"{self._url}: the SHA-256 is {found}, not {self._sha256}; {part.verdict}"
                 )
-        run_blocking(part.finish, self._time_of(response))
+        told = part.version.modified if part.version else None
+        modified = self._time_of(told or response.headers.get("last-modified"))
+        run_blocking(part.finish, modified)
         self._tell("done")
         return Done(part.target, size, self._came, response)
 
-    def _time_of(self, response: Response) -> float | None:
-        text = response.headers.get("last-modified")
+    def _time_of(self, text: str | None) -> float | None:
         if text is None or not self._times:
             return None
         try:
@@ -331,8 +390,21 @@ class Downloading:
     def _ask(self, headers: dict[str, str], *, method: str = "GET", check: bool = True) -> Response:
         options = dict(self._options)
         given = {**dict(options.pop("headers", None) or {}), "Accept-Encoding": "identity", **headers}
-        options.update(stream=True, check=check)
-        return self._session.request(method, self._url, headers=given, **options)
+        return open_with(self._session, method, self._url, headers=given, **{**options, "check": check})
+
+    def _ask_whole(self) -> Response:
+        """The answer that begins with the first byte. Raises ``HTTPError`` for any that is not the file:
+        a part that nobody asked for, "not modified", "no content"."""
+        response = self._ask({})
+        if response.status not in (200, 203):
+            response.close()
+            what = f"GET {response.url}: {response.status} {response.phrase}".rstrip()
+            raise HTTPError(f"{what}, and not the whole file", response)
+        return response
+
+    def _ask_head(self) -> Response:
+        """About a file that is whole already; that some servers do not answer does no harm."""
+        return self._patiently(lambda: self._ask({}, method="HEAD", check=False))
 
     def _patiently(self, ask: Callable[[], Response]) -> Response:
         failures = 0
@@ -345,7 +417,7 @@ class Downloading:
 
     def _wait_after(self, error: PorticoError, failures: int) -> None:
         """Pause before another try. Raises ``error`` where that would be in vain, or was so too often."""
-        if failures >= self._rules.attempts or not _may_pass(error):
+        if failures >= self._rules.attempts or not _may_pass(error) or deadline.expiry() <= monotonic():
             raise error
         pause = min(_LONGEST_PAUSE, self._rules.pause * 2 ** (failures - 1)) * random.uniform(0.5, 1)
         self._tell("waiting", str(error))
@@ -373,12 +445,8 @@ def _asked_pause(error: PorticoError) -> float:
     return min(float(text), _LONGEST_PAUSE) if text.isascii() and text.isdigit() else 0.0
 
 
-def _sum_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _checked_sum(text: str) -> str:
+def checked_sum(text: str) -> str:
+    """A SHA-256 as its 64 hexadecimal digits. Raises ``ConfigError``."""
     found = text.strip().lower().removeprefix("sha256:")
     if len(found) != 64 or not set(found) <= set("0123456789abcdef"):
         raise ConfigError(f"sha256={text!r:.80}: expected 64 hexadecimal digits")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from email.utils import formatdate
+from http import HTTPStatus
+from time import time
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from portico.client.fields import update_fields
 from portico.client.request import Request
 from portico.client.response import Response
 from portico.client.url import URL
-from portico.errors import ConfigError, HTTPError, PorticoError
+from portico.errors import ConfigError, EndOfStream, HTTPError, PorticoError
 from portico.http.messages import Fields
 from portico.limits import Limits
 from portico.sync import run_blocking
@@ -26,13 +29,17 @@ _MISSING = {
 }
 
 
-def open_file(url: URL, *, limits: Limits | None = None, check: bool = True, **options: Any) -> Response:
-    """The file that ``url`` names. One that is missing or must not be read is an answer that says no (404,
-    403), and raises ``HTTPError`` unless ``check=False``; a folder, and a request to write, raise
-    ``ConfigError``."""
+def open_file(
+    url: URL, *, limits: Limits | None = None, check: bool = True, headers: Any = None, **options: Any
+) -> Response:
+    """The file that ``url`` names; of ``headers`` a ``Range`` of bytes is heeded, with ``If-Range`` only if
+    that is the file's own time. One that is missing or must not be read is an answer that says no (404, 403;
+    416 where a range is not in it), and raises ``HTTPError`` unless ``check=False``; a folder, and a request
+    to write, raise ``ConfigError``."""
     if options.get("data") is not None or options.get("method", "GET") not in ("GET", "HEAD"):
         raise ConfigError(f"{url}: files are only read here")
     request = Request(options.get("method", "GET"), url)
+    update_fields(request.headers, headers or ())
     path = os.fsdecode(unquote_to_bytes(url.path))
     if "\0" in path:
         raise ConfigError(f"{url}: no file has a NUL in its name")
@@ -45,11 +52,13 @@ def open_file(url: URL, *, limits: Limits | None = None, check: bool = True, **o
         return response
     except OSError as error:
         raise PorticoError(f"{url}: {error.strerror}") from None
-    source = None if request.method == "HEAD" else file
-    response = Response(request, 200, "OK", file.fields(path), source, None if source else b"", limits=limits)
+    status, fields = file.answer(path, request)
+    source = file if request.method != "HEAD" and status < 400 else None
     if source is None:
         file.close()
-    return response
+    phrase = HTTPStatus(status).phrase
+    response = Response(request, status, phrase, fields, source, None if source else b"", limits=limits)
+    return response.raise_for_status() if check else response
 
 
 class _File:
@@ -65,26 +74,56 @@ class _File:
             self.close()
             what = "a folder" if stat.S_ISDIR(self._facts.st_mode) else "no regular file"
             raise ConfigError(f"{path!r} is {what}")
+        self._left: int | None = None
 
-    def fields(self, path: str) -> list[tuple[str, str]]:
+    def answer(self, path: str, request: Request) -> tuple[int, list[tuple[str, str]]]:
+        """Status and fields: of the file, or of the one range that is asked for."""
+        fields, size = self._fields(path), self._facts.st_size
+        if "range" not in request.headers:
+            return 200, list(fields.items())
+        from portico.web.conditions import range_applies
+        from portico.web.ranges import content_range, parse_ranges, unsatisfied
+
+        modified = int(self._facts.st_mtime)
+        spans = None
+        if range_applies(request.headers, request.method, fields["etag"], modified, now=time()):
+            spans = parse_ranges(request.headers["range"], size, most=1)
+        if spans is None:
+            return 200, list(fields.items())
+        if not spans:
+            return 416, [("content-range", unsatisfied(size)), ("content-length", "0")]
+        os.lseek(self._descriptor, spans[0].offset, os.SEEK_SET)
+        self._left = spans[0].length
+        part = {"content-length": str(self._left), "content-range": content_range(spans[0], size)}
+        return 206, list({**fields, **part}.items())
+
+    def _fields(self, path: str) -> dict[str, str]:
         import mimetypes
 
         kind, packing = mimetypes.guess_type(path)
-        return [
-            ("content-type", kind if kind and not packing else "application/octet-stream"),
-            ("content-length", str(self._facts.st_size)),
-            ("last-modified", formatdate(self._facts.st_mtime, usegmt=True)),
-        ]
+        facts = self._facts
+        return {
+            "content-type": kind if kind and not packing else "application/octet-stream",
+            "content-length": str(facts.st_size),
+            "accept-ranges": "bytes",
+            "etag": f'"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"',
+            "last-modified": formatdate(facts.st_mtime, usegmt=True),
+        }
 
     def piece(self) -> bytes:
         if self._descriptor < 0:
             return b""
+        most = _PIECE if self._left is None else min(_PIECE, self._left)
         try:
-            data: bytes = run_blocking(os.read, self._descriptor, _PIECE)
+            data: bytes = run_blocking(os.read, self._descriptor, most)
         except OSError as error:
             raise PorticoError(f"the file cannot be read: {error.strerror}") from None
         if not data:
             self.close()
+            if self._left:
+                raise EndOfStream(f"the file ends {self._left} bytes before the range that it had")
+        elif self._left is not None:
+            self._left -= len(data)
         return data
 
     def close(self) -> None:

@@ -10,22 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portico.client.response import Response
 from portico.client.url import URL
 from portico.errors import AddressError, ConfigError
 
-__all__ = ["Opener", "open", "register_scheme", "schemes"]
+if TYPE_CHECKING:
+    from portico.client.session import Session
+
+__all__ = ["Opener", "open", "open_with", "register_scheme", "schemes"]
 
 Opener = Callable[..., Response]
 """Called with a ``URL`` and the keyword arguments of ``open``; gives a ``Response`` whose body is still to
 come."""
 
+_HTTP = ("http", "https", "http+unix")
 _SCHEMES: dict[str, Opener | str] = {
-    "http": "portico.client.opener:_open_http",
-    "https": "portico.client.opener:_open_http",
-    "http+unix": "portico.client.opener:_open_http",
+    **dict.fromkeys(_HTTP, "portico.client.opener:_open_http"),
     "file": "portico.client.file_url:open_file",
     "data": "portico.client.data_url:open_data",
 }
@@ -68,6 +70,14 @@ def open(url: str | URL, data: Any = None, **options: Any) -> Response:  # noqa:
     if data is not None:
         options["data"] = data
     return opener(where, **options)
+
+
+def open_with(session: Session, method: str, url: str | URL, **options: Any) -> Response:
+    """Open a URL as ``open`` does, over HTTP by a session, whose options hold for it then."""
+    where = URL.parse(url)
+    if where.scheme in _HTTP:
+        return session.request(method, where, stream=True, **options)
+    return open(where, method=method, **options)
 
 
 def _open_http(url: URL, **options: Any) -> Response:

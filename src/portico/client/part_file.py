@@ -8,15 +8,18 @@ written. Whoever is killed at any moment leaves these two, or the finished file.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from portico.errors import ConfigError
 
-__all__ = ["PartFile", "Segment", "Version"]
+__all__ = ["PartFile", "Segment", "Version", "sum_of"]
 
 _FORMAT = 1
 
@@ -64,19 +67,36 @@ class Segment:
 
 
 class PartFile:
-    """``target`` while it is being downloaded. Raises ``OSError``, as files do."""
+    """``target`` while it is being downloaded; ``force``: it may take the place of a file. Raises
+    ``OSError``, as files do, and ``ConfigError``."""
 
-    def __init__(self, target: Path) -> None:
+    verdict = "the file is not kept"
+    """What becomes of one whose checksum is wrong."""
+
+    def __init__(self, target: Path, *, force: bool = False) -> None:
         self.target = target
+        self._force = force
         self.path = target.with_name(f"{target.name}.part")
         self._note = target.with_name(f"{target.name}.part.json")
         self.version: Version | None = None
         self.segments: list[Segment] = []
         self._descriptor = -1
 
+    def check_target(self) -> None:
+        """Raise ``ConfigError`` where what is there already is in the way."""
+        name = str(self.target)
+        if self.target.is_dir():
+            raise ConfigError(f"{name!r} is a folder, and no name for a file")
+        if self.target.exists() and not self.target.is_file():
+            raise ConfigError(f"{name!r} is no regular file, and is not replaced by one")
+        if os.path.lexists(self.target) and not self._force:
+            raise ConfigError(f"{name!r} is there already; --force replaces it")
+
     def load(self) -> bool:
         """Take up what an earlier download has left. Whether there was anything that can be gone on with."""
         try:
+            if not self._note.is_file():  # a pipe would be waited for
+                return False
             found = json.loads(self._note.read_text(encoding="utf-8"))
             version = Version(**found["version"])
             segments = [Segment(*each) for each in found["segments"]]
@@ -98,9 +118,12 @@ class PartFile:
         self._open(anew=True)
         self.save()
 
-    def go_on(self) -> None:
-        """Open what ``load`` has found."""
+    def go_on(self) -> bool:
+        """Open what ``load`` has found, and look again, now that it is ours: another download may have
+        finished it meanwhile. Whether it is still there."""
+        found = self.version
         self._open(anew=False)
+        return self.load() and self.version == found
 
     def write(self, segment: Segment, data: bytes) -> None:
         """Write the next bytes of a segment."""
@@ -121,8 +144,14 @@ class PartFile:
             "segments": [[each.start, each.end, each.at] for each in self.segments],
         }
         beside = self._note.with_name(f"{self._note.name}~")
-        beside.write_text(json.dumps(told), encoding="utf-8")
-        os.replace(beside, self._note)
+        beside.unlink(missing_ok=True)  # a link there would lead elsewhere, too
+        try:
+            with beside.open("x", encoding="utf-8") as file:
+                file.write(json.dumps(told))
+            os.replace(beside, self._note)
+        except OSError:
+            beside.unlink(missing_ok=True)  # half a note, as the disk is full
+            raise
 
     @property
     def size(self) -> int:
@@ -139,13 +168,23 @@ class PartFile:
             and bool(self.version.condition)
         )
 
+    def may_begin_anew(self) -> bool:
+        """Whether what has come may be taken back."""
+        return True
+
+    def sum(self) -> str:
+        """The SHA-256 of what has come, in hexadecimal."""
+        return sum_of(self.path)
+
     def finish(self, modified: float | None) -> None:
         """It is whole: give it its name, and its time (seconds since 1970)."""
+        self.check_target()  # that may have come meanwhile
         end = max((each.at for each in self.segments), default=0)
         os.ftruncate(self._descriptor, end)
         os.fsync(self._descriptor)
         if modified is not None:
-            os.utime(self._descriptor, (modified, modified))
+            with suppress(OSError):  # some file systems have not every time
+                os.utime(self._descriptor, (modified, modified))
         os.replace(self.path, self.target)
         self._note.unlink(missing_ok=True)
         self.close()
@@ -153,9 +192,20 @@ class PartFile:
     def discard(self) -> None:
         """It is of no use: remove it, if it is ours."""
         if self._descriptor >= 0:
-            self._note.unlink(missing_ok=True)
-            self.path.unlink(missing_ok=True)
+            for path in (self._note, self.path):
+                with suppress(OSError):
+                    path.unlink()
         self.close()
+
+    def leave(self) -> bool:
+        """Close it: what can be gone on with stays, all else goes. Whether anything stays."""
+        if not self.resumable:
+            self.discard()
+            return False
+        with suppress(OSError):  # on a full disk, what was noted last holds
+            self.save()
+        self.close()
+        return True
 
     def close(self) -> None:
         """Close it; what is there can be gone on with."""
@@ -165,20 +215,44 @@ class PartFile:
 
     def _open(self, *, anew: bool) -> None:
         self.close()
-        # A link that somebody has put there would lead elsewhere.
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        self._descriptor = os.open(self.path, flags, 0o666)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise ConfigError(f"{str(self.path)!r} is being written by another download") from None
+        self._descriptor = self._locked()
+        self.check_target()
         if anew:
             self._note.unlink(missing_ok=True)  # first, so that it never speaks of another file's bytes
             os.ftruncate(self._descriptor, 0)
 
+    def _locked(self) -> int:
+        # A link that somebody has put there would lead elsewhere.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        while True:
+            descriptor = os.open(self.path, flags, 0o666)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise ConfigError(f"{str(self.path)!r} is no regular file")
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(descriptor, self.path):
+                    return descriptor
+                os.close(descriptor)  # whoever had the lock has finished: this is a file with a name now
+            except BlockingIOError:
+                os.close(descriptor)
+                raise ConfigError(f"{str(self.path)!r} is being written by another download") from None
+
     def __del__(self) -> None:
         self.close()
+
+
+def sum_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _is_sound(segment: Segment, size: int) -> bool:

@@ -10,11 +10,20 @@ An answer that says no (400 and above) raises ``HTTPError``, unless ``check=Fals
 whole request: look-up, redirects, retries and the body. A session may be used by any number of threads and
 strands.
 
-``trace=`` is called with the name of what has happened and its facts: ``resolve`` (host, addresses,
-seconds), ``connect`` (peer, local, seconds), ``proxy``, ``tls`` (the channel's facts), ``request`` (method,
-url, headers without credentials, reused), ``response`` (status, headers, seconds since the request),
-``redirect`` (url), ``retry`` (seconds, error), ``close`` (peer, aborted) of a connection that was made for a
-request with this ``trace``.
+``trace=`` is called with the name of what has happened and its facts:
+
+============  ========================================================================================
+``resolve``   ``host`` (str), ``addresses`` (a list of str), ``seconds`` (float)
+``connect``   ``peer``, ``local`` (``Address``), ``seconds``; to the proxy, where there is one
+``proxy``     ``peer``, ``seconds``: it lets us through
+``tls``       ``tls`` (``TLSInfo``), ``seconds``
+``request``   ``method``, ``url`` (``URL``), ``target`` (str), ``headers`` (a list of pairs, of credentials
+              the scheme alone), ``reused`` (bool): whether the connection was there already
+``response``  ``status``, ``reason``, ``version``, ``headers``, ``seconds`` since the request
+``redirect``  ``url``, to where it leads, ``status``
+``retry``     ``seconds`` that pass before, ``error`` or ``response`` because of which; the other is ``None``
+``close``     ``peer``, ``aborted`` (bool): the end of a connection made for a request with this ``trace``
+============  ========================================================================================
 """
 
 from __future__ import annotations
@@ -42,6 +51,7 @@ from portico.client.verbs import Verbs
 from portico.http.field_map import OutgoingHeaders
 from portico.limits import Limits
 from portico.sockets.names import Resolver
+from portico.sockets.tls import ClientTLS
 
 if TYPE_CHECKING:
     from portico.client.forms import HTMLForm
@@ -123,6 +133,7 @@ class Session(Verbs[Response]):
             trace=trace,
         )
         """What holds for requests that say nothing else."""
+        self._verify, self._cert = verify, cert
         self._given_cache = cache
         self._elsewhere = replace(self.defaults, auth=None)
         self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env)
@@ -247,8 +258,7 @@ class Session(Verbs[Response]):
         if "timeout" in changes:
             changes["timeouts"] = as_timeouts(changes.pop("timeout"))
         if "verify" in changes or "cert" in changes:
-            verify = changes.pop("verify", True)
-            changes["tls"] = client_tls(verify, changes.pop("cert", None))
+            changes["tls"] = self._tls(changes.pop("verify", UNSET), changes.pop("cert", UNSET))
         if "proxies" in changes:
             changes["proxies"] = _as_proxies(changes["proxies"], self.env)
         if "retry" in changes:
@@ -260,6 +270,12 @@ class Session(Verbs[Response]):
         if "hooks" in changes:
             changes["hooks"] = as_hooks(changes["hooks"])
         return replace(defaults, **{name: value for name, value in changes.items() if value is not UNSET})
+
+    def _tls(self, verify: Any, cert: Any) -> ClientTLS:
+        """TLS for one call: the session's own, but for what the call says. (A ``ClientTLS`` says all.)"""
+        if cert is UNSET:
+            cert = None if isinstance(verify, ClientTLS) else self._cert
+        return client_tls(self._verify if verify is UNSET else verify, cert)
 
 
 # What many programs do without is loaded by those that use it.

@@ -43,8 +43,8 @@ IDLE = 2.0
 
 Addresses = str | Sequence[str] | None
 Resolver = Mapping[Any, Addresses] | Callable[[str, int], Addresses]
-"""A resolver of the caller's own: a mapping from a host, or ``(host, port)``, to one IP address or
-several; or a function of both. ``None``, or a name that is not in it, is looked up as usual."""
+"""A resolver of the caller's own: a mapping from a host in any spelling, or ``(host, port)``, to one IP
+address or several; or a function of both. ``None``, or a name that is not in it, is looked up as usual."""
 
 
 Sockaddr = tuple[str, int] | tuple[str, int, int, int]
@@ -171,7 +171,7 @@ def _found(
 def _from_map(own: Resolver | None, host: str, port: int) -> list[Found] | None:
     if own is None:
         return None
-    answer = own.get((host, port), own.get(host)) if isinstance(own, Mapping) else own(host, port)
+    answer = _asked(own, host, port) if isinstance(own, Mapping) else own(host, port)
     if answer is None:
         return None
     texts = [canonical_host(text) for text in ([answer] if isinstance(answer, str) else answer)]
@@ -179,6 +179,25 @@ def _from_map(own: Resolver | None, host: str, port: int) -> list[Found] | None:
     if wrong:
         raise ResolveError(f"could not resolve {host!r}: {wrong[0]!r}, from resolver, is no IP address")
     return [_literal(text) for text in texts]
+
+
+def _asked(own: Mapping[Any, Addresses], host: str, port: int) -> Addresses:
+    """What a map says about a host, however its keys are spelt: one that is overlooked would be looked up,
+    and the connection go elsewhere."""
+    answer = own.get((host, port), own.get(host))
+    if answer is None:
+        spelt = {_spelt(key): answer for key, answer in own.items()}
+        answer = spelt.get((host, port), spelt.get(host))
+    return answer
+
+
+def _spelt(key: Any) -> Any:
+    name, *port = key if isinstance(key, tuple) else (key,)
+    try:
+        host = canonical_host(name[1:-1] if name[:1] == "[" else name)
+    except (AddressError, TypeError):
+        return key  # no host, so that it never fits
+    return (host, *port) if port else host
 
 
 def _literal(host: str) -> Found:

@@ -1,8 +1,8 @@
 """Pins: which certificate or public key a peer must have, whoever vouches for it.
 
-A pin is written as curl and RFC 7469 write the SHA-256 of a public key (``sha256//`` and base64), which stays
-when a certificate is renewed with its key, or as OpenSSL prints the fingerprint of a certificate: 64
-hexadecimal digits, with or without colons.
+A pin is written as curl writes the SHA-256 of a public key (``sha256//`` and base64; OkHttp's one slash is
+taken, too), which stays when a certificate is renewed with its key, or as OpenSSL prints the fingerprint of a
+certificate: 64 hexadecimal digits, with or without colons.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from portico.errors import CertificateError, ConfigError
 __all__ = ["Pins", "public_key_pin"]
 
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(?::?[0-9A-Fa-f]{2}){31}", re.ASCII)
-_KEY = re.compile(r"sha256//([A-Za-z0-9+/]{43}=)", re.ASCII)
+_KEY = re.compile(r"sha256//?([A-Za-z0-9+/]{43}=)", re.ASCII)
 _SEQUENCE, _VERSION = 0x30, 0xA0
 _BEFORE_KEY = 5
 """Serial number, signature algorithm, issuer, validity and subject (RFC 5280, 4.1)."""

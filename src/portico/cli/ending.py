@@ -1,4 +1,4 @@
-"""How a talking command ends when it is told to: tidied up, and without words."""
+"""How a command ends when it is told to: tidied up, and without words."""
 
 from __future__ import annotations
 
