@@ -168,11 +168,8 @@ def sniff(what: Any, **opening: Any) -> Dialect:
     """The dialect of anything that ``source`` takes, by its beginning, which stays in a ``Source``."""
     opened = source(what, **opening)
     try:
-        beginning = opened.peek(SAMPLE)
-        text = beginning.decode(opened.charset("text/csv"), "replace").removeprefix("\ufeff")
-        if len(beginning) == SAMPLE and "\n" in text:
-            text = text[: text.rindex("\n") + 1]
-        return dialect_of(text)
+        beginning = opened.peek(4 * SAMPLE)  # no character has more bytes
+        return dialect_of(beginning.decode(opened.charset("text/csv"), "replace").removeprefix("\ufeff"))
     finally:
         if opened is not what:
             opened.close()

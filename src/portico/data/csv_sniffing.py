@@ -30,6 +30,8 @@ _STRONG = ",;\t|"
 _FAULTY = 0.3
 """Share that is left of the score of a dialect in which the text has faults."""
 _UNQUOTED = 0.9
+_HEADLESS = 0.6
+"""The same, of one that finds nothing to separate in the first line: headers have all columns."""
 _MEAGRE = 1e-3
 _ENDED = "unexpected end"
 
@@ -41,7 +43,7 @@ _LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+|[^\s@,;|]+@[^\s@,;|]+\.[A-Za-
 _WORDS = re.compile(r"[^,;\t|\"]*")
 _SENTENCE = re.compile(r"(?:[^,;\t|\"]|[,;](?=\s)|(?<=\w)\"(?=[\s\w]|$))*")
 _SEPARATOR = re.compile(r'(["\']?)sep=(.)\1(?:\r\n|\r|\n|$)', re.IGNORECASE)
-_SINGLE = re.compile(r"(?:^|[,;\t|: ])'[^'\r\n]*'(?:$|[,;\t|: \r\n])", re.MULTILINE)
+_SINGLE = re.compile(r"(?:^|[,;\t|: ])'(?:[^'\r\n]|'')*'(?:$|[,;\t|: \r\n])", re.MULTILINE)
 
 
 def announced(text: str) -> str | None:
@@ -55,10 +57,10 @@ def dialect_of(sample: str, *, quote: str | None = None) -> Dialect:
     one column or nothing at all, has commas. Of a longer text, 65,536 characters are looked at."""
     told = announced(sample)
     lines = split_lines(sample[:SAMPLE])
-    cut = len(sample) >= SAMPLE and not sample.endswith("\n")
-    lines = [
-        line for line in lines[told is not None : -1 if cut and len(lines) > 1 else None] if line.strip()
-    ]
+    cut = len(sample) >= SAMPLE
+    if cut and len(lines) > 1 and not lines[-1].endswith(("\n", "\r")):
+        lines.pop()
+    lines = [line for line in lines[told is not None :] if line.strip()]
     while len(lines) > 1 and lines[0].startswith("#") and not _alike(lines[0], lines[-1]):
         del lines[0]  # remarks before the table
     text = "".join(lines)
@@ -130,6 +132,7 @@ def _score(dialect: Dialect, lines: list[str], cut: bool) -> float:
     pattern = max(times / len(parsed.rows) * (1 - 1 / width), _MEAGRE)
     weight = _WEIGHTS.get(dialect.delimiter, 1.0)
     weight *= _FAULTY if parsed.faults else 1.0
+    weight *= _HEADLESS if len(parsed.rows[0]) == 1 else 1.0
     weight *= _UNQUOTED if dialect.quote is None else 1.0
     return pattern * weight * _likeness(parsed.rows, dialect)
 
