@@ -100,8 +100,10 @@ ODDITIES: dict[str, tuple[bytes, list[list[str]], str]] = {
     "pipes": (b"a|b|c\n1|x, y|3\n", [["a", "b", "c"], ["1", "x, y", "3"]], "pipes agree"),
     "passwd": (
         b"root:x:0:0:root:/root:/bin/bash\nbin:x:2:2:bin:/bin:/usr/sbin/nologin\n",
-        [["root", "x", "0", "0", "root", "/root", "/bin/bash"]]
-        + [["bin", "x", "2", "2", "bin", "/bin", "/usr/sbin/nologin"]],
+        [
+            ["root", "x", "0", "0", "root", "/root", "/bin/bash"],
+            ["bin", "x", "2", "2", "bin", "/bin", "/usr/sbin/nologin"],
+        ],
         "colons in each line, and numbers between",
     ),
     "figures with spaces": (
@@ -181,21 +183,41 @@ ODDITIES: dict[str, tuple[bytes, list[list[str]], str]] = {
         [["a", "b, c"], ["1", "2, 3"]],
         "the quote counts although it is not the first character",
     ),
-    "spaces of values": (b"a,b\nx , y\nz,w\n", [["a", "b"], ["x ", " y"], ["z", "w"]], "not after each comma"),
+    "spaces of values": (
+        b"a,b\nx , y\nz,w\n",
+        [["a", "b"], ["x ", " y"], ["z", "w"]],
+        "not after each comma",
+    ),
     "CRLF": (b"a,b\r\n1,2\r\n", [["a", "b"], ["1", "2"]], "Windows"),
     "CR": (b"a,b\r1,2\r", [["a", "b"], ["1", "2"]], "old Macs, and Excel for Mac when it saves so"),
-    "mixed line ends": (b"a,b\r\n1,2\n3,4\r5,6", [["a", "b"], ["1", "2"], ["3", "4"], ["5", "6"]], "glued files"),
+    "mixed line ends": (
+        b"a,b\r\n1,2\n3,4\r5,6",
+        [["a", "b"], ["1", "2"], ["3", "4"], ["5", "6"]],
+        "glued files",
+    ),
     "CRCRLF": (b"a,b\r\r\n1,2\r\r\n", [["a", "b"], ["1", "2"]], "CRLF written through a text mode"),
-    "trailing delimiters": (b"a;b;\n1;2;\n", [["a", "b", ""], ["1", "2", ""]], "as if one more column were there"),
+    "trailing delimiters": (
+        b"a;b;\n1;2;\n",
+        [["a", "b", ""], ["1", "2", ""]],
+        "as if one more column were there",
+    ),
     "empty lines": (b"\na,b\n\n1,2\n\n\n", [["a", "b"], ["1", "2"]], "before, between and after"),
-    "empty records": (b"a,b\n,\n1,2\n", [["a", "b"], ["", ""], ["1", "2"]], "a record of empty fields is one"),
+    "empty records": (
+        b"a,b\n,\n1,2\n",
+        [["a", "b"], ["", ""], ["1", "2"]],
+        "a record of empty fields is one",
+    ),
     "all empty": (b",,\n,,\n", [["", "", ""], ["", "", ""]], "that, too"),
     "ragged": (
         b"a,b,c\n1,2\n3,4,5,6\n7,8,9\n",
         [["a", "b", "c"], ["1", "2"], ["3", "4", "5", "6"], ["7", "8", "9"]],
         "rows are given as they are",
     ),
-    "ragged, each of another width": (b"a;b\n1;2;3\n4;5;6;7\n", [["a", "b"], ["1", "2", "3"], ["4", "5", "6", "7"]], "nothing else separates"),
+    "ragged, each of another width": (
+        b"a;b\n1;2;3\n4;5;6;7\n",
+        [["a", "b"], ["1", "2", "3"], ["4", "5", "6", "7"]],
+        "nothing else separates",
+    ),
     "NUL": (b"a,b\n1\0,2\n", [["a", "b"], ["1\0", "2"]], "a character as others, if an odd one"),
     "other ends of lines": (
         "a,b\nx\x0by,\u2028z\nv\x85,\x1cw\n".encode(),
@@ -237,7 +259,7 @@ ODDITIES: dict[str, tuple[bytes, list[list[str]], str]] = {
         [["名前", "年齢"], ["山田 太郎", "30"], ["鈴木 花子", "25"]],
         "words of other scripts are words",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ODDITIES)

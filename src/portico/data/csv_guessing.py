@@ -17,7 +17,8 @@ _KINDS: tuple[tuple[type, re.Pattern[str]], ...] = (
     (bool, re.compile("true|false|True|False|TRUE|FALSE")),
     # What begins with a zero, or with a plus, is the number of a house, an article, a telephone.
     (int, re.compile("-?(?:0|[1-9][0-9]{0,17})")),
-    (float, re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")),
+    # A float keeps fifteen digits: longer numbers are keys.
+    (float, re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")),
     (date, re.compile(_DAY)),
     (datetime, re.compile(f"{_DAY}[T ]{_CLOCK}")),
 )

@@ -157,8 +157,8 @@ class Reading:
         pieces = opened.text("text/csv")
         sample, pieces = _beginning(pieces, _SEPARATOR if self._dialect else SAMPLE)
         dialect = self._dialect or self._found(sample)
-        if announced(sample) is not None:
-            self._skip += 1
+        if announced(sample) is not None and not (self._dialect and sample.startswith(("'", '"'))):
+            self._skip += 1  # in quotes it tells a delimiter to whoever looks for one, else it is a field
         return Lines(pieces, self.limits.csv_record, opened.name), dialect
 
     def _found(self, sample: str) -> Dialect:
