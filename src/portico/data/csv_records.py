@@ -83,30 +83,27 @@ def _made(reading: Reading, rows: Iterator[list[str]], names: list[str], plan: P
     if not names:
         first = next((row for row in rows if row), None)
         if first is None:
-            return
+            return iter(())
         reading.check_width(first)
         names = [f"column_{number}" for number in range(1, len(first) + 1)]
         rows = _again([(reading.begins, first)], rows, reading)
+    conversions: dict[int, Conversion] = {}
     if plan.type is not None:
         maker, conversions = _of_type(reading, names, plan)
     elif plan.types is not None or plan.convert:
+        given = _given(reading, names, plan)
         if plan.types == "auto":
             rows, conversions = _guessed(reading, rows, names, plan)
-        else:
-            conversions = {}
-        conversions |= _given(reading, names, plan)
+        conversions |= given
         maker = typed_dicts_of(names, conversions)
     else:
-        reading.goes_on = True
-        if plan.ragged == "keep":
-            yield from _kept(reading, rows, names)
-            return
-        maker, conversions = dicts_of(names), {}
+        maker = dicts_of(names)
     reading.goes_on = True
+    if plan.ragged == "keep" and plan.type is None and not conversions:
+        return _kept(reading, rows, names)
     filler = "" if conversions else None
-    yield from maker(
-        rows, fitted(reading, len(names), plan.ragged, filler), _telling(reading, names, conversions)
-    )
+    fit = fitted(reading, len(names), plan.ragged, filler)
+    return maker(rows, fit, _telling(reading, names, conversions))
 
 
 def _again(
