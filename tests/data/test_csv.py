@@ -51,6 +51,14 @@ def test_encodings_are_told() -> None:
         list(rows(data, encoding="utf-8"))
 
 
+def test_utf_16_without_a_mark_is_not_read_as_something_else() -> None:
+    for encoding in ("utf-16-le", "utf-16-be"):
+        data = "id;name\n1;Anna\n".encode(encoding)
+        with pytest.raises(DataError, match="NUL; pass encoding="):
+            list(rows(data))
+        assert list(rows(data, encoding=encoding)) == [["id", "name"], ["1", "Anna"]]
+
+
 class Watched(io.BytesIO):
     """A file that tells how far it was read."""
 
@@ -132,6 +140,13 @@ def test_names_can_be_given_and_changed() -> None:
     assert list(records(b"1,2\n", header=["x", "y"])) == [{"x": "1", "y": "2"}]
     assert names(b"a,b", rename={"a": "x"}) == ["x", "b"]
     assert list(records(b"1,2\n", header=False)) == [{"column_1": "1", "column_2": "2"}]
+
+
+def test_names_that_would_hide_a_column_are_refused() -> None:
+    with pytest.raises(DataError, match="the same name: 'b', 'b'"):
+        list(records(b"a,b\n1,2\n", rename={"a": "b"}))
+    with pytest.raises(ConfigError, match="must differ"):
+        records(b"1,2\n", header=["a", "a"])
 
 
 def test_nothing_gives_nothing() -> None:

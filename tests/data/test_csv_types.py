@@ -255,6 +255,12 @@ def test_types_are_guessed_where_all_values_agree() -> None:
     assert guess("true", "False", "") == [True, False, None]
 
 
+def test_decimal_commas_are_guessed_where_they_are_asked_for() -> None:
+    data = b"a;b;c\n1,5;1.5;2\n2;2,5;3\n"
+    assert next(records(data, types="auto", decimal=",")) == {"a": 1.5, "b": "1.5", "c": 2}
+    assert next(records(data, types="auto")) == {"a": "1,5", "b": "1.5", "c": 2}
+
+
 def test_what_only_looks_like_a_number_stays_text() -> None:
     for values in (
         ("007", "12"),

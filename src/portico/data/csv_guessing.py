@@ -24,22 +24,27 @@ _KINDS: tuple[tuple[type, re.Pattern[str]], ...] = (
 )
 
 
-def guessed(rows: Sequence[Sequence[str]], width: int) -> dict[int, type]:
-    """By the number of a column, the type that all its values have; none for text, and for a column that is
-    empty."""
+_SWAPPED = str.maketrans(",.", ".,")
+
+
+def guessed(rows: Sequence[Sequence[str]], width: int, decimal: str) -> dict[int, type]:
+    """By the number of a column, the type that all its values have; ``decimal`` is the sign in floats. None
+    for text, and for a column that is empty."""
     found = {}
     for at in range(width):
         values = {row[at] for row in rows if len(row) == width and row[at]}
-        kind = _kind_of(values)
+        kind = _kind_of(values, decimal)
         if kind is not None:
             found[at] = kind
     return found
 
 
-def _kind_of(values: set[str]) -> type | None:
+def _kind_of(values: set[str], decimal: str) -> type | None:
     if not values:
         return None
     for kind, pattern in _KINDS:
+        if kind is float and decimal != ".":
+            values = {value.translate(_SWAPPED) for value in values}
         if all(pattern.fullmatch(value) for value in values) and _are(kind, values):
             return kind
     return None

@@ -156,6 +156,10 @@ class Reading:
         self.limits = opened.limits
         pieces = opened.text("text/csv")
         sample, pieces = _beginning(pieces, _SEPARATOR if self._dialect else SAMPLE)
+        if _is_utf16(sample):
+            raise DataError(
+                "every second character is NUL; pass encoding='utf-16-le' or 'utf-16-be'", opened.name
+            )
         dialect = self._dialect or self._found(sample)
         if announced(sample) is not None and not (self._dialect and sample.startswith(("'", '"'))):
             self._skip += 1  # in quotes it tells a delimiter to whoever looks for one, else it is a field
@@ -217,6 +221,11 @@ def _beginning(pieces: Iterator[str], size: int) -> tuple[str, Iterator[str]]:
         if held >= size:
             break
     return "".join(taken)[:size], chain(taken, pieces)
+
+
+def _is_utf16(text: str) -> bool:
+    """Whether it is UTF-16 without a mark, read as something else."""
+    return len(text) >= 8 and any(set(text[first:64:2]) == {"\0"} for first in (0, 1))
 
 
 def _blanked(flow: Iterator[str], count: int) -> Iterator[str]:

@@ -43,6 +43,8 @@ class Plan:
         check_choice("decimal", self.decimal, (".", ","))
         if isinstance(self.header, str) or (not isinstance(self.header, bool) and not list(self.header)):
             raise ConfigError(f"header={self.header!r}: expected True, False or names")
+        if not isinstance(self.header, bool) and len(set(self.header)) < len(self.header):
+            raise ConfigError(f"header={self.header!r}: names must differ")
         if self.type is not None and self.types is not None:
             raise ConfigError("type= tells the types of all fields: leave out types=")
         if isinstance(self.types, str) and self.types != "auto":
@@ -76,7 +78,10 @@ def _names(reading: Reading, rows: Iterator[list[str]], plan: Plan) -> list[str]
         names = column_names(first, plan.duplicates)
     except ValueError as error:
         raise reading.error(str(error)) from None
-    return [plan.rename.get(name, name) for name in names]
+    names = [plan.rename.get(name, name) for name in names]
+    if len(set(names)) < len(names):
+        raise reading.error(f"rename= gives columns the same name: {', '.join(map(repr, names[:_TOLD]))}")
+    return names
 
 
 def _made(reading: Reading, rows: Iterator[list[str]], names: list[str], plan: Plan) -> Iterator[Any]:
@@ -167,7 +172,7 @@ def _guessed(
     """All rows again, and the conversions that the first of them suggest; what is empty is ``None``."""
     reading.goes_on = True
     taken = [(reading.begins, row) for row in islice(rows, SAMPLED)]
-    kinds = guessed([row for _, row in taken], len(names))
+    kinds = guessed([row for _, row in taken], len(names), plan.decimal)
     conversions = {at: conversion(kind | None, str(at), plan.decimal) for at, kind in kinds.items()}
     return _again(taken, rows, reading), conversions
 
