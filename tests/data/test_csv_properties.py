@@ -54,6 +54,20 @@ def test_what_we_write_we_read_in_any_dialect_and_pieces(
         assert list(rows(pieces(data, cuts), dialect=dialect, encoding="utf-8")) == made
 
 
+@given(ROWS, st.sampled_from(",;\t|"), st.sampled_from(["\r\n", "\n", "\r"]), CUTS)
+@settings(max_examples=300)
+def test_what_we_escape_we_read_without_quotes(
+    made: list[list[str]], delimiter: str, line_end: str, cuts: list[int]
+) -> None:
+    dialect = Dialect(delimiter=delimiter, quote=None, escape="\\", line_end=line_end)
+    made = [row for row in made if row != [""]]  # which takes quotes
+    out = io.BytesIO()
+    write(made, out, dialect=dialect)
+    data = out.getvalue()
+    if not marked(data.decode()):
+        assert list(rows(pieces(data, cuts), dialect=dialect, encoding="utf-8")) == made
+
+
 @given(
     ROWS,
     st.sampled_from(",;\t|"),

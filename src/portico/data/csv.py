@@ -59,7 +59,8 @@ def rows(
 
     ``options``, of ``source`` and these: ``dialect``: a ``Dialect``, or the name of one (``excel``, ``unix``,
     ``tsv``); ``delimiter``, ``quote`` (``""``: nothing is quoted), ``escape``, ``comment``: parts of it,
-    which go before all. With neither a dialect nor a delimiter, it is found by looking (``sniff``).
+    which go before all. With neither a dialect nor a delimiter, it is found by looking (``sniff``),
+    for which 65,536 characters are waited for.
     ``skip``: lines before the data. ``strict=False``: text after a closing quote belongs to the field.
     ``on_error``: a list that errors are appended to, or a function they are told to, while the record is left
     out; ``"raise"``.
