@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv as standard_csv
+import io
 import json
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -329,3 +333,43 @@ def test_a_text_that_was_cut_short_is_not_read_as_one_without_quotes() -> None:
 @given(st.text(alphabet=",;\t|: \"'\\\r\n#=ab1.\0é\u2028", max_size=80))
 def test_whatever_it_is_a_dialect_is_found(text: str) -> None:
     assert isinstance(dialect_of(text), Dialect)
+
+
+WORDS = "alpha beta Müller O'Brien don't Paris New-York x foo_bar A.B. 山田 naïve".split()
+CELLS: dict[str, Callable[[Random], str]] = {
+    "integers": lambda chance: str(chance.randint(-5, 10 ** chance.randint(1, 7))),
+    "floats": lambda chance: f"{chance.random() * 1000:.2f}",
+    "decimal commas": lambda chance: f"{chance.random() * 1000:.2f}".replace(".", ","),
+    "days": lambda chance: f"2024-0{chance.randint(1, 9)}-1{chance.randint(0, 9)}",
+    "times": lambda chance: f"1{chance.randint(0, 9)}:3{chance.randint(0, 9)}:00",
+    "names": lambda chance: f"{chance.choice(WORDS)} {chance.choice(WORDS)}",
+    "names with commas": lambda chance: f"{chance.choice(WORDS)}, {chance.choice(WORDS)}",
+    "lists": lambda chance: ",".join(chance.choices(WORDS, k=chance.randint(1, 4))),
+    "other lists": lambda chance: ";".join(chance.choices(WORDS, k=chance.randint(1, 4))),
+    "links": lambda chance: f"http://x.example/{chance.randint(1, 99)}?a=1&b=2,3;c",
+    "JSON": lambda chance: '{"a": [1, 2], "b": "x"}',
+    "speech": lambda chance: f'say "{chance.choice(WORDS)}" now',
+    "gaps": lambda chance: chance.choice(["", "", "x"]),
+    "lines": lambda chance: f"a\nb, c\n{chance.choice(WORDS)}",
+    "money": lambda chance: f"$1,{chance.randint(100, 999)}.00",
+    "paths": lambda chance: f"C:\\temp\\{chance.choice(WORDS)}",
+}
+
+
+def random_table(chance: Random) -> list[list[str]]:
+    """A small one, whose fields hold what separates elsewhere."""
+    kinds = [chance.choice(list(CELLS)) for _ in range(chance.randint(2, 7))]
+    head = [f"{chance.choice(WORDS)}{number}" for number in range(len(kinds))]
+    return [head] + [[CELLS[kind](chance) for kind in kinds] for _ in range(chance.randint(2, 30))]
+
+
+def test_of_a_thousand_random_tables_nearly_all_are_read_as_they_were_written() -> None:
+    chance, wrong = Random(1), []
+    for _ in range(1000):
+        made, text = random_table(chance), io.StringIO(newline="")
+        quoting = chance.choice([standard_csv.QUOTE_MINIMAL, standard_csv.QUOTE_ALL])
+        standard_csv.writer(text, delimiter=chance.choice(",;\t|"), quoting=quoting).writerows(made)
+        errors: list[DataError] = []
+        if list(rows(text.getvalue().encode(), encoding="utf-8", on_error=errors)) != made:
+            wrong.append(text.getvalue())
+    assert len(wrong) <= 2, "\n\n".join(wrong)

@@ -23,7 +23,7 @@ SAMPLE = 1 << 16
 """Characters that are looked at."""
 _ROWS = 300
 _FIELDS = 3000
-_WEIGHTS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 0.95, "\x1f": 0.9, "^": 0.6, "~": 0.6, ":": 0.5, " ": 0.5}
+_WEIGHTS = {",": 1.0, ";": 1.0, "\t": 1.25, "|": 1.1, "\x1f": 0.9, "^": 0.6, "~": 0.6, ":": 0.5, " ": 0.5}
 _PROSE = frozenset(" :^~")
 """Delimiters that other texts have, too: they count only where nearly all records agree."""
 _STRONG = ",;\t|"
@@ -170,6 +170,8 @@ def _likeness(rows: list[list[str]], dialect: Dialect) -> float:
 def _value(text: str, dialect: Dialect) -> float:
     if not text or _NUMBER.fullmatch(text) or _is_link_or_time(text):
         return 1.0
+    if text[0] + text[-1] in ("{}", "[]"):
+        return 0.9  # JSON, which holds commas and quotes
     if text[0] in "\"'" or text[-1] in "\"'":
         return 0.1  # quotes that were not understood
     if "\\" in text and dialect.escape is None and ("\\" + dialect.delimiter in text or '\\"' in text):
