@@ -234,6 +234,31 @@ def test_types_of_single_columns() -> None:
     ]
     with pytest.raises(ConfigError):
         records(b"", types={"a": int}, type=Point)  # type: ignore[call-overload]
+    with pytest.raises(ConfigError):
+        records("/no/such/file", types={"a": complex})
+
+
+@pytest.mark.parametrize("width", [1, 199, 200, 201, 3000])
+def test_tables_of_any_width(width: int) -> None:
+    data = ",".join(f"c{n}" for n in range(width)) + "\n" + ",".join(map(str, range(width))) + "\n"
+    last = f"c{width - 1}"
+    (found,) = records(data.encode(), delimiter=",", types="auto")
+    assert found == {f"c{n}": n for n in range(width)}
+    (found,) = records(data.encode(), delimiter=",", types={last: float})
+    assert found[last] == float(width - 1)
+    assert width == 1 or found["c0"] == "0"
+    kind = msgspec.defstruct("Wide", [(last, int)])
+    assert list(records(data.encode(), delimiter=",", type=kind)) == [kind(width - 1)]
+    bad = f"{data}{',' * (width - 1)}x\n".encode()
+    for options in ({"types": {last: int}}, {"type": kind}):
+        with pytest.raises(DataError, match=f"line 3, column {width}: {last}: 'x' is no int"):
+            list(records(bad, delimiter=",", **options))  # type: ignore[call-overload]
+
+
+def test_names_that_are_huge() -> None:
+    data = b"a" * 100_000 + b",b\n1,2\n"
+    assert list(records(data, types="auto")) == [{"a" * 100_000: 1, "b": 2}]
+    assert list(records(data)) == [{"a" * 100_000: "1", "b": "2"}]
 
 
 # -- guessing

@@ -26,6 +26,8 @@ Maker = Callable[[Iterable[list[Any]], Fit, Fault], Iterator[Any]]
 
 _GENERATED = 200
 """Columns up to which code is made; beyond it, making it would be the longest part for most files."""
+_LETTERS = 1 << 14
+"""The same of all their names together: code is kept for the next file, and must not keep what is huge."""
 
 _LOOP = """\
 def make(rows, fit, fault):
@@ -34,7 +36,7 @@ def make(rows, fit, fault):
             row = fit(row)
             if row is None:
                 continue
-        {unpacked} = row
+        {unpacked}
         {yielded}
 """
 _TRIED = """\
@@ -86,9 +88,11 @@ def fields_of(kind: type, convert: Mapping[str, Callable[[str], Any]], decimal: 
 
 def dicts_of(names: Sequence[str]) -> Maker:
     """Dicts of text."""
-    if len(names) > _GENERATED:
-        return _zipped(tuple(names))
-    return _generated(tuple(names))
+    return _generated(tuple(names)) if _is_small(names) else _zipped(tuple(names), {})
+
+
+def _is_small(names: Sequence[str]) -> bool:
+    return len(names) <= _GENERATED and sum(map(len, names)) <= _LETTERS
 
 
 @lru_cache(maxsize=64)
@@ -97,37 +101,52 @@ def _generated(names: tuple[str, ...]) -> Maker:
     return _compiled(len(names), f"yield {{{made}}}", {})
 
 
-def _zipped(names: tuple[str, ...]) -> Maker:
+def _zipped(names: tuple[str, ...], conversions: Mapping[int, Conversion]) -> Maker:
+    """Without code that is made for it."""
     width = len(names)
+    functions = [(at, names[at], how.function()) for at, how in conversions.items()]
 
     def make(rows: Iterable[list[Any]], fit: Fit, fault: Fault) -> Iterator[Any]:
         for row in rows:
             fitting = row if len(row) == width else fit(row)
-            if fitting is not None:
-                yield dict(zip(names, fitting, strict=True))
+            if fitting is None:
+                continue
+            made = dict(zip(names, fitting, strict=True))
+            try:
+                for at, name, function in functions:
+                    made[name] = function(fitting[at])
+            except FAULTS as error:
+                fault(fitting, error)
+                continue
+            yield made
 
     return make
 
 
 def typed_dicts_of(names: Sequence[str], conversions: dict[int, Conversion]) -> Maker:
     """Dicts of values: of text where there is no conversion for the number of a column."""
-    texts = (f"{name!a}: {_value(at, conversions.get(at))}" for at, name in enumerate(names))
-    return _compiled(len(names), _TRIED.format(made=f"{{{', '.join(texts)}}}"), _names(conversions.values()))
+    if not _is_small(names):
+        return _zipped(tuple(names), conversions)
+    texts = (f"{name!a}: {_value(f'v{at}', conversions.get(at))}" for at, name in enumerate(names))
+    made = f"{{{', '.join(texts)}}}"
+    return _compiled(len(names), _TRIED.format(made=made), _names(conversions.values()))
 
 
 def instances_of(kind: type, places: Sequence[tuple[Field, int | None]], width: int) -> Maker:
     """Instances; each field with the number of its column, or ``None`` for one that keeps its default."""
     texts, gap = [], False
+    form = "v{}" if width <= _GENERATED else "row[{}]"
     for field, at in places:
         gap = gap or at is None or field.keyword
         if at is not None:
-            texts.append((f"{field.name}=" if gap else "") + _value(at, field.conversion))
+            value = _value(form.format(at), field.conversion)
+            texts.append(f"{field.name}={value}" if gap else value)
     names = _names(field.conversion for field, at in places if at is not None)
     return _compiled(width, _TRIED.format(made=f"kind({', '.join(texts)})"), {**names, "kind": kind})
 
 
-def _value(at: int, how: Conversion | None) -> str:
-    return f"v{at}" if how is None else how.template.format(f"v{at}")
+def _value(text: str, how: Conversion | None) -> str:
+    return text if how is None else how.template.format(text)
 
 
 def _names(conversions: Iterable[Conversion]) -> dict[str, Any]:
@@ -135,7 +154,7 @@ def _names(conversions: Iterable[Conversion]) -> dict[str, Any]:
 
 
 def _compiled(width: int, yielded: str, names: dict[str, Any]) -> Maker:
-    unpacked = "".join(f"v{at}, " for at in range(width))
+    unpacked = "".join(f"v{at}, " for at in range(width)) + "= row" if width <= _GENERATED else "pass"
     code = _LOOP.format(width=width, unpacked=unpacked, yielded=yielded)
     space: dict[str, Any] = {**names, "FAULTS": FAULTS}
     exec(compile(code, "<records of CSV>", "exec"), space)

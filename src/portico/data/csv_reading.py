@@ -134,12 +134,12 @@ class Reading:
         for _ in range(self._skip):
             next(made)
         lines.finished = self._skip
-        going = True
+        lenient, going = not self._strict, True
         while going:
             going = False
             try:
                 for row in made:
-                    if lines.ended and not self._strict:  # it asked for more, and there was none
+                    if lenient and lines.ended:  # it asked for more, and there was none
                         self._unfinished(lines, made.line_num, dialect)
                         return
                     yield row

@@ -37,6 +37,11 @@ class Plan:
     decimal: str = "."
     fields: list[Field] = field(init=False, default_factory=list)
 
+    @property
+    def typed(self) -> bool:
+        """Whether fields become anything but text."""
+        return self.type is not None or self.types is not None or bool(self.convert)
+
     def __post_init__(self) -> None:
         check_choice("ragged", self.ragged, ("error", "fill", "keep"))
         check_choice("duplicates", self.duplicates, ("number", "error"))
@@ -49,6 +54,8 @@ class Plan:
             raise ConfigError("type= tells the types of all fields: leave out types=")
         if isinstance(self.types, str) and self.types != "auto":
             raise ConfigError(f"types={self.types!r}: expected 'auto' or types by the names of columns")
+        for kind in self.types.values() if isinstance(self.types, Mapping) else ():
+            conversion(kind, "")
         if self.type is not None:
             self.fields = fields_of(self.type, self.convert, self.decimal)
 
@@ -95,7 +102,7 @@ def _made(reading: Reading, rows: Iterator[list[str]], names: list[str], plan: P
     conversions: dict[int, Conversion] = {}
     if plan.type is not None:
         maker, conversions = _of_type(reading, names, plan)
-    elif plan.types is not None or plan.convert:
+    elif plan.typed:
         given = _given(reading, names, plan)
         if plan.types == "auto":
             rows, conversions = _guessed(reading, rows, names, plan)
@@ -104,10 +111,9 @@ def _made(reading: Reading, rows: Iterator[list[str]], names: list[str], plan: P
     else:
         maker = dicts_of(names)
     reading.goes_on = True
-    if plan.ragged == "keep" and plan.type is None and not conversions:
+    if plan.ragged == "keep" and not plan.typed:
         return _kept(reading, rows, names)
-    filler = "" if conversions else None
-    fit = fitted(reading, len(names), plan.ragged, filler)
+    fit = fitted(reading, len(names), plan.ragged, "" if plan.typed else None)
     return maker(rows, fit, _telling(reading, names, conversions))
 
 

@@ -133,21 +133,18 @@ class Writing:
     def _row_of_mapping(self, name: str, names: list[str], record: Any, number: int) -> list[Any]:
         try:
             row = [record[each] for each in names]
+            if len(record) == len(names):
+                return row
         except (KeyError, TypeError, IndexError):
             row = self._filled(name, names, record, number)
-        if self._extra == "error" and len(record) > len(names) - row.count(None):
-            self._check_extra(name, names, record, number)
-        return row
-
-    @staticmethod
-    def _check_extra(name: str, names: list[str], record: Any, number: int) -> None:
-        more = next((each for each in record if each not in names), _END)
-        if more is not _END:
+        more = set(record).difference(names) if self._extra == "error" else ()
+        if more:
             raise DataError(
-                f"{more!r} is no column; pass header= with all of them, or extra='drop'",
+                f"{min(map(repr, more))} is no column; pass header= with all of them, or extra='drop'",
                 name,
                 path=f"record {number}",
             )
+        return row
 
     def _filled(self, name: str, names: list[str], record: Any, number: int) -> list[Any]:
         if not isinstance(record, Mapping):
