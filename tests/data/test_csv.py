@@ -239,7 +239,8 @@ def error_of(data: bytes, **options: Any) -> DataError:
 def test_a_quote_that_is_never_closed_is_named() -> None:
     error = error_of(b'a,b\n1,2\nx\n3,"no\nend\n4,5\n')
     assert str(error) == (
-        "the bytes, line 4, column 2: the quote that begins field 2 in line 4 is never closed"
+        "the bytes, line 4, column 2: the quote that begins field 2 in line 4 is never closed; "
+        "quote='' where nothing is quoted"
     )
     error = error_of(b'a,b\n"1\n2",x,"3\n\n4\n')
     assert (error.line, error.column) == (2, 3)

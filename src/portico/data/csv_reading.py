@@ -185,7 +185,7 @@ class Reading:
             column = _column_of_fault(lines.record(last), dialect, self.limits.csv_field)
             self.fault(
                 f"text after a closing quote, in field {column}: a quote in a field is written twice; "
-                "strict=False takes it as it is",
+                "strict=False takes it as it is, quote='' where nothing is quoted",
                 column,
             )
         else:
@@ -196,7 +196,11 @@ class Reading:
         column, line = _open_quote(record, self.begins, dialect, self.limits.csv_field)
         if dialect.escape and record[-1].rstrip("\r\n").endswith(dialect.escape):
             return self.fault("it ends after an escape", column)
-        return self.fault(f"the quote that begins field {column} in line {line} is never closed", column)
+        return self.fault(
+            f"the quote that begins field {column} in line {line} is never closed; "
+            "quote='' where nothing is quoted",
+            column,
+        )
 
     def _too_large(self, lines: Lines, last: int, dialect: Dialect) -> LimitExceeded:
         record, limit = lines.record(last), self.limits.csv_field
