@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portico.data.csv import Dialect, records, rows, write
-from portico.data.csv_lines import Lines, split_lines
+from portico.data.csv_lines import Lines, count_lines, split_lines
 from portico.errors import DataError, LimitExceeded
 from portico.limits import Limits
 
@@ -151,6 +151,7 @@ def test_lines_do_not_depend_on_pieces(text: str, cuts: list[int]) -> None:
         found.append(line)
         lines.finished += 1
     assert found == split_lines(text) == list(io.StringIO(text, newline=""))
+    assert count_lines(text) == len(found)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), FIELDS, min_size=3), min_size=1, max_size=6), CUTS)

@@ -8,7 +8,7 @@ from itertools import chain
 
 from portico.errors import LimitExceeded
 
-__all__ = ["Lines", "split_lines"]
+__all__ = ["Lines", "count_lines", "split_lines"]
 
 _PIECE = 1 << 18
 """Characters that are cut into lines at once."""
@@ -25,6 +25,12 @@ def split_lines(text: str) -> list[str]:
     return text.splitlines(keepends=True)
 
 
+def count_lines(text: str) -> int:
+    """How many ``split_lines`` gives."""
+    ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+    return ends + (text != "" and not _is_whole(text))
+
+
 class Lines:
     """An iterable of lines with their ends. Whoever takes records from them says with ``finished`` how many
     lines were used up when the last record ended; since then, ``limit`` characters may be read.
@@ -39,17 +45,20 @@ class Lines:
         self._limit = limit
         self._name = name
         self._given = 0
-        self._held: list[list[str]] = []
+        self._last: list[str] = []
+        self._held: list[str] = []
         self._size = 0
 
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(self._lists())
 
-    def record(self, last: int) -> list[str]:
-        """The lines since the last record ended, up to number ``last``."""
-        held = list(chain.from_iterable(self._held))
-        before = self._given - len(held)
-        return held[self.finished - before : last - before]
+    def record(self, last: int) -> Iterator[str]:
+        """The lines since the last record ended, up to number ``last``, made anew: short ones in a list take
+        many times the memory of their text."""
+        before = self._given - len(self._last)
+        held = self._held if self.finished < before else []
+        yield from chain.from_iterable(map(split_lines, held))
+        yield from self._last[max(self.finished - before, 0) : last - before]
 
     def _lists(self) -> Iterator[list[str]]:
         """Lines in lists, as they come: no step is made for a single line."""
@@ -87,18 +96,16 @@ class Lines:
             yield carried
 
     def _hold(self, lines: list[str]) -> list[str]:
-        """The lines of an unfinished record are kept: an error shows where it begins."""
-        if self.finished >= self._given:
-            self._held = []
-            self._size = 0
-        elif self._held:
-            last = self._held[-1]
-            begun = self.finished - (self._given - len(last))
-            if begun >= 0:
-                self._held, self._size = [last], 0
-            self._size += sum(map(len, last[max(begun, 0) :]))
+        """The text of an unfinished record is kept: an error shows where it begins."""
+        begun = self.finished - (self._given - len(self._last))
+        if begun >= 0:
+            self._held, self._size = [], 0
+        if self.finished < self._given:
+            text = "".join(self._last[max(begun, 0) :])
+            self._held.append(text)
+            self._size += len(text)
             self._check(self._size)
-        self._held.append(lines)
+        self._last = lines
         self._given += len(lines)
         return lines
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any, Literal, TypedDict
 
 from portico.data.csv_dialect import Dialect, chosen
 from portico.data.csv_engine import reader
-from portico.data.csv_lines import Lines, split_lines
+from portico.data.csv_lines import Lines, count_lines, split_lines
 from portico.data.csv_sniffing import SAMPLE, announced, dialect_of
 from portico.data.sources import Progress, Source, source
 from portico.errors import ConfigError, DataError, LimitExceeded
@@ -23,6 +24,8 @@ _SEPARATOR = len("sep=;\r\n") + 2
 _MARKED = "expected after"
 _ENDED = "unexpected end"
 _LARGE = "field limit"
+_SEARCHED = 1 << 16
+"""Characters of a record in which the place of a fault is looked for."""
 
 
 class Options(TypedDict, total=False):
@@ -182,19 +185,19 @@ class Reading:
         if _ENDED in message:
             self._unfinished(lines, last, dialect)
         elif _MARKED in message:
-            column = _column_of_fault(lines.record(last), dialect, self.limits.csv_field)
+            column = self._column_of_fault(lines, last, dialect)
             self.fault(
-                f"text after a closing quote, in field {column}: a quote in a field is written twice; "
-                "strict=False takes it as it is, quote='' where nothing is quoted",
+                "text after a closing quote: a quote in a field is written twice; strict=False takes it as "
+                "it is, quote='' where nothing is quoted",
                 column,
             )
         else:
             self.fault(message)
 
     def _unfinished(self, lines: Lines, last: int, dialect: Dialect) -> None:
-        record = lines.record(last)
-        column, line = _open_quote(record, self.begins, dialect, self.limits.csv_field)
-        if dialect.escape and record[-1].rstrip("\r\n").endswith(dialect.escape):
+        column, line = self._open_quote(lines, last, dialect)
+        (end,) = deque(lines.record(last), maxlen=1)
+        if dialect.escape and end.rstrip("\r\n").endswith(dialect.escape):
             return self.fault("it ends after an escape", column)
         return self.fault(
             f"the quote that begins field {column} in line {line} is never closed; "
@@ -202,11 +205,24 @@ class Reading:
             column,
         )
 
+    def _open_quote(self, lines: Lines, last: int, dialect: Dialect) -> tuple[int, int]:
+        """Number and line of the field in which line ``last`` ends."""
+        record = islice(lines.record(last), last - lines.finished)
+        made, _ = reader(record, dialect, strict=False, limit=self.limits.csv_field)
+        row = next(made, [""])
+        return len(row), last + 1 - max(count_lines(row[-1]), 1)
+
+    def _column_of_fault(self, lines: Lines, last: int, dialect: Dialect) -> int | None:
+        """In which field line ``last`` cannot be read; ``None`` where it would take long to find."""
+        record = list(islice(lines.record(last), _SEARCHED))
+        if last - lines.finished > len(record) or sum(map(len, record)) > _SEARCHED:
+            return None
+        return _column_of_fault(record, dialect, self.limits.csv_field)
+
     def _too_large(self, lines: Lines, last: int, dialect: Dialect) -> LimitExceeded:
-        record, limit = lines.record(last), self.limits.csv_field
-        where = ""
-        if len(record) > 1:
-            column, line = _open_quote(record[:-1], self.begins, dialect, limit)
+        limit, where = self.limits.csv_field, ""
+        if last - lines.finished > 1:
+            column, line = self._open_quote(lines, last - 1, dialect)
             where = f" (field {column}, whose quote begins in line {line}; perhaps it is never closed)"
         return LimitExceeded(
             f"{self._named()}, line {self.begins}: a field of more than {limit} characters{where}; "
@@ -243,13 +259,6 @@ def _without_comments(flow: Iterator[str], comment: str, lines: Lines) -> Iterat
     """Where a record would begin, a comment is as an empty line; within quotes it is text."""
     for number, line in enumerate(flow):
         yield "\n" if number == lines.finished and line.startswith(comment) else line
-
-
-def _open_quote(record: list[str], begins: int, dialect: Dialect, limit: int) -> tuple[int, int]:
-    """Number and line of the field that the lines of a record end in."""
-    made, _ = reader(record, dialect, strict=False, limit=limit)
-    row = next(made, [""])
-    return len(row), begins + len(record) - max(len(split_lines(row[-1])), 1)
 
 
 def _column_of_fault(record: list[str], dialect: Dialect, limit: int) -> int:
