@@ -138,6 +138,14 @@ class Limits:
     cgi_header_bytes: int = 65536
     """The header part of a CGI program's answer."""
 
+    # Data, CSV
+    csv_field: int = 4 << 20
+    """Characters of one field: outlines of countries are megabytes, a quote that never closes is endless."""
+    csv_record: int = 16 << 20
+    """Characters of one record, counted in steps as they come: so much of it is in memory."""
+    csv_columns: int = 1 << 16
+    """Fields of one record: spreadsheets stop at 16,384, tables of genes have 60,000."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
