@@ -138,6 +138,16 @@ class Limits:
     cgi_header_bytes: int = 65536
     """The header part of a CGI program's answer."""
 
+    # Data: JSON documents
+    json_depth: int = 512
+    """Arrays and objects in each other: real documents stay below 50, and Python's own limit is near 1000."""
+    json_digits: int = 4300
+    """Of a whole number: reading one takes time by the square of its length. Python has the same default."""
+    json_values: int = 20_000_000
+    """Values that are made at once: of three characters, ``{},``, come 72 bytes of memory."""
+    json_record: int = 64 << 20
+    """Characters of one line, or of one element, that is taken out of a stream."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
