@@ -16,8 +16,8 @@ Options of all that read: ``type``: what each value is checked against and made 
 ``duplicates``: of a key that an object has twice, the ``"last"`` or the ``"first"`` value, or ``"error"``.
 ``surrogates``: half a pair (``"\\ud800"``) is an ``"error"``, or U+FFFD (``"replace"``), or stays
 (``"keep"``). ``allow_nan``: take ``NaN``, ``Infinity`` and ``-Infinity``, which are no JSON, and what is more
-than a float holds as infinity. ``limits``: ``json_depth``, ``json_digits``, ``json_values``, ``json_record`` and
-``answer`` count, and those of ``source``.
+than a float holds as infinity. ``limits``: ``json_depth``, ``json_digits``, ``json_values``, ``json_record``
+and ``answer`` count, and those of ``source``.
 
 All raise ``DataError`` with line, column and path; ``LimitExceeded``; ``ConfigError`` for an option that
 cannot be; and what ``source`` does. The encoding is UTF-8, or UTF-16 or UTF-32 as the first bytes tell.
@@ -163,7 +163,7 @@ def _values(walk: Walk) -> Iterator[Any]:
 
 
 def _rules(options: Options) -> Rules:
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value not in (None, Any)}
     return Rules(**given)  # type: ignore[arg-type]
 
 

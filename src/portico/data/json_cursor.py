@@ -12,13 +12,13 @@ from portico.data.json_scanner import Refused, Rules
 from portico.data.json_text import Text
 from portico.errors import DataError, LimitExceeded
 
-__all__ = ["CLOSES", "Cursor", "sequence"]
+__all__ = ["CLOSES", "NUMBER", "Cursor", "sequence"]
 
 CLOSES = {"[": "]", "{": "}"}
+NUMBER = frozenset("-0123456789NI")
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = re.compile(r'"([^"\\\x00-\x1f]*)"')
-_NUMBER = frozenset("-0123456789NI")
 _WORD = frozenset("-0123456789abcdefghijklmnopqrstuvwxyzNI")
 _SELF_ENDING = frozenset('{["')
 _GOING_ON = frozenset(("", ".", "e", "E"))
@@ -95,7 +95,7 @@ class Cursor:
             raise self.error(refused.reason, refused.at) from None
         except LimitExceeded as error:
             raise self.limited(error) from None
-        if text.window[text.at] not in _NUMBER or text.ended:
+        if text.window[text.at] not in NUMBER or text.ended:
             return end
         # 1 may go on as 12, or as 1.5e+7
         return end if end < size - 2 or text.window[end : end + 1] not in _GOING_ON else None

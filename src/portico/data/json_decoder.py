@@ -16,9 +16,11 @@ from portico.data import json_places as places
 from portico.data.json_path import EACH, Step
 from portico.data.json_scanner import FLOATS, Refused, Rules, scanned, scanner, skimmer, too_deep
 from portico.errors import ConfigError, LimitExceeded
+from portico.limits import Limits
 
 __all__ = ["Decoder"]
 
+_DIGITS = Limits().json_digits
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -42,7 +44,9 @@ class Decoder:
     @property
     def batches(self) -> bool:
         """Whether values can be made at once."""
-        return self._msgspec is not None and self._rules.duplicates == "last"
+        # msgspec has a limit of its own for digits.
+        known = self._limits.json_digits >= _DIGITS
+        return self._msgspec is not None and self._rules.duplicates == "last" and known
 
     def value(self, text: str) -> Any:
         """What a whole text means."""
@@ -52,10 +56,10 @@ class Decoder:
         try:
             value = self._one.decode(text)
         except self._msgspec.ValidationError as error:
-            if self._rules.type is None:  # a number that is too large for it
+            if self._rules.type is None or "out of range" in str(error):  # a number that is too large for it
                 return self._carefully(text)
             raise self._mistyped(error, text) from None
-        except (self._msgspec.DecodeError, ArithmeticError, UnicodeError):
+        except (ValueError, ArithmeticError):
             return self._carefully(text)
         except RecursionError:
             raise too_deep(self._limits) from None

@@ -66,7 +66,7 @@ class Refused(Exception):
         self.path = path
 
 
-class _Unfit(Exception):
+class _Unfit(ValueError):
     """A part of a document that the rules refuse; ``find(text, at)`` tells where it is."""
 
     def __init__(self, reason: str, find: Callable[[str, int], int]) -> None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from portico.data.json_cursor import CLOSES, Cursor
+from portico.data.json_cursor import CLOSES, NUMBER, Cursor
 from portico.data.json_path import EACH, Step, path_text
 from portico.data.json_scanner import Rules
 from portico.data.json_text import Text
@@ -72,6 +72,13 @@ class Walk(Cursor):
     def error(self, reason: str, at: int, path: str = "") -> DataError:
         """As above, with the path of the document."""
         return super().error(reason, at, f"{path_text(self.location())}{path}")
+
+    def end_of_whole(self) -> int:
+        """As above; a number that the input ends after, in an array or object, may have been cut off."""
+        end = super().end_of_whole()
+        if self._frames and end == len(self.text.window) and self.text.window[self.text.at] in NUMBER:
+            raise self.error("expecting more", end)
+        return end
 
     def runs(self) -> Iterator[list[Any]]:
         """The values, while the document is read, to its end. Raises ``DataError``, ``LimitExceeded``."""

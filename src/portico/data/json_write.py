@@ -106,10 +106,10 @@ def _encoder(
 
 def _finite(msgspec: Any, value: Any) -> bool:
     """Whether all numbers in there are some."""
-    plain = msgspec.to_builtins(value, builtin_types=(Decimal,), str_keys=True)
+    plain = msgspec.to_builtins(value, builtin_types=(Decimal,))
     try:
         json.dumps(plain, allow_nan=False, default=_finite_decimal)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
     return True
 
