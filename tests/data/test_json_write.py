@@ -66,9 +66,9 @@ class Thing:
     a: Any
 
 
-RICH = Outer(
-    Inner(datetime(2026, 1, 2, 3, 4, 5, 600, UTC), b"\xff\x00"), Decimal("1.10"), [Color.RED, Color.BLUE]
-)
+AT = datetime(2026, 1, 2, 3, 4, 5, 600, UTC)
+RICH = Outer(Inner(AT, b"\xff\x00"), Decimal("1.10"), [Color.RED, Color.BLUE])
+WEST = timezone(timedelta(hours=-5, minutes=-30))
 PLAIN = '{"inner":{"at":"2026-01-02T03:04:05.000600Z","data":"/wA="},"price":1.10,"colors":["red","blue"]}'
 
 
@@ -122,9 +122,7 @@ def test_what_is_more_than_json_has_a_form(by: str) -> None:
     values = {
         date(2026, 1, 2): '"2026-01-02"',
         AT.replace(tzinfo=None): '"2026-01-02T03:04:05.000600"',
-        datetime(
-            2026, 1, 2, 3, tzinfo=timezone(timedelta(hours=-5, minutes=-30))
-        ): '"2026-01-02T03:00:00-05:30"',
+        datetime(2026, 1, 2, 3, tzinfo=WEST): '"2026-01-02T03:00:00-05:30"',
         time(3, 4): '"03:04:00"',
         UUID(int=5): '"00000000-0000-0000-0000-000000000005"',
         (1, (2,)): "[1,[2]]",
@@ -192,7 +190,6 @@ for _ in range(5000):
         ([{None: 1}], "$[0]", "key"),
         ([{True: 1}], "$[0]", "key"),
         ([{(1, 2): 1}], "$[0]", "key"),
-        ([{float("nan"): 1}], "$[0]", "no number"),
         (["x", "\ud800"], "$", "half a surrogate"),
         ([10**5000], "$[0]", "digits"),
         (LOOP, "$", "contains itself|too deep"),
