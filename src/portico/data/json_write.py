@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from functools import partial
 from importlib import import_module
+from math import isfinite
 from typing import Any, TypedDict, Unpack
 
 from portico.data.json_by_hand import Path, by_hand
@@ -24,6 +25,7 @@ __all__ = ["write", "write_json", "write_lines"]
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _SUSPICIOUS = (b"null", b"NaN", b"Infinity")
 """How msgspec writes floats and Decimals that are no numbers; the first is None as well."""
+_SOUND = frozenset((str, int, bool, type(None)))
 
 
 class Options(TypedDict, total=False):
@@ -106,11 +108,28 @@ def _encoder(
 
 def _finite(msgspec: Any, value: Any) -> bool:
     """Whether all numbers in there are some."""
+    if _plainly_finite(value):
+        return True
     plain = msgspec.to_builtins(value, builtin_types=(Decimal,))
     try:
         json.dumps(plain, allow_nan=False, default=_finite_decimal)
     except (ValueError, TypeError):
         return False
+    return True
+
+
+def _plainly_finite(value: Any) -> bool:
+    """The same, fast, for values as JSON has them; ``False`` may mean that there are others."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        kind = type(one)
+        if kind is dict:
+            waiting.extend(one.values())
+        elif kind is list:
+            waiting.extend(one)
+        elif kind not in _SOUND and not (kind is float and isfinite(one)):
+            return False
     return True
 
 
