@@ -294,6 +294,29 @@ def test_two_documents_in_a_line_and_one_in_two_are_no_lines() -> None:
     assert [error.line for error in wrong] == [2, 3, 4, 5, 6, 8]
 
 
+def test_a_line_that_is_no_text_is_one_that_is_wrong() -> None:
+    data = b'{"x": 1, "y": 2}\n{"x": 1, "y": 2, "\xc3\xa4": "\xff"}\r\n{"x": 3, "y": 4}\n["\xc3'
+    wrong: list[DataError] = []
+    for kind in (None, Point):
+        wrong.clear()
+        for what in (data, pieces(data, 1)):
+            assert list(lines(what, type=kind, on_error=wrong.append)) == [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
+        assert [(error.line, error.column) for error in wrong] == [(2, 24), (4, 3)] * 2
+    with pytest.raises(DataError, match="line 2, column 24: byte 0xff is no UTF-8"):
+        list(lines(data, type=Point))
+
+
+def test_what_is_before_broken_characters_comes() -> None:
+    for encoding in ("utf-8", "utf-16-le", "utf-16", "utf-32"):
+        data = '[1, {"ä": "€"},\n 33, "'.encode(encoding) + b"\xff\xdc" * 4 + b"  "
+        for what in (data, pieces(data, 1), iter([data[:9], data[9:]])):
+            found: list[Any] = []
+            with pytest.raises(DataError, match="line 2, column 7: byte 0xff is no UTF") as caught:
+                found.extend(records(what))
+            assert found == [1, {"ä": "€"}, 33]
+            assert caught.value.line == 2
+
+
 def test_sequences_of_texts() -> None:
     text = '\x1e{"a":\n1}\n\x1e\x1e[2]\n\x1e3\n\x1e{"cut\n\x1e4'
     wrong: list[DataError] = []

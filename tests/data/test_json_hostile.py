@@ -212,6 +212,15 @@ def test_work_grows_with_the_length_and_not_with_its_square(kind: str, piece: in
     assert seconds(work(large)) < 40 * max(least, 0.005)
 
 
+def test_many_wrong_lines_take_no_time_by_their_square() -> None:
+    def work(size: int) -> Callable[[], Any]:
+        return lambda: list(lines(b"x\n" * size, on_error=lambda error: None))
+
+    seconds(work(2000))
+    least = min(seconds(work(2000)) for _ in range(3))
+    assert seconds(work(16_000)) < 40 * max(least, 0.005)
+
+
 @pytest.mark.parametrize(
     ("path", "head", "tail"),
     [

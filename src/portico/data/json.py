@@ -96,13 +96,13 @@ def lines(what: Any, *, on_error: OnError | None = None, **options: Unpack[Optio
     ``on_error``: told of each line that is wrong, as a ``DataError``, and the next one follows; without it,
     that is raised. A line has at most ``Limits.json_record`` characters.
     """
-    return _reading(what, options, lambda text, rules: values_of_lines(text, rules, on_error))
+    return _reading(what, options, lambda given, rules: values_of_lines(given, rules, on_error))
 
 
 def documents(what: Any, **options: Unpack[Options]) -> Iterator[Any]:
     """The values of documents that follow each other, over any number of lines, with or without space
     between. Each has at most ``Limits.json_record`` characters."""
-    return _reading(what, options, sequence)
+    return _reading(what, options, lambda given, rules: sequence(Text(given), rules))
 
 
 def records(what: Any, path: str = "$[*]", **options: Unpack[Options]) -> Iterator[Any]:
@@ -116,7 +116,7 @@ def records(what: Any, path: str = "$[*]", **options: Unpack[Options]) -> Iterat
     ``duplicates="error"`` tells. A value has at most ``Limits.json_record`` characters.
     """
     steps = steps_of(path)
-    return _reading(what, options, lambda text, rules: _values(Walk(text, rules, steps)))
+    return _reading(what, options, lambda given, rules: _values(Walk(Text(given), rules, steps)))
 
 
 def items(
@@ -126,8 +126,8 @@ def items(
     ``path_text`` writes them as a path."""
     steps = steps_of(path)
 
-    def located(text: Text, rules: Rules) -> Iterator[Any]:
-        walk = Walk(text, rules, steps, located=True)
+    def located(given: Source, rules: Rules) -> Iterator[Any]:
+        walk = Walk(Text(given), rules, steps, located=True)
         for values in walk.runs():
             place = walk.location()
             if len(values) == 1:
@@ -151,7 +151,8 @@ def read_json(what: Any, path: str | None = None, **options: Unpack[Options]) ->
     if path is not None:
         return records(what, path, **options)
 
-    def elements(text: Text, rules: Rules) -> Iterator[Any]:
+    def elements(given: Source, rules: Rules) -> Iterator[Any]:
+        text = Text(given)
         begins = Cursor(text, rules).next()
         return _values(Walk(text, rules, steps_of("$[*]" if begins == "[" else "$")))
 
@@ -188,11 +189,12 @@ def _whole(opened: Source, limit: int) -> str:
             )
         return False
 
-    text.refill(enough)
+    while text.refill(enough):  # all at once, unless some of it is broken
+        pass
     return text.window
 
 
-def _reading(what: Any, options: Options, values: Callable[[Text, Rules], Iterator[Any]]) -> Iterator[Any]:
+def _reading(what: Any, options: Options, values: Callable[[Source, Rules], Iterator[Any]]) -> Iterator[Any]:
     """What is wrong with the options is told at once; nothing is opened before the first value is asked for,
     so that what is never asked leaves nothing open."""
     rules = _rules(options)
@@ -201,7 +203,7 @@ def _reading(what: Any, options: Options, values: Callable[[Text, Rules], Iterat
     def reading() -> Iterator[Any]:
         opened, known = _opened(what, rules, options)
         try:
-            yield from values(Text(opened), known)
+            yield from values(opened, known)
         finally:
             _done(opened, what)
 

@@ -65,13 +65,13 @@ class Decoder:
             raise too_deep(self._limits) from None
         return self._checked(value, text)
 
-    def one(self, texts: list[str]) -> Callable[[str], Any] | None:
+    def one(self, texts: list[bytes]) -> Callable[[bytes], Any] | None:
         """What makes a value of one of these at once, or raises a ``ValueError`` for one that ``value`` is to
         look at; ``None``: ``value`` is to look at all of them."""
         shallow = 2 * self._limits.json_depth  # for each level, a character at both ends
         if not self.batches or (self._rules.type is None and max(map(len, texts)) > shallow):
             return None
-        decode: Callable[[str], Any] = self._one.decode
+        decode: Callable[[bytes], Any] = self._one.decode
         return decode
 
     def many(self, tail: tuple[Step, ...] = ()) -> Callable[[str], list[Any] | None] | None:
@@ -79,7 +79,10 @@ class Decoder:
         where they are to be looked at one by one."""
         if not self.batches or any(isinstance(step, int) for step in tail):
             return None
-        decode = self._made(_list_of(_holder(self._msgspec, self._rules.type, tail))).decode
+        try:
+            decode = self._made(_list_of(_holder(self._msgspec, self._rules.type, tail))).decode
+        except TypeError:  # a type that does not go together with others
+            return None
         return lambda text: self._several(decode, text, tail)
 
     def passed(self) -> Callable[[str], list[Any] | None] | None:

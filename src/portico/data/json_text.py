@@ -11,7 +11,7 @@ from portico.charsets.text import known
 from portico.data.sources import Source
 from portico.errors import DataError
 
-__all__ = ["Text", "place_in"]
+__all__ = ["Text", "charset_of_json", "place_in", "undecodable"]
 
 _PARAMETER = re.compile(r';[ \t]*charset[ \t]*=[ \t]*"?([^";\s]+)', re.IGNORECASE)
 
@@ -26,37 +26,38 @@ class Text:
         self.at = 0
         self.ended = False
         self._source = source
-        self._charset = _charset(source)
-        self._decoder = codecs.getincrementaldecoder(self._charset)()
+        self._decoder = codecs.getincrementaldecoder(charset_of_json(source))()
         self._begun = False
+        self._broken: UnicodeDecodeError | None = None
         self._line, self._column = 1, 1  # where the window begins
 
     def refill(self, enough: Callable[[str], bool] = bool) -> bool:
         """Let go of what has been dealt with, and add pieces until one is ``enough``; whether any came.
 
-        Raises ``DataError`` for bytes that are no characters.
+        Raises ``DataError`` for bytes that are no characters, once what is before them has been given.
         """
         parts = [self.window[self.at :]]
         self._line, self._column = _moved((self._line, self._column), self.window, self.at)
         self.at = 0
-        undecodable: UnicodeDecodeError | None = None
-        try:
-            while piece := self._piece():
-                parts.append(piece)
-                if enough(piece):
-                    break
-        except UnicodeDecodeError as error:
-            undecodable = error
+        while piece := self._piece():
+            parts.append(piece)
+            if enough(piece):
+                break
         self.window = "".join(parts)
-        if undecodable is not None:
-            raise self._refusal(undecodable)
+        if self._broken is not None and len(parts) == 1:
+            line, column = self.place(len(self.window))
+            raise DataError(undecodable(self._broken), self.name, line=line, column=column)
         return len(parts) > 1
 
     def _piece(self) -> str:
-        while not self.ended:
+        while not self.ended and self._broken is None:
             data = self._source.chunk()
             self.ended = not data
-            text = self._decoder.decode(data, not data)
+            try:
+                text = self._decoder.decode(data, not data)
+            except UnicodeDecodeError as error:
+                self._broken, self.ended = error, False
+                text = error.object[: error.start].decode(error.encoding)
             if text and not self._begun:
                 self._begun, text = True, text.removeprefix("\ufeff")
             if text:
@@ -72,12 +73,10 @@ class Text:
         line, column = self.place(at)
         return DataError(reason, self.name, line=line, column=column, path=path)
 
-    def _refusal(self, error: UnicodeDecodeError) -> DataError:
-        before = error.object[: error.start].decode(self._charset, "replace")
-        line, column = _moved(self.place(len(self.window)), before, len(before))
-        byte = error.object[error.start]
-        reason = f"byte 0x{byte:02x} is no {self._charset.upper()}"
-        return DataError(reason, self.name, line=line, column=column)
+
+def undecodable(error: UnicodeDecodeError) -> str:
+    """What is wrong with bytes that are no characters."""
+    return f"byte 0x{error.object[error.start]:02x} is no {error.encoding.upper()}"
 
 
 def place_in(text: str, at: int) -> tuple[int, int]:
@@ -92,7 +91,7 @@ def _moved(place: tuple[int, int], text: str, by: int) -> tuple[int, int]:
     return place[0] + lines, by - text.rfind("\n", 0, by)
 
 
-def _charset(source: Source) -> str:
+def charset_of_json(source: Source) -> str:
     """What the source was told, or its content type says; else by the mark or the zeros at the beginning,
     UTF-8 without any (RFC 8259, 8.1; RFC 4627, 3). Nothing is guessed: what is no UTF-8 is an error."""
     declared = _PARAMETER.search(source.content_type)
