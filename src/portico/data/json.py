@@ -110,10 +110,11 @@ def records(what: Any, path: str = "$[*]", **options: Unpack[Options]) -> Iterat
 
     ``path``: as in RFC 9535, of names, indexes and ``*``: ``recipe.ingredients[*]``, ``$["a b"][0].c``,
     ``feeds[*].items[*]``; ``.*`` and ``[*]`` are the same, each element of an array or value of an object;
-    ``$`` is the document. All of the document is checked, to its end, also what is not asked for. That a step
-    up to the first ``*`` leads nowhere is a ``DataError`` at the end; after it, what does not have the step
-    is passed over. Where one object has a key of the path twice, which of them counts is not said:
-    ``duplicates="error"`` tells. A value has at most ``Limits.json_record`` characters.
+    ``$`` is the document. All of the document is checked, to its end; of what is not asked for, only the
+    grammar counts (not halves of pairs, or sizes of numbers). That a step up to the first ``*`` leads nowhere
+    is a ``DataError`` at the end; after it, what does not have the step is passed over. Where one object has
+    a key of the path twice, which of them counts is not said: ``duplicates="error"`` tells. A value has at
+    most ``Limits.json_record`` characters.
     """
     steps = steps_of(path)
     return _reading(what, options, lambda given, rules: _values(Walk(Text(given), rules, steps)))

@@ -41,6 +41,9 @@ class Cursor:
     def next(self) -> str:
         """The next character that is no space; ``""`` at the end."""
         text = self.text
+        char = text.window[text.at : text.at + 1]
+        if char > " ":
+            return char
         while True:
             text.at = _SPACE.match(text.window, text.at).end()  # type: ignore[union-attr]
             if text.at < len(text.window):

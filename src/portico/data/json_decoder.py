@@ -146,10 +146,15 @@ class Decoder:
         return value
 
     def _may_be_deep(self, text: str) -> bool:
-        return self._rules.type is None and text.count("[") + text.count("{") > self._limits.json_depth
+        depth = self._limits.json_depth
+        if self._rules.type is not None or len(text) <= 2 * depth:
+            return False
+        return text.count("[") + text.count("{") > depth
 
     def _check_count(self, text: str) -> None:
         limit = self._limits.json_values
+        if len(text) < limit:  # each takes a character, and one that separates it
+            return
         # Counting is cheap where it is too much even with what stands in strings; else it is done exactly.
         if _count(text) > limit and _count(places.without_strings(text)) > limit:
             raise LimitExceeded(
