@@ -146,6 +146,16 @@ class Limits:
     csv_columns: int = 1 << 16
     """Fields of one record: spreadsheets stop at 16,384, tables of genes have 60,000."""
 
+    # Data: JSON documents
+    json_depth: int = 512
+    """Arrays and objects in each other: real documents stay below 50, and Python's own limit is near 1000."""
+    json_digits: int = 4300
+    """Of a whole number: reading one takes time by the square of its length. Python has the same default."""
+    json_values: int = 20_000_000
+    """Values that are made at once: of three characters, ``{},``, come 72 bytes of memory."""
+    json_record: int = 64 << 20
+    """Characters of one line, or of one element, that is taken out of a stream."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
