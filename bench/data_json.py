@@ -140,7 +140,7 @@ KINDS: dict[str, dict[str, Callable[[str], int]]] = {
     "elements of an array": {
         "ijson yajl2_c": _ijson,
         "portico": _portico("records", "items[*]"),
-        "json.load, whole": _json_load,
+        "json, whole": _json_load,
         "msgspec, whole": _msgspec_load,
     },
     "one field of each element": {
@@ -151,7 +151,7 @@ KINDS: dict[str, dict[str, Callable[[str], int]]] = {
         "msgspec, whole": _msgspec_load_typed,
         "portico": _portico("records", "items[*]", typed=True),
     },
-    "lines, typed": {
+    "typed lines": {
         "msgspec by hand": lambda path: _msgspec_lines(path, typed=True),
         "portico": _portico("lines", typed=True),
     },
@@ -299,7 +299,8 @@ def _show(figures: Figures, failed: dict[str, str], megabytes: int) -> None:
 
 def _cells(records: list[dict[str, float]]) -> list[str]:
     share, rate, peak = (_spread(records, name) for name in ("share", "rate", "peak"))
-    shares = f"{share.median:.2f} ({share.lowest:.2f}–{share.highest:.2f})"
+    # Without the first reader there is nothing to share in.
+    shares = f"{share.median:.2f} ({share.lowest:.2f}–{share.highest:.2f})" if share.median else "–"
     return [shares, f"{rate.median:,.0f}", f"{peak.median:.0f}"]
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from operator import length_hint
 from typing import Any
 
 from portico.data.json_decoder import Decoder
@@ -38,7 +37,7 @@ class _Reader:
         self._on_error = on_error
         self._line = 1  # at which the next part begins
 
-    def parts(self) -> Iterator[Iterator[Any]]:
+    def parts(self) -> Iterator[Iterable[Any]]:
         """The values of some lines after those of others."""
         end, values = (_RS, self._sequence) if self._source.peek(1) == _RS else (b"\n", self._lines)
         for data in self._complete(end):
@@ -68,20 +67,28 @@ class _Reader:
                 )
         yield b"".join(held)
 
-    def _lines(self, part: bytes) -> Iterator[Any]:
+    def _lines(self, part: bytes) -> Iterable[Any]:
         lines = part.split(b"\n")
         decode = (_is_text(part) and self._decoder.one(lines)) or _undecided
-        ahead = iter(lines)
-        values = map(decode, ahead)  # which goes on after a line that is refused
-        while True:
-            try:
-                yield from values
-                break
-            except (ValueError, ArithmeticError):
-                number = len(lines) - length_hint(ahead) - 1
-            if lines[number].strip(_SPACE):
-                yield from self._one(lines[number], self._line + number)
+        try:
+            values = list(map(decode, lines if lines[-1] else lines[:-1]))
+        except (ValueError, ArithmeticError):
+            return self._each(lines, decode)
         self._line += len(lines) - 1
+        return values
+
+    def _each(self, lines: list[bytes], decode: Callable[[bytes], Any]) -> Iterator[Any]:
+        """The values of lines of which one, at least, has none."""
+        for line in lines:
+            try:
+                value = decode(line)
+            except (ValueError, ArithmeticError):
+                if line.strip(_SPACE):
+                    yield from self._one(line)
+            else:
+                yield value
+            self._line += 1
+        self._line -= 1
 
     def _sequence(self, part: bytes) -> Iterator[Any]:
         """What follows each RS; what stands before one may be the end of what begins before."""
@@ -89,14 +96,15 @@ class _Reader:
             if text.strip(_SPACE):
                 # A number that nothing follows may have been cut off (RFC 7464, 2.4).
                 if text[-1:] in (b" ", b"\t", b"\r", b"\n", b"}", b"]", b'"'):
-                    yield from self._one(text, self._line)
+                    yield from self._one(text)
                 else:
                     reason = "nothing follows its last character: it may have been cut off"
                     self._refuse(reason, self._line, 1)
             self._line += text.count(b"\n")
 
-    def _one(self, line: bytes, number: int) -> Iterator[Any]:
+    def _one(self, line: bytes) -> Iterator[Any]:
         """With care."""
+        number = self._line
         text = line.decode("utf-8", "replace")
         try:
             line.decode()
