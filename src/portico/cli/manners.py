@@ -44,6 +44,7 @@ EXIT_CODES: tuple[tuple[type[errors.PorticoError], int], ...] = (
     (errors.LocalProtocolError, 2),
     (errors.ResolveError, 6),
     (errors.ConnectError, 7),
+    (errors.DataError, 65),
     (errors.ProtocolError, 8),
     (errors.EndOfStream, 18),
     (errors.HTTPError, 22),
@@ -56,7 +57,8 @@ EXIT_CODES: tuple[tuple[type[errors.PorticoError], int], ...] = (
     (errors.AuthenticationError, 67),
     (errors.PorticoError, 1),
 )
-"""curl's numbers where it has one; 2 is what shells and click mean by wrong usage. The first match wins."""
+"""curl's numbers where it has one; 2 is what shells and click mean by wrong usage, 65 what sysexits.h does by
+data in error. The first match wins."""
 
 INTERRUPTED = 130
 """128 + SIGINT: what shells report for a program that Ctrl-C ended."""
