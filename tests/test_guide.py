@@ -78,6 +78,16 @@ def test_the_numbers_of_the_sentences_are_the_ones_in_force(value: float, senten
     assert sentence.format(value) in " ".join(PROSE.split())
 
 
+OF_DATA = ("csv_", "json_", "xml_", "html_")
+
+
+def test_the_limits_of_data_are_in_its_guide() -> None:
+    page = (root / "docs" / "read.md").read_text(encoding="utf-8")
+    names = [field.name for field in fields(Limits) if field.name.startswith(OF_DATA)]
+    assert names
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
 def test_the_limits_are_as_they_are_told() -> None:
     told = table("limit")
     assert {name: float(value) for name, value in told.items()} == {
@@ -97,6 +107,7 @@ def test_the_limits_are_as_they_are_told() -> None:
         "form_",
         "memory",
         *("answer", "cookie", "event", "unpack"),  # of the client, in its own guide
+        *OF_DATA,
     )
     rest = {field.name for field in fields(Limits)} - set(told)
     assert {name for name in rest if not name.startswith(elsewhere)} == {"write_stall", "linger"}
