@@ -9,6 +9,7 @@ the high side: an element counts as ended where the standard's rules (13.2.6.4.7
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
@@ -59,6 +60,9 @@ _ENDS_PARAGRAPH = frozenset(
     summary table ul xmp""".split()
 )
 
+_ACTIVE = _ENDS_PARAGRAPH | _ENDS_PART.keys() | _ENDS_ITEM.keys() | _ENDS_ITSELF | _HEADINGS | _ONCE
+_TAGS = re.compile(rf"{TAG.pattern}(?:[^<]*+(</\1>))?")
+
 
 def check_growth(text: str, limits: Limits, source: str) -> None:
     """Raises ``LimitExceeded`` for a page whose tree would be too large, too deep, or too dear to make."""
@@ -66,7 +70,7 @@ def check_growth(text: str, limits: Limits, source: str) -> None:
         return
     count = _Count(limits, source)
     tokens = Tokenizer(
-        limits, source, frozenset(), passed=lambda part, at, end: count.take(TAG.findall(part, at, end))
+        limits, source, frozenset(), passed=lambda part, at, end: count.take(_TAGS.findall(part, at, end))
     )
     for events in (tokens.feed(text), tokens.close()):
         for event in events:
@@ -74,9 +78,9 @@ def check_growth(text: str, limits: Limits, source: str) -> None:
                 case StartTag(name, attributes, closed):
                     count.check_attributes(len(attributes))
                     if not closed:
-                        count.take([(name, str(attributes) if name in _FORMATTING else "")])
+                        count.take([(name, str(attributes) if name in _FORMATTING else "", "")])
                 case EndTag(name):
-                    count.take([(f"/{name}", "")])
+                    count.take([(f"/{name}", "", "")])
                 case _:
                     count.nodes += 1
 
@@ -95,10 +99,11 @@ class _Count:
         self._kept = 0  # formatting elements that text may begin anew
         self._merged = 0
 
-    def take(self, tags: Iterable[tuple[str, str]]) -> None:
-        """Tags, one after the other: the name, with the slash of an end tag, and the attributes."""
-        limits, nodes, steps, open_ = self._limits, 0, 0, self._open
-        for name, attributes in tags:
+    def take(self, tags: Iterable[tuple[str, str, str]]) -> None:
+        """Tags, one after the other: the name, with the slash of an end tag; the attributes; the end tag, if
+        there is nothing but text before it."""
+        nodes, steps, open_ = 0, 0, self._open
+        for name, attributes, ended in tags:
             if not name.islower():
                 name = lower(name)  # noqa: PLW2901
             if name[0] == "/":
@@ -107,12 +112,17 @@ class _Count:
                 else:
                     self._end(name[1:])
             else:
-                self._start(name, attributes)
+                if len(attributes) > _LONG:
+                    self.check_attributes(len(ATTRIBUTES.findall(attributes)))
+                if name in _ACTIVE:
+                    self._act(name, attributes)
+                if not ended and name not in VOID:
+                    self._push(name, attributes)
             nodes += 2 + self._kept  # it, and a text
             steps += len(open_)
         self.nodes += nodes
         self._steps += steps
-        self._check(self.nodes, limits.html_nodes, "html_nodes", "elements and texts")
+        self._check(self.nodes, self._limits.html_nodes, "html_nodes", "elements and texts")
         self._check(self._steps, _STEPS, "html_depth", "steps through elements within elements")
 
     def check_attributes(self, number: int) -> None:
@@ -122,10 +132,9 @@ class _Count:
         if number > most:
             raise LimitExceeded(f"{self._source}: a page of more than {most} {what}", limit, 413)
 
-    def _start(self, name: str, attributes: str) -> None:
-        if len(attributes) > _LONG:
-            self.check_attributes(len(ATTRIBUTES.findall(attributes)))
-        if name in ("html", "body") and attributes:  # those of later tags are added to the first
+    def _act(self, name: str, attributes: str) -> None:
+        """What a start tag does to elements that are open."""
+        if name in _ONCE:  # the attributes of later tags are added to the first
             self._merged += len(ATTRIBUTES.findall(attributes))
             self.check_attributes(self._merged)
         if name in _ENDS_PARAGRAPH:
@@ -138,7 +147,9 @@ class _Count:
             self._end(name)
         elif name in _HEADINGS and self._open and self._open[-1] in _HEADINGS:
             self._pop(ended=True)
-        if name in VOID or name in _ONCE or (name == "form" and self._places["form"]):
+
+    def _push(self, name: str, attributes: str) -> None:
+        if name in _ONCE or (name == "form" and self._places["form"]):
             return
         place = len(self._open)
         if place >= self._limits.html_depth:
@@ -185,8 +196,10 @@ class _Count:
         blocks = sum(each != "" and each not in _FORMATTING for each in self._open[place + 1 : place + 50])
         if blocks <= _LOOPS:
             self._forget(place)
-        self._open[place] = ""
+        self._keys.pop(place, None)
         self._places[name].pop()
+        self._open[place] = ""
+        self._drop_ended()
 
     def _end_part(self, names: tuple[str, ...]) -> None:
         tables = self._places["table"]
@@ -219,5 +232,8 @@ class _Count:
                 self._forget(place)
             else:
                 del self._keys[place]  # it goes on in what follows, and is never known to end
+        self._drop_ended()
+
+    def _drop_ended(self) -> None:
         while self._open and not self._open[-1]:
             self._open.pop()

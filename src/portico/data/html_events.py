@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 __all__ = ["Comment", "Doctype", "EndTag", "Event", "StartTag", "Text"]
 
 
-class StartTag(NamedTuple):
+@dataclass(slots=True)
+class StartTag:
     """``name`` in lower case. ``attributes``: the first of each name. ``closed``: whether it ends in ``/>``,
     which means something in SVG and MathML only. ``text``: of a link, where the tokenizer passes over the
     rest and nothing but text was before its end tag."""
@@ -18,25 +19,29 @@ class StartTag(NamedTuple):
     text: str | None = None
 
 
-class EndTag(NamedTuple):
+@dataclass(slots=True)
+class EndTag:
     """``name`` in lower case."""
 
     name: str
 
 
-class Text(NamedTuple):
+@dataclass(slots=True)
+class Text:
     """Some text, whose references are resolved; one text may come in several events."""
 
     text: str
 
 
-class Comment(NamedTuple):
+@dataclass(slots=True)
+class Comment:
     """A comment, and what else the standard takes for one (``<?…>``, ``<!…>``, ``</…>``)."""
 
     text: str
 
 
-class Doctype(NamedTuple):
+@dataclass(slots=True)
+class Doctype:
     """``name`` in lower case: ``html``."""
 
     name: str

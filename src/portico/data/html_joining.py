@@ -13,8 +13,13 @@ Join = Callable[[str], str]
 
 _REMOVED = str.maketrans("", "", "\t\n\r")
 _AROUND = "".join(map(chr, range(0x21)))
-_PLAIN = re.compile(r"/(?![/\\.])[^\\.?#]*+(?:\.(?!/|\.)[^\\.?#]*+)*+(?:[?#].*)?\Z", re.DOTALL)
+_SPECIAL = frozenset(("http", "https", "ftp", "ws", "wss"))
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*+):", re.ASCII)
+_REST = r"[^\\.?#]*+(?:\.(?![./])[^\\.?#]*+)*+(?:[?#].*)?\Z"
+_FROM_ROOT = re.compile(rf"/(?![/\\.]){_REST}", re.DOTALL)
 """A path from the root that has no step upwards in it."""
+_FROM_HERE = re.compile(rf"(?![/\\.?#])[^/:?#]++(?![:]){_REST}", re.DOTALL)
+"""The same, from where the page is."""
 
 
 def joiner(base: str) -> Join:
@@ -24,8 +29,9 @@ def joiner(base: str) -> Join:
         parts = urlsplit(base)
     except ValueError:
         parts = urlsplit("")
-    hierarchical = parts.scheme in ("http", "https", "ftp", "ws", "wss")
+    hierarchical = parts.scheme in _SPECIAL
     root = f"{parts.scheme}://{parts.netloc}" if parts.netloc and hierarchical else ""
+    folder = "" if "/." in parts.path or "//" in parts.path else f"{root}{parts.path.rpartition('/')[0]}/"
 
     def join(written: str) -> str:
         written = written.strip(_AROUND)
@@ -33,9 +39,11 @@ def joiner(base: str) -> Join:
             written = written.translate(_REMOVED)
         if not base:
             return written
-        if root and _PLAIN.match(written):
+        if root and _FROM_ROOT.match(written):
             return root + written
-        if hierarchical and "\\" in written:  # a slash, before the query
+        if root and folder and _FROM_HERE.match(written):
+            return folder + written
+        if hierarchical and "\\" in written and not _is_other(written):  # a slash, before the query
             path, mark, rest = _halves(written)
             written = path.replace("\\", "/") + mark + rest
         try:
@@ -44,6 +52,12 @@ def joiner(base: str) -> Join:
             return ""
 
     return join
+
+
+def _is_other(written: str) -> bool:
+    """Whether it has a scheme in which a backslash is one (4.4)."""
+    scheme = _SCHEME.match(written)
+    return scheme is not None and scheme[1].lower() not in _SPECIAL
 
 
 def _halves(written: str) -> tuple[str, str, str]:

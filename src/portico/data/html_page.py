@@ -62,7 +62,7 @@ class Element:
 
     def __iter__(self) -> Iterator[Element]:
         """The elements directly in it."""
-        return (Element(self._page, each) for each in self._node.iter())
+        return (Element(self._page, each) for each in self._node.iter() if each.is_element_node)
 
     def text(self) -> str:
         """What a person reads of it: see ``portico.data.html.text``."""
@@ -174,7 +174,10 @@ def page_of(opened: Source, base: str | None) -> Page:
     text = "".join(_bounded(opened))
     check_growth(text, opened.limits, opened.name)
     try:
-        parser = lexbor.LexborHTMLParser(text.encode("utf-8", "replace"))
+        # Its events copy the chosen option into a select's button, in time by the square of the options.
+        parser = lexbor.LexborHTMLParser(
+            text.encode("utf-8", "replace"), options=lexbor.LexborDocumentOptions.WO_EVENTS
+        )
     except lexbor.SelectolaxError as error:
         raise DataError(f"no tree can be made of it: {error}", opened.name) from None
     return Page(parser, opened.name, base_of(opened, base), opened.charset("text/html"), opened.limits)

@@ -21,46 +21,66 @@ _BLOCKS = frozenset(
 )
 _PARAGRAPH = 2
 _PRE = frozenset("listing plaintext pre textarea xmp".split())
+_MAY_BE_HIDDEN = "[hidden], dialog:not([open]), [style*=display i], [style*=visibility i]"
 _NOT_SHOWN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)\b", re.IGNORECASE)
 _SPACES = re.compile(r"[\t\n\f\r ]+")
+_TEXT = "-text"
+"""What the library calls a node of text."""
 _CELLS = frozenset(("td", "th"))
 
 
 def text_of(root: Any, without: str = "") -> str:
     """The text of a node and what is in it, lines as a browser breaks them, paragraphs with a blank line
-    between, cells of a row with tabs between. ``without``: an element that is left out."""
+    between, cells of a row with tabs between. ``without``: a block that is left out. The node itself is read
+    even if it is hidden."""
+    only = root.first_child
+    if only is None or (only.is_text_node and only.next is None and root.tag not in _PRE):  # most cells
+        return "" if only is None else _SPACES.sub(" ", only.text_content or "").strip(" ")
     text = _Lines()
-    for node, begins in walk(root, lambda node: node.tag == without or _is_hidden(node)):
-        name = node.tag
-        if name == "-text":
+    hidden = {node.mem_id for node in root.css(_MAY_BE_HIDDEN) if _is_hidden(node)}
+
+    def left_out(node: Any, name: str) -> bool:
+        if name in _HIDDEN or (hidden and node.mem_id in hidden):
+            return True
+        if name == without:
+            text.begin(name)  # what comes after it is on another line all the same
+            return True
+        return False
+
+    for node, name, begins in walk(root, left_out):
+        if name == _TEXT:
             text.add(node.text_content or "")
         elif begins:
             text.begin(name)
         else:
-            text.end(name, node.mem_id != root.mem_id and _has_next_cell(node))
+            text.end(name, name in _CELLS and node.mem_id != root.mem_id and _has_next_cell(node))
     return text.whole()
 
 
-def walk(root: Any, skipped: Callable[[Any], bool]) -> Iterator[tuple[Any, bool]]:
-    """Every node in order: where it begins, and an element also where it ends. Deep pages take no more than
-    wide ones. What is in an element for which ``skipped`` is true is left out, and itself."""
-    end, node = root.mem_id, root
+def walk(root: Any, left_out: Callable[[Any, str], bool]) -> Iterator[tuple[Any, str, bool]]:
+    """Every text and element in order, with its name: where it begins, and an element also where it ends.
+    Deep pages take no more than wide ones. What is in an element for which ``left_out`` is true is left out,
+    and itself."""
+    node = root
+    open_: list[str] = []
     while True:
         entered = None
-        if node.is_text_node:
-            yield node, True
-        elif node.is_element_node and (node.mem_id == end or not skipped(node)):
-            yield node, True
+        name = node.tag or ""
+        if name == _TEXT:
+            yield node, name, True
+        elif name[:1] != "-" and node.is_element_node and (not open_ or not left_out(node, name)):
+            yield node, name, True
             entered = node.first_child
             if entered is None:
-                yield node, False
+                yield node, name, False
+            else:
+                open_.append(name)
         if entered is None:
-            while node.mem_id != end and node.next is None:
+            while open_ and (entered := node.next) is None:
                 node = node.parent
-                yield node, False
-            if node.mem_id == end:
+                yield node, open_.pop(), False
+            if not open_:
                 return
-            entered = node.next
         node = entered
 
 
@@ -123,18 +143,14 @@ class _Lines:
 
 
 def _is_hidden(node: Any) -> bool:
-    if node.tag in _HIDDEN:
-        return True
     given = node.attributes
-    if not given:
-        return False
-    if "hidden" in given or (node.tag == "dialog" and "open" not in given):
+    if "hidden" in given or node.tag == "dialog":
         return True
-    return bool(given.get("style")) and _NOT_SHOWN.search(given["style"]) is not None
+    return _NOT_SHOWN.search(given.get("style") or "") is not None
 
 
 def _has_next_cell(node: Any) -> bool:
-    node = node.next if node.tag in _CELLS else None
+    node = node.next
     while node is not None:
         if node.tag in _CELLS:
             return True

@@ -108,7 +108,8 @@ class Tokenizer:
                     at = self._decided(text, begin)
                     if at == begin:
                         return at
-                yield Text(unescape(text[begin:at]).replace("\0", ""))
+                if found := unescape(text[begin:at]).replace("\0", ""):
+                    yield Text(found)
                 continue
             tag = TAG.match(text, at)
             if tag is None:

@@ -64,13 +64,13 @@ class Copy:
                 else:
                     last.tail = text
 
-        for node, begins in walk(root, lambda node: False):
-            if node.is_text_node:
+        for node, name, begins in walk(root, lambda node, name: False):
+            if name == "-text":
                 texts.append(node.text_content or "")
             elif begins:
                 if builder:
                     settle()
-                element = self._element(node, builder[-1] if builder else None)
+                element = self._element(node, name, builder[-1] if builder else None)
                 builder.append(element)
                 top = element if top is None else top
                 last = None
@@ -79,9 +79,9 @@ class Copy:
                 last = builder.pop()
         return top
 
-    def _element(self, node: Any, parent: Any) -> Any:
-        name = _xml_name(node.tag)
-        attributes = {_attribute_name(name): _of_xml(value or "") for name, value in node.attributes.items()}
+    def _element(self, node: Any, name: str, parent: Any) -> Any:
+        name = _xml_name(name)
+        attributes = {_attribute_name(each): _of_xml(value or "") for each, value in node.attributes.items()}
         if parent is None:
             element = self._etree.Element(name, attributes)
         else:
