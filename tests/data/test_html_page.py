@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from portico.data import source
 from portico.data.html import load
+from portico.data.html_text import walk
 from portico.errors import ConfigError, LimitExceeded
 from portico.limits import Limits
 from tests.peers import corpus, need_module
@@ -189,6 +190,9 @@ ATTACKS = {
     "foster parents": "<table>" + "x<b>" * COUNT,
     "attributes": "<p " + " ".join(f"a{number}" for number in range(COUNT)) + ">",
     "attributes of html": "".join(f"<html a{number}=1>" for number in range(COUNT)),
+    "frames": "<frameset>" * COUNT,
+    "frames behind a title": "<frameset><title>" + "<frameset>" * COUNT,
+    "formatting moved out of a table": "<table>" + "".join(f"<b a={number}><tr>" for number in range(COUNT)),
     "attributes in svg": "<svg><g " + " ".join(f"a{number}" for number in range(COUNT)) + ">",
 }
 
@@ -224,6 +228,29 @@ HARMLESS = {
 @pytest.mark.parametrize("kind", HARMLESS)
 def test_sloppy_pages_are_not_refused(kind):
     assert load(HARMLESS[kind].encode()).root.name == "html"
+
+
+UNITS = st.lists(
+    st.sampled_from(
+        "<b> <b_a=@> <i_a=@> <a> <a_a=@> <font_a=@> <p> <div> <table> <tr> <td> <th> <caption> <li> <ul> "
+        "<svg> <desc> <title> <math> <mi> <template> <button> <select> <option> <marquee> <style> <script> "
+        "<textarea> </b> </i> </a> </font> </p> </div> </table> </tr> </td> </li> </svg> </math> </template> "
+        "</select> </marquee> </style> </script> </textarea> <br> x <!----> <frameset> <h1> </h1>".split(" ")
+    ).map(lambda each: each.replace("_", " ")),
+    min_size=1,
+    max_size=8,
+).map("".join)
+
+
+@given(UNITS, UNITS)
+def test_no_page_that_is_taken_makes_far_more_than_the_limit(before, unit):
+    page = before + "".join(unit.replace("@", str(number)) for number in range(400))
+    limits = Limits(html_nodes=20_000, html_depth=300)
+    try:
+        found = load(source(page.ljust(5000).encode(), limits=limits))
+    except LimitExceeded:
+        return
+    assert sum(begins for _, _, begins in walk(found._parser.root, lambda node, name: False)) < 40_000
 
 
 def test_limits_can_be_raised_and_lowered():

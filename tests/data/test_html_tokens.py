@@ -73,6 +73,12 @@ CASES = {
     "<svg><p><style><i></style>": [
         StartTag("svg", {}), StartTag("p", {}), StartTag("style", {}), Text("<i>"), EndTag("style"),
     ],
+    "<math><desc><style><i></style>": [
+        StartTag("math", {}), StartTag("desc", {}), StartTag("style", {}), StartTag("i", {}), EndTag("style"),
+    ],
+    "<svg><mi><style><i>": [
+        StartTag("svg", {}), StartTag("mi", {}), StartTag("style", {}), StartTag("i", {}),
+    ],
     "a\r\nb\rc<a x='\r\n'>": [Text("a\nb\nc"), StartTag("a", {"x": "\n"})],
     "<a x='": [],
     "x<!-- y --": [Text("x"), Comment(" y ")],

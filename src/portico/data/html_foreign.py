@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from portico.data.html_lexis import VOID
 
 __all__ = ["Foreign"]
 
-_POINTS = frozenset("foreignobject desc title mi mo mn ms mtext".split())
+_POINTS = {
+    "svg": frozenset(("foreignobject", "desc", "title")),
+    "math": frozenset(("mi", "mo", "mn", "ms", "mtext")),
+    "html": frozenset[str](),
+}
 """Integration points: in these, it is HTML again."""
 _HTML_IN_XML = frozenset(("text/html", "application/xhtml+xml"))
 _BREAKOUT = frozenset(
@@ -19,11 +24,17 @@ _BREAKOUT = frozenset(
 _FONT = frozenset(("color", "face", "size"))
 
 
+class _Open(NamedTuple):
+    name: str
+    language: str
+    html_within: bool
+
+
 class Foreign:
     """The open elements from the outermost ``svg`` or ``math`` on. True while there is one."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[str, bool]] = []
+        self._open: list[_Open] = []
         self._counts: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
@@ -32,22 +43,30 @@ class Foreign:
     @property
     def markup(self) -> bool:
         """Whether the innermost element is foreign, and no integration point."""
-        return bool(self._open) and not self._open[-1][1]
+        return bool(self._open) and not self._open[-1].html_within
 
     def start(self, name: str, attributes: dict[str, str], closed: bool) -> bool:
         """An element begins. Whether markup counts in it, whatever it is called."""
         if self.markup and (name in _BREAKOUT or (name == "font" and not _FONT.isdisjoint(attributes))):
             while self.markup:
                 self._pop()
-        foreign = self.markup
-        if not self._open and name not in ("svg", "math"):
-            return False
-        html = not foreign and name not in ("svg", "math")
-        if not (closed and not html) and not (html and name in VOID):
-            point = html or name in _POINTS or attributes.get("encoding", "").lower() in _HTML_IN_XML
-            self._open.append((name, point))
+        language = self._language(name)
+        foreign = language != "html"
+        if (self._open or foreign) and not (closed if foreign else name in VOID):
+            self._open.append(_Open(name, language, self._html_within(name, language, attributes)))
             self._counts[name] += 1
         return foreign
+
+    def _language(self, name: str) -> str:
+        if self.markup:
+            above = self._open[-1]
+            return "svg" if (above.name, name) == ("annotation-xml", "svg") else above.language
+        return name if name in ("svg", "math") else "html"
+
+    def _html_within(self, name: str, language: str, attributes: dict[str, str]) -> bool:
+        if language == "math" and name == "annotation-xml":
+            return attributes.get("encoding", "").lower() in _HTML_IN_XML
+        return language == "html" or name in _POINTS[language]
 
     def end(self, name: str) -> None:
         """An end tag comes."""
@@ -59,6 +78,6 @@ class Foreign:
                 pass
 
     def _pop(self) -> str:
-        name, _ = self._open.pop()
+        name = self._open.pop().name
         self._counts[name] -= 1
         return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from portico.data.html_text import text_of
 from portico.errors import LimitExceeded
@@ -18,8 +18,7 @@ _ROWS_SPANNED = 65534
 _DIGITS = re.compile(r"[\t\n\f\r ]*\+?0*([0-9]+)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A cell of a table. ``header``: whether it is a ``th``. ``columns`` and ``rows``: how many it spans."""
 
     text: str
@@ -121,6 +120,10 @@ class _Maker:
             while column in slots:
                 column += 1
             cell = _cell(each)
+            if cell.columns == cell.rows == 1:
+                slots[column] = cell
+                column += 1
+                continue
             self._count(cell.columns)
             for at in range(column, column + cell.columns):
                 if at not in slots:  # where two overlap, the one that was first stays
@@ -151,6 +154,8 @@ class _Maker:
 
 def _cell(node: Any) -> Cell:
     given = node.attributes
+    if not given:
+        return Cell(text_of(node, without="table"), node.tag == "th")
     columns = _number(given.get("colspan")) or 1
     rows = _number(given.get("rowspan"))
     return Cell(

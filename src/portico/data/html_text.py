@@ -35,7 +35,7 @@ def text_of(root: Any, without: str = "") -> str:
     even if it is hidden."""
     only = root.first_child
     if only is None or (only.is_text_node and only.next is None and root.tag not in _PRE):  # most cells
-        return "" if only is None else _SPACES.sub(" ", only.text_content or "").strip(" ")
+        return "" if only is None else _collapsed(only.text_content or "").strip(" ")
     text = _Lines()
     hidden = {node.mem_id for node in root.css(_MAY_BE_HIDDEN) if _is_hidden(node)}
 
@@ -97,7 +97,7 @@ class _Lines:
         if self._pre:
             self._put(text)
             return
-        words = _SPACES.sub(" ", text)
+        words = _collapsed(text)
         inner = words.strip(" ")
         if words[:1] == " ":
             self._space = True
@@ -140,6 +140,11 @@ class _Lines:
             self._parts.append(" ")
         self._settle()
         self._parts.append(text)
+
+
+def _collapsed(text: str) -> str:
+    """White space as it is shown: one space."""
+    return text if text.isprintable() and "  " not in text else _SPACES.sub(" ", text)
 
 
 def _is_hidden(node: Any) -> bool:

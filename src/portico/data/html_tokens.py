@@ -91,6 +91,10 @@ class Tokenizer:
         elif self._state in (self._bogus, self._doctype):
             yield _markup_of(self._state == self._doctype, "".join([*self._parts, self._rest]))
 
+    def is_foreign(self) -> bool:
+        """Whether the innermost element is one of SVG or MathML, in which it is not HTML again."""
+        return self._foreign.markup
+
     # -- text
 
     def _data(self, text: str, at: int) -> Generator[Event, None, int]:
