@@ -7,10 +7,14 @@ cannot pass by having none.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib
 import importlib.util
 import os
 import shutil
+import tarfile
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -64,7 +68,20 @@ def need_installed(name: str) -> None:
 
 
 def corpus(name: str) -> Path:
-    """A folder of real input: in ``$PORTICO_CORPORA``, or in ``shared/corpora`` beside the repository."""
+    """A folder of real input: unpacked from ``tests/corpora``, else in ``$PORTICO_CORPORA``, or in
+    ``shared/corpora`` beside the repository."""
+    packed = root / "tests" / "corpora" / f"{name}.tar.xz"
+    if packed.exists():
+        return _unpacked(packed)
     base = os.environ.get("PORTICO_CORPORA")
     folder = (Path(base) if base else root.parent / "shared" / "corpora") / name
     return folder if folder.exists() else missing(f"corpus {name}")
+
+
+@functools.cache
+def _unpacked(archive: Path) -> Path:
+    folder = tempfile.mkdtemp(prefix="portico-corpus-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with tarfile.open(archive) as file:
+        file.extractall(folder, filter="data")
+    return Path(folder)

@@ -156,6 +156,19 @@ class Limits:
     json_record: int = 64 << 20
     """Characters of one line, or of one element, that is taken out of a stream."""
 
+    # Data, HTML
+    html_token: int = 16 << 20
+    """Characters of one tag or comment: an image inside an attribute is some megabytes."""
+    html_attributes: int = 1000
+    """Of one tag: each is compared with all before it; pages that are made by programs have some tens."""
+    html_nodes: int = 4 << 20
+    """Elements and texts of a page's tree, a quarter of a kilobyte each: a page of 5 MB has half a million.
+    Broken markup of a hundred kilobytes can make millions."""
+    html_depth: int = 4096
+    """Elements within elements: browsers stop at 512, and each level makes every tag dearer."""
+    html_cells: int = 4 << 20
+    """Cells of one table, those that spans fill among them: one tag can span 65 million."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)

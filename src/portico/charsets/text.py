@@ -16,7 +16,15 @@ from portico.charsets.labels import LABELS
 from portico.charsets.pages import named_by_page
 from portico.errors import LimitExceeded
 
-__all__ = ["charset_of", "charset_of_beginning", "decoded", "known", "text_lines"]
+__all__ = [
+    "bytes_needed",
+    "charset_of",
+    "charset_of_beginning",
+    "charset_told",
+    "decoded",
+    "known",
+    "text_lines",
+]
 
 _PARAMETER = re.compile(r';[ \t]*charset[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]*))', re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -33,7 +41,7 @@ def known(label: str) -> str | None:
 
 def charset_of(content: bytes, content_type: str) -> str:
     """The charset of a whole body."""
-    found = _declared(content, content_type)
+    found = charset_told(content, content_type)
     if found is not None:
         return found
     if _is_json(content_type):
@@ -47,7 +55,7 @@ def charset_of(content: bytes, content_type: str) -> str:
 
 def charset_of_beginning(content: bytes, content_type: str) -> str:
     """The charset of what begins with ``content``, which may end in the middle of a character."""
-    found = _declared(content, content_type)
+    found = charset_told(content, content_type)
     if found is not None:
         return found
     if _is_json(content_type):
@@ -94,9 +102,9 @@ def text_lines(
     decoder = None
     waiting: list[str] = []
     length = 0
-    for piece in _with_beginning(pieces, 0 if charset else _needed(content_type)):
+    for piece in _with_beginning(pieces, 0 if charset else bytes_needed(content_type)):
         if decoder is None:
-            name = charset or _declared(piece, content_type) or "utf-8"
+            name = charset or charset_told(piece, content_type) or "utf-8"
             decoder = codecs.getincrementaldecoder(name)(_errors(name))
             text = decoder.decode(piece).removeprefix("\ufeff")
         else:
@@ -120,8 +128,9 @@ def _check_line(length: int, limit: int) -> None:
         raise LimitExceeded(f"a line of more than {limit} characters", "line", 413)
 
 
-def _needed(content_type: str) -> int:
-    """Bytes by which the charset can be told: those of a mark, or the beginning of a document."""
+def bytes_needed(content_type: str) -> int:
+    """How many bytes of a body it takes to know what it says of its charset: those of a mark, or those in
+    which a document says it."""
     kind = content_type.partition(";")[0].strip().lower()
     if _PARAMETER.search(content_type) is None and ("html" in kind or "xml" in kind or not kind):
         return _HEAD
@@ -141,8 +150,9 @@ def _with_beginning(pieces: Iterable[bytes], least: int) -> Iterator[bytes]:
     yield from rest
 
 
-def _declared(content: bytes, content_type: str) -> str | None:
-    """By the header, else a byte order mark, else the document itself."""
+def charset_told(content: bytes, content_type: str) -> str | None:
+    """The charset by the header, else a byte order mark, else the document itself; ``None`` where nothing
+    says it. ``content``: its beginning, of ``bytes_needed`` at least."""
     parameter = _PARAMETER.search(content_type)
     if parameter is not None:
         found = known(parameter[1] if parameter[1] is not None else parameter[2])

@@ -19,7 +19,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from portico.charsets.text import charset_of_beginning, known
+from portico.charsets.text import bytes_needed, charset_of_beginning, charset_told, known
 from portico.data.opening import opened, suffixes_of
 from portico.data.packed import packing_of, unpacked
 from portico.errors import ConfigError, DataError, EndOfStream, LimitExceeded, PorticoError, ProtocolError
@@ -172,9 +172,13 @@ class Source:
     def charset(self, kind: str = "") -> str:
         """What its characters are written in, as a codec of Python: what ``source`` was told; else what its
         content type says (or ``kind``, a media type, where it has none); else its byte order mark; else the
-        document itself (XML, HTML, JSON); else UTF-8, if it looks so; else what a detector thinks."""
+        document itself (XML, HTML, JSON); else UTF-8, if it looks so; else what a detector thinks. More than
+        it takes is not waited for: only what says nothing is looked at for its first 64 KiB."""
         if self._encoding is None:
-            self._encoding = charset_of_beginning(self.peek(), self.content_type or kind)
+            said = self.content_type or kind
+            self._encoding = charset_told(self.peek(bytes_needed(said)), said) or charset_of_beginning(
+                self.peek(), said
+            )
         return self._encoding
 
     def text(self, kind: str = "", errors: str = "strict") -> Iterator[str]:
