@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("portico.cli.get", "Download files: resumed, checked, whole under their names."),
     "fetch": ("portico.cli.fetch", "Send an HTTP request made of words, and show the answer."),
     "data": ("portico.cli.data", "Convert, choose and show records: CSV, JSON, XML, HTML tables."),
+    "links": ("portico.cli.links", "The links of a page, while it arrives."),
+    "tables": ("portico.cli.links", "The tables of a page, their spans resolved."),
     "connect": ("portico.cli.connect", "Talk with whatever listens at an address, by hand or by pipe."),
     "listen": ("portico.cli.listen", "Wait for somebody at an address, and talk."),
     "lookup": ("portico.cli.lookup", "Names to addresses and back, services to ports and back."),
