@@ -1,6 +1,7 @@
 """HTML pages and XML documents as trees of lxml, read so that a hostile one can do nothing but be refused.
 
-XML: as ``portico.data.xml`` reads it, which says what is refused. HTML has no entities of its own, and every page can be read.
+XML: as ``portico.data.xml`` reads it, which says what is refused. HTML has no entities of its own, and every
+page can be read.
 """
 
 from __future__ import annotations

@@ -22,9 +22,10 @@ from portico.errors import DataError, LimitExceeded, PorticoError
 
 __all__ = ["Feed", "cut", "pieces_of", "reading", "told"]
 
-_SMALL, _LARGE = 1 << 12, 1 << 16
-"""Bytes of a piece: at the beginning, where a document is looked at before much of it is parsed; then larger
-ones, of which lxml makes no slower work than of a whole file."""
+_PIECE = 1 << 16
+"""Bytes that are parsed at a time: as fast as a whole file, and little to hold."""
+_MARK = 4
+"""Bytes by which libxml2 tells UTF-16 and UTF-32; they must come at once."""
 
 
 class Feed:
@@ -48,41 +49,60 @@ class Feed:
         self.root_tag = self._look()
 
     def _look(self) -> str:
-        """Parse as far as the root's start tag, and throw that away: a pull parser must be told beforehand
-        which elements are wanted, and what a document declares is checked before its content is parsed."""
+        """Parse as far as the root's start tag, byte by byte, and throw that away.
+
+        A pull parser must be told beforehand which elements are wanted. And not a byte of content may be
+        parsed before entities are refused: lxml tells of elements within them as if they were in the tree,
+        and frees them.
+        """
         probe = self._parser("XMLPullParser", ("start",))
-        size = 0
+        found = probe.read_events()
+        head = bytearray()
         for piece in self._rest:
-            self._beginning.append(piece)
-            failed = self._fed(probe, piece)
-            for _, root in probe.read_events():
-                tree = root.getroottree()
-                check_document(tree, self.given.name, self._allow)
-                self._declared = tree.docinfo.doctype != ""
-                return str(root.tag)
-            if failed is not None:
-                raise failed
-            size += len(piece)
-            if size > self.given.limits.xml_prolog:
-                raise LimitExceeded(
-                    f"{self.given.name}: more than {self.given.limits.xml_prolog} bytes before the root "
-                    "element",
-                    "xml_prolog",
-                    413,
-                )
+            at = 0
+            while at < len(piece):
+                step = piece[at : at + (1 if head else _MARK)]
+                at += len(step)
+                head += step
+                failed = self._fed(probe, step)
+                for _, root in found:
+                    self._beginning = [bytes(head), piece[at:]]
+                    return self._checked(root)
+                if failed is not None:
+                    raise failed
+            self._check_size(len(head))
         raise self._ended(probe) or DataError("there is no element", self.given.name)
 
-    def pull(self, events: Collection[str], tags: Collection[str] | None) -> Iterator[tuple[int, list[Any]]]:
+    def _check_size(self, size: int) -> None:
+        most = self.given.limits.xml_prolog
+        if size > most:
+            raise LimitExceeded(
+                f"{self.given.name}: more than {most} bytes before the root element", "xml_prolog", 413
+            )
+
+    def _checked(self, root: Any) -> str:
+        tree = root.getroottree()
+        check_document(tree, self.given.name, self._allow)
+        self._declared = tree.docinfo.doctype != ""
+        return str(root.tag)
+
+    def pull(
+        self, events: Collection[str], tags: Collection[str] | None
+    ) -> Iterator[tuple[int, Iterator[Any]]]:
         """For each piece that came, its size and the events of ``lxml.etree.XMLPullParser``. What came before
-        an error is given before that is raised."""
-        parser = self._parser("XMLPullParser", events, tag=tags)
+        an error is given before that is raised.
+
+        The events are to be taken one by one: elements that somebody holds are dear to drop.
+        """
+        # Not to collect IDs is faster; but with that, libxml2 reads a document type elsewhere unasked.
+        parser = self._parser("XMLPullParser", events, tag=tags, collect_ids=self._declared)
         for piece in self._all():
             failed = self._fed(parser, piece)
-            yield len(piece), list(parser.read_events())
+            yield len(piece), parser.read_events()
             if failed is not None:
                 raise failed
         failed = self._ended(parser)
-        yield 0, list(parser.read_events())
+        yield 0, parser.read_events()
         if failed is not None:
             raise failed
 
@@ -108,8 +128,7 @@ class Feed:
             raise refusal(error, self.given.name) from None
 
     def _all(self) -> Iterator[bytes]:
-        beginning, self._beginning = self._beginning, []
-        yield from beginning
+        yield from filter(None, self._beginning)
         yield from self._rest
 
     def _parser(self, kind: str, *args: Any, **more: Any) -> Any:
@@ -154,18 +173,13 @@ def pieces_of(given: Source) -> tuple[Iterator[bytes], str | None]:
     """A document in pieces, and the encoding that they are in, if it is not what the document says."""
     codec = told(given)
     if codec is None or codec == "utf-8":
+        given.peek(_MARK)
         return cut(given.chunks()), codec
     return cut(piece.encode("utf-8", "surrogatepass") for piece in given.text("application/xml")), "utf-8"
 
 
 def cut(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Bytes in pieces: small ones first."""
-    begun = 0
+    """Bytes in pieces that are not too large."""
     for chunk in chunks:
-        at = 0
-        while at < len(chunk):
-            size = _SMALL if begun < _LARGE else _LARGE
-            piece = chunk[at : at + size]
-            at += len(piece)
-            begun += len(piece)
-            yield piece
+        for at in range(0, len(chunk), _PIECE):
+            yield chunk[at : at + _PIECE]

@@ -31,9 +31,17 @@ class Pattern:
         last = self._steps[-1][1]
         self.tags: str | None = None if last == "*" else last
         self._tests = [(axis, _test(name)) for axis, name in self._steps]
+        self.fits: Callable[[Any], bool] = self._anywhere if self._is_name() else self._placed
+        """Whether an element has the last name, and stands where the pattern wants it."""
 
-    def fits(self, element: Any) -> bool:
-        """Whether it has the last name, and stands where the pattern wants it."""
+    def _is_name(self) -> bool:
+        axis, name = self._steps[0]
+        return len(self._steps) == 1 and axis == "//" and "*" not in name
+
+    def _anywhere(self, element: Any) -> bool:
+        return bool(element.tag == self.tags)
+
+    def _placed(self, element: Any) -> bool:
         return self._fits(element, len(self._tests) - 1)
 
     def _fits(self, element: Any, at: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from portico.data.sources import Source
 from portico.data.xml_dicts import Mapper
+from portico.data.xml_expanding import expanded
 from portico.data.xml_feed import Feed, reading
 from portico.data.xml_match import Pattern
 from portico.data.xml_safety import allowed
@@ -74,48 +75,56 @@ def _records(
 
 def matches(given: Source, pattern: Pattern, allow: frozenset[str]) -> Iterator[Any]:
     """The elements that fit, each when it has ended."""
-    feed = Feed(given, allow, remove_comments=True, remove_pis=True, collect_ids=False)
+    if "entities" in allow:
+        given = expanded(given)
+    feed = Feed(given, allow - {"entities"}, remove_comments=True, remove_pis=True)
     tags = None if pattern.tags is None else (feed.root_tag, pattern.tags)
-    release = _Release(given)
-    begun: list[Any] = []
+    release = _Release(given, pattern)
+    fits = pattern.fits
+    last = None
     for size, events in feed.pull(("start", "end"), tags):
         for event, element in events:
-            if event == "start":
-                release.root = element if release.root is None else release.root
-                if pattern.fits(element):
-                    begun.append(element)
-            elif begun and begun[-1] is element:
-                yield begun.pop()
-        release.after(size, begun[0] if begun else None)
+            if event == "end":
+                if fits(element):
+                    last = element
+                    yield element
+            elif release.root is None:
+                release.root = element
+        release.after(size, last)
 
 
 class _Release:
-    """Lets go of what has been read: along the line of elements that are open, all before the last.
+    """Lets go of what has been read: along the line of elements that are open, all before the last, down to
+    the first that is wanted.
 
     The last child stays, for it may be open, or have a text after it to which the parser adds.
     """
 
-    def __init__(self, given: Source) -> None:
+    def __init__(self, given: Source, pattern: Pattern) -> None:
         self.root: Any = None
         self._given = given
+        self._fits = pattern.fits
         self._names: set[str] = set()
         self._held = 0
+        self._kept: Any = None
 
-    def after(self, size: int, wanted: Any) -> None:
-        """A piece of ``size`` bytes has been parsed, in or after which the element ``wanted`` is open."""
+    def after(self, size: int, last: Any) -> None:
+        """A piece of ``size`` bytes has been parsed, and what ended in it has been given, ``last`` at last."""
         if self.root is None:
             return
         if random() < _SAMPLED:
             self._look()
-        self._bound(size if wanted is not None else -self._held)
         node = self.root
-        while node is not wanted and len(node):
+        while len(node) and not self._fits(node):
             del node[:-1]
             node.text = None
             node = node[-1]
+        self._bound(node if node is not last and self._fits(node) else None, size)
 
-    def _bound(self, grown: int) -> None:
-        self._held += grown
+    def _bound(self, wanted: Any, size: int) -> None:
+        """While one that is wanted is open, it grows."""
+        self._held = self._held + size if wanted is not None and wanted is self._kept else 0
+        self._kept = wanted
         if self._held > self._given.limits.xml_record:
             raise LimitExceeded(
                 f"{self._given.name}: a record of more than {self._given.limits.xml_record} bytes",
