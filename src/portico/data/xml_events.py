@@ -7,24 +7,17 @@ needs no library: a tenth faster than the same from lxml's tree, whose lines are
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8, iterdecode
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator
 from typing import Any, NamedTuple, NoReturn
 from xml.parsers import expat
 
-from portico.charsets.text import known
 from portico.data.sources import Source
-from portico.data.xml_feed import cut, reading, told
+from portico.data.xml_bytes import pieces_of, reading
 from portico.data.xml_safety import allowed
 from portico.errors import ConfigError, DataError, LimitExceeded, PorticoError
 
 __all__ = ["Event", "events", "handle"]
 
-_NATIVE = frozenset(("utf-8", "utf8", "iso-8859-1", "us-ascii", "ascii"))
-"""Encodings that expat reads itself, and as libxml2 does."""
-_DECLARED = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']""")
-_WIDE = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
-"""UTF-16 by how it begins (XML 1.0, F.1): expat could read it; what is looked for in its bytes is UTF-8."""
 _TAG = re.compile(rb"""<(?:[^>"']|"[^"]*"|'[^']*')*""")
 _REFERENCE = re.compile(rb"&(?!#|(?:amp|lt|gt|quot|apos);)([^;]*)")
 _made = tuple.__new__
@@ -86,7 +79,7 @@ _ARGUMENTS = {"start": (1, 2), "end": (1,), "text": (3,), "comment": (3,), "inst
 
 def _events(what: Any, entities: bool) -> Generator[Event, None, None]:
     with reading(what) as given:
-        pieces, encoding = _pieces(given)
+        pieces, encoding = pieces_of(given)
         reader = _Reader(given, entities, encoding)
         for piece in pieces:
             failed = reader.feed(piece)
@@ -97,43 +90,6 @@ def _events(what: Any, entities: bool) -> Generator[Event, None, None]:
         yield from reader.taken()
         if failed is not None:
             raise failed
-
-
-def _pieces(given: Source) -> tuple[Iterator[bytes], str | None]:
-    """The document as expat can read it, and the encoding of that, if it is not what the document says."""
-    codec = told(given) or _WIDE.get(given.peek(2))
-    if codec is None:
-        label = _declared(given)
-        if label.lower() in _NATIVE:
-            return cut(given.chunks()), None
-        codec = known(label)
-        if codec is None:
-            raise DataError(f"encoding {label[:40]!r} is not read", given.name, line=1)
-    if codec == "utf-8":
-        return cut(given.chunks()), codec
-    return cut(_transcoded(given, codec)), "utf-8"
-
-
-def _transcoded(given: Source, codec: str) -> Iterator[bytes]:
-    try:
-        for text in iterdecode(given.chunks(), codec):
-            yield text.encode("utf-8", "surrogatepass")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise DataError(f"byte 0x{byte:02x} is no {codec}", given.name) from None
-
-
-def _declared(given: Source) -> str:
-    """What the document says it is written in. It is waited for no longer than that takes."""
-    beginning = given.peek(5)
-    if beginning.startswith(BOM_UTF8):
-        return "utf-8"
-    while beginning.startswith(b"<?xml") and b">" not in beginning and len(beginning) < 1024:
-        before, beginning = beginning, given.peek(len(beginning) + 1)
-        if len(before) == len(beginning):
-            break
-    found = _DECLARED.match(beginning)
-    return found[1].decode("latin-1") if found else "utf-8"
 
 
 class _Reader:
@@ -154,6 +110,7 @@ class _Reader:
         self._begun = False
         self._declared: set[str] = set()
         self._elsewhere = False
+        self._piece = b""
         self._suspect = False
         self._parser = expat.ParserCreate(encoding, "}")
         self._connect()
@@ -179,12 +136,12 @@ class _Reader:
 
     def feed(self, piece: bytes, last: bool = False) -> PorticoError | None:
         """Parse some more; an error is given, not raised, for events may have come before it."""
-        if self._elsewhere and not self._suspect:
-            self._suspect = _REFERENCE.search(piece) is not None
+        self._piece = piece
         try:
             self._parser.Parse(piece, last)
             self._fed += len(piece)
             self._check_size()
+            self._look()  # for the sake of a tag that has not ended
         except expat.ExpatError as error:
             return self._refusal(error)
         except PorticoError as error:
@@ -234,7 +191,7 @@ class _Reader:
             self._beyond(
                 "xml_attributes", f"an element of more than {self._limits.xml_attributes} attributes"
             )
-        if self._suspect:
+        if self._elsewhere:
             self._check_references()
         return {self._names.get(name) or self._new(name): value for name, value in given.items()}
 
@@ -292,8 +249,17 @@ class _Reader:
     def _skipped(self, name: str, parameter: int) -> None:
         self._refuse(f"entity {name[:40]!r} is not declared here; what is declared elsewhere is not read")
 
+    def _look(self) -> None:
+        """Whether there has been a reference that may be unknown: to look at each tag is dear."""
+        if self._elsewhere and not self._suspect and self._piece:
+            self._suspect = _REFERENCE.search(self._piece) is not None
+            self._piece = b""
+
     def _check_references(self) -> None:
         """With a document type elsewhere, expat drops what it does not know from attributes in silence."""
+        self._look()
+        if not self._suspect:
+            return
         tag = _TAG.match(self._parser.GetInputContext() or b"")
         for found in _REFERENCE.findall(tag[0]) if tag else ():
             name = found.decode("utf-8", "replace")

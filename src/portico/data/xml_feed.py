@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8, BOM_UTF16_LE
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from portico.charsets.text import charset_of_beginning
-from portico.data.sources import Source, source
+from portico.data.sources import Source
+from portico.data.xml_bytes import pieces_of
 from portico.data.xml_safety import (
     Resolver,
     check_document,
@@ -20,10 +18,8 @@ from portico.data.xml_safety import (
 )
 from portico.errors import DataError, LimitExceeded, PorticoError
 
-__all__ = ["Feed", "cut", "pieces_of", "reading", "told"]
+__all__ = ["Feed"]
 
-_PIECE = 1 << 16
-"""Bytes that are parsed at a time: as fast as a whole file, and little to hold."""
 _MARK = 4
 """Bytes by which libxml2 tells UTF-16 and UTF-32; they must come at once."""
 
@@ -46,6 +42,7 @@ class Feed:
         self._beginning: list[bytes] = []
         self._rest = pieces
         self._declared = False
+        self._since = 0
         self.root_tag = self._look()
 
     def _look(self) -> str:
@@ -136,14 +133,27 @@ class Feed:
 
     def _fed(self, parser: Any, piece: bytes) -> PorticoError | None:
         try:
+            self._check_tag(piece)
             parser.feed(piece)
         except lxml_etree().XMLSyntaxError as error:
             return refusal(error, self.given.name)
         except DataError as error:  # of a resolver
             return DataError(error.reason, self.given.name)
+        except LimitExceeded as error:
+            return error
         if self._declared:
             check_references(parser.feed_error_log, self.given.name)
         return None
+
+    def _check_tag(self, piece: bytes) -> None:
+        """libxml2 waits for the end of a tag however long that is. No tag has a ``<`` in it, and a text that
+        follows one is bounded."""
+        at = piece.rfind(b"<")
+        self._since = self._since + len(piece) if at < 0 else len(piece) - at
+        if self._since > 2 * self.given.limits.xml_text and "huge" not in self._allow:
+            raise LimitExceeded(
+                f"{self.given.name}: a tag of more than {self.given.limits.xml_text} bytes", "xml_text", 413
+            )
 
     def _ended(self, parser: Any) -> PorticoError | None:
         try:
@@ -151,35 +161,3 @@ class Feed:
         except lxml_etree().XMLSyntaxError as error:
             return refusal(error, self.given.name)
         return None
-
-
-def reading(what: Any) -> AbstractContextManager[Source]:
-    """A source, which is closed at the end if it was opened here."""
-    return nullcontext(what) if isinstance(what, Source) else source(what)
-
-
-def told(given: Source) -> str | None:
-    """The codec that its user or its content type tells, which counts for more than what a document says of
-    itself (RFC 7303, 3); ``None``: nothing does."""
-    if given._encoding is not None:
-        return given._encoding
-    by_mark = {charset_of_beginning(mark, given.content_type) for mark in (BOM_UTF8, BOM_UTF16_LE)}
-    if len(by_mark) > 1:  # its bytes tell
-        return None
-    return charset_of_beginning(given.peek(4), given.content_type)
-
-
-def pieces_of(given: Source) -> tuple[Iterator[bytes], str | None]:
-    """A document in pieces, and the encoding that they are in, if it is not what the document says."""
-    codec = told(given)
-    if codec is None or codec == "utf-8":
-        given.peek(_MARK)
-        return cut(given.chunks()), codec
-    return cut(piece.encode("utf-8", "surrogatepass") for piece in given.text("application/xml")), "utf-8"
-
-
-def cut(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Bytes in pieces that are not too large."""
-    for chunk in chunks:
-        for at in range(0, len(chunk), _PIECE):
-            yield chunk[at : at + _PIECE]

@@ -7,9 +7,10 @@ from random import random
 from typing import Any
 
 from portico.data.sources import Source
+from portico.data.xml_bytes import reading
 from portico.data.xml_dicts import Mapper
 from portico.data.xml_expanding import expanded
-from portico.data.xml_feed import Feed, reading
+from portico.data.xml_feed import Feed
 from portico.data.xml_match import Pattern
 from portico.data.xml_safety import allowed
 from portico.errors import ConfigError, LimitExceeded
@@ -109,7 +110,7 @@ class _Release:
         self._kept: Any = None
 
     def after(self, size: int, last: Any) -> None:
-        """A piece of ``size`` bytes has been parsed, and what ended in it has been given, ``last`` at last."""
+        """A piece of ``size`` bytes has been parsed, and what ended in it was given, ``last`` at last."""
         if self.root is None:
             return
         if random() < _SAMPLED:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from portico.charsets.text import known
 from portico.errors import ConfigError, DataError, LimitExceeded
 
 __all__ = ["ALLOWANCES", "Resolver", "allowed", "below", "check_document", "check_references", "lxml_etree",
@@ -34,8 +33,6 @@ Resolver = Callable[[str], "bytes | None"]
 """From a URL to what is there; ``None``: it is not to be had, and the document is refused."""
 
 _PLACE = re.compile(r"(?:, line \d+, column \d+|\s*\(line \d+\))\Z")
-_ENCODINGS = frozenset(("utf-32", "utf-32le", "utf-32be", "ucs-4", "iso-10646-ucs-4"))
-"""Those that the web does not have, and that do no harm."""
 
 
 def lxml_etree() -> Any:
@@ -99,9 +96,8 @@ def below(folder: str | os.PathLike[str]) -> Resolver:
 
 def check_document(tree: Any, name: str, allow: frozenset[str]) -> None:
     """Look at what stands before the root element. Raises ``LimitExceeded`` for a document that declares
-    entities and may not, ``DataError`` for one in an encoding that is not read."""
-    about = tree.docinfo
-    declared = about.internalDTD
+    entities and may not."""
+    declared = tree.docinfo.internalDTD
     if not allow & {"entities", "external"} and declared is not None:
         entity = next(declared.iterentities(), None)
         if entity is not None:
@@ -111,9 +107,6 @@ def check_document(tree: Any, name: str, allow: frozenset[str]) -> None:
                 "entities",
                 413,
             )
-    label = about.encoding
-    if label is not None and known(label) is None and label.lower() not in _ENCODINGS:
-        raise DataError(f"encoding {label[:40]!r} is not read", name, line=1)
 
 
 def check_references(log: Any, name: str) -> None:
@@ -137,10 +130,10 @@ def refusal(error: Any, name: str) -> DataError | LimitExceeded:
     line, column = error.position or (0, 0)
     code = getattr(error, "code", 0)
     said = DataError(reason, name, line=line or 1, column=column + 1 if line else 1)
-    if code in (codes.ERR_ENTITY_LOOP, codes.ERR_RESOURCE_LIMIT):
-        return LimitExceeded(f"{said}; it is refused", "entities", 413)
+    if "XML_PARSE_HUGE" in reason or "too long" in reason or "too big" in reason:
+        return LimitExceeded(f'{said}; allow={{"huge"}} takes more', "size", 413)
     if "xcessive depth" in reason:  # which has no code of its own
         return LimitExceeded(f'{said}; allow={{"huge"}} takes more', "depth", 413)
-    if "XML_PARSE_HUGE" in reason or "too long" in reason or "too big" in reason:
-        return LimitExceeded(f'{said.args[0]}; allow={{"huge"}} takes more', "size", 413)
+    if code in (codes.ERR_ENTITY_LOOP, codes.ERR_RESOURCE_LIMIT):
+        return LimitExceeded(f"{said}; it is refused", "entities", 413)
     return said

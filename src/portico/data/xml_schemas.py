@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from portico.data.xml_feed import reading
+from portico.data.xml_bytes import reading
 from portico.data.xml_safety import Resolver, lxml_etree
 from portico.data.xml_trees import load
 from portico.data.xml_validators import failed, validator

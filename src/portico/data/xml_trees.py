@@ -7,7 +7,8 @@ from copy import deepcopy
 from typing import Any
 
 from portico.data.sinks import Sink, sink
-from portico.data.xml_feed import Feed, reading
+from portico.data.xml_bytes import reading
+from portico.data.xml_feed import Feed
 from portico.data.xml_safety import Resolver, allowed, lxml_etree
 from portico.errors import ConfigError, DataError
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from portico.data.sources import Source
-from portico.data.xml_feed import reading
+from portico.data.xml_bytes import reading
 from portico.data.xml_safety import Resolver, lxml_etree, options, refusal, resolving
 from portico.data.xml_trees import load
 from portico.errors import ConfigError, DataError, LimitExceeded, PorticoError
