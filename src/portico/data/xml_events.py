@@ -117,7 +117,6 @@ class _Reader:
 
     def _connect(self) -> None:
         parser = self._parser
-        parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text

@@ -68,7 +68,11 @@ class Feed:
                 if failed is not None:
                     raise failed
             self._check_size(len(head))
-        raise self._ended(probe) or DataError("there is no element", self.given.name)
+        failed = self._ended(probe)
+        self._beginning = [bytes(head)]
+        for _, root in found:
+            return self._checked(root)
+        raise failed or DataError("there is no element", self.given.name)
 
     def _check_size(self, size: int) -> None:
         most = self.given.limits.xml_prolog

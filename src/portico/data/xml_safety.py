@@ -129,7 +129,7 @@ def refusal(error: Any, name: str) -> DataError | LimitExceeded:
     reason = _PLACE.sub("", str(error.msg or "it is empty"))
     line, column = error.position or (0, 0)
     code = getattr(error, "code", 0)
-    said = DataError(reason, name, line=line or 1, column=column + 1 if line else 1)
+    said = DataError(reason, name, line=line or 1, column=column or 1)
     if "XML_PARSE_HUGE" in reason or "too long" in reason or "too big" in reason:
         return LimitExceeded(f'{said}; allow={{"huge"}} takes more', "size", 413)
     if "xcessive depth" in reason:  # which has no code of its own

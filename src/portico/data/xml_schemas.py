@@ -29,6 +29,8 @@ def transform(tree: Any, stylesheet: Any, *, resolver: Resolver | None = None, *
     """
     etree = lxml_etree()
     style, name = _document(stylesheet, resolver)
+    if style.docinfo.URL is None:  # else lxml makes one up, and paths lose their first slash
+        style.docinfo.URL = "stylesheet.xsl"
     values = {key: _parameter(key, value) for key, value in parameters.items()}
     try:
         made = etree.XSLT(style, access_control=_access(resolver))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from portico.data.sinks import Sink, sink
 from portico.data.xml_bytes import reading
 from portico.data.xml_feed import Feed
+from portico.data.xml_including import included
 from portico.data.xml_safety import Resolver, allowed, lxml_etree
-from portico.errors import ConfigError, DataError
+from portico.errors import ConfigError
 
 __all__ = ["load", "write", "xpath"]
 
@@ -39,20 +41,10 @@ def load(what: Any, *, allow: Collection[str] = (), resolver: Resolver | None = 
         tree = Feed(given, names, resolver).tree(given.limits.answer)
         if "/" in given.name:  # what it refers to is beside it
             tree.docinfo.URL = given.name
-        if "xinclude" in names:
-            _include(tree, given.name)
+        if "xinclude" in names and resolver is not None:
+            inner = partial(load, allow=names - {"xinclude"}, resolver=resolver)
+            tree = included(tree, given.name, resolver, inner, given.limits.answer)
     return tree
-
-
-def _include(tree: Any, name: str) -> None:
-    etree = lxml_etree()
-    try:
-        tree.xinclude()
-    except etree.XIncludeError as error:
-        found = [entry for entry in error.error_log if entry.line]
-        raise DataError(str(error), name, line=found[0].line if found else None) from None
-    except DataError as error:
-        raise DataError(error.reason, name) from None
 
 
 def xpath(

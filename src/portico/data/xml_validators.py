@@ -53,9 +53,12 @@ def failed(error: Any, name: str) -> PorticoError:
     """An error of lxml, with the place that its log tells, or of a resolver, as one of ours."""
     if isinstance(error, DataError):
         return error if error.source else DataError(error.reason, name)
-    entries = [entry for entry in error.error_log if entry.line and not entry.message.startswith("runtime")]
-    line = entries[0].line if entries else None
-    return DataError(str(error), name, line=line)
+    entries = [entry for entry in error.error_log if not entry.message.startswith(("runtime", "compilation"))]
+    reason = str(error)
+    if reason == "unknown error":
+        reason = "; ".join(dict.fromkeys(entry.message for entry in entries[:3])) or "it failed"
+    line = next((entry.line for entry in error.error_log if entry.line), None)
+    return DataError(reason, name, line=line)
 
 
 def _of_tree(tree: Any, name: str, kind: str | None, resolver: Resolver | None) -> Any:
