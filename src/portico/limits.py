@@ -169,6 +169,20 @@ class Limits:
     html_cells: int = 4 << 20
     """Cells of one table, those that spans fill among them: one tag can span 65 million."""
 
+    # Documents of XML
+    xml_prolog: int = 1 << 20
+    """Bytes before the root element: the largest document types that are written out have some 100 KB."""
+    xml_record: int = 16 << 20
+    """Bytes of one record, from its start tag on: its tree takes about ten times as much memory."""
+    xml_depth: int = 256
+    """Levels, as libxml2 bounds them: documents that people write stay below 30."""
+    xml_text: int = 10_000_000
+    """Characters of one text or comment, or bytes of one tag, as libxml2 bounds them."""
+    xml_attributes: int = 1000
+    """Of one element, where events are read; ten are many."""
+    xml_names: int = 1 << 19
+    """Characters of all different names: parsers keep each of them. 25,000 are in no vocabulary."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)

@@ -1,0 +1,284 @@
+"""Records: the elements of a document one by one, as a tree of the whole would have them."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from portico.data import source, xml
+from portico.errors import ConfigError, DataError, LimitExceeded
+from portico.limits import Limits
+from tests.data.xml_documents import cut, elements
+
+SHOP = b"""<?xml version="1.0"?>
+<shop xmlns="urn:shop" xmlns:x="urn:x"><!-- c -->
+  <item id="1"><name>\xc3\x84pfel<!-- c --> rot</name><tag>a</tag><tag>b</tag></item> tail
+  <part><item id="2" x:y="z" xml:lang="de"><item id="3"/></item></part>
+  <x:item id="4">only</x:item>
+</shop>
+"""
+
+
+def ids(select: str, **options: Any) -> list[str]:
+    return [element.get("id") for element in xml.records(SHOP, select, **options)]
+
+
+@pytest.mark.parametrize(
+    ("select", "expected"),
+    [
+        ("{urn:shop}item", "1 3 2"),
+        ("{*}item", "1 3 2 4"),
+        ("item", ""),
+        ("s:item", "1 3 2"),
+        ("s:shop/s:item", "1"),
+        ("/s:shop/s:item", "1"),
+        ("/s:item", ""),
+        ("s:part/s:item", "2"),
+        ("s:part//s:item", "3 2"),
+        ("s:shop//s:item/s:item", "3"),
+        ("s:shop//*/s:item", "3 2"),
+        ("//s:item", "1 3 2"),
+        ("x:*", "4"),
+        ("*:item", "1 3 2 4"),
+        ("/*/*:item", "1 4"),
+        ("{}item", ""),
+    ],
+)
+def test_patterns(select: str, expected: str) -> None:
+    for pieces in (SHOP, [bytes((byte,)) for byte in SHOP]):
+        found = xml.records(pieces, select, namespaces={"s": "urn:shop", "x": "urn:x"})
+        assert " ".join(element.get("id") for element in found) == expected
+
+
+def test_a_default_namespace() -> None:
+    assert (
+        ids("item", namespaces={None: "urn:shop"})
+        == ids("item", namespaces={"": "urn:shop"})
+        == ["1", "3", "2"]
+    )
+
+
+@pytest.mark.parametrize("select", ["", "/", "a/", "a///b", "p:a", "a b/", "{urn", "{a}"])
+def test_what_is_no_pattern(select: str) -> None:
+    if select == "a b/":
+        assert list(xml.records(SHOP, "a b")) == []
+    with pytest.raises(ConfigError):
+        xml.records(SHOP, select)
+
+
+def test_options_that_are_none() -> None:
+    with pytest.raises(ConfigError, match="as_"):
+        xml.records(SHOP, "a", as_="list")
+    with pytest.raises(ConfigError, match="allow"):
+        xml.records(SHOP, "a", allow={"everything"})
+    with pytest.raises(ConfigError, match="resolver"):
+        xml.records(SHOP, "a", allow={"external"})
+
+
+def test_an_element_is_whole_when_it_comes_and_stays_so_if_it_is_kept() -> None:
+    data = b"<r>" + b"<a><b>x</b>y</a>z" * 50_000 + b"</r>"
+    kept = list(xml.records(data, "a"))
+    gc.collect()
+    assert len(kept) == 50_000
+    assert all(etree.tostring(each, with_tail=False) == b"<a><b>x</b>y</a>" for each in kept)
+
+
+def test_an_element_may_be_taken_apart() -> None:
+    data = b"<r>" + b"<a><b>x</b></a>" * 50_000 + b"</r>"
+    count = 0
+    for element in xml.records(data, "a"):
+        element.clear()
+        while element.getprevious() is not None:
+            del element.getparent()[0]
+        count += 1
+    assert count == 50_000
+
+
+@given(st.data())
+def test_they_are_those_of_the_whole(data: st.DataObject) -> None:
+    document = etree.tostring(data.draw(elements()), encoding="utf-8")
+    whole = etree.fromstring(document, etree.XMLParser(remove_comments=True, remove_pis=True))
+    names = sorted({element.tag for element in whole.iter()})
+    name = data.draw(st.sampled_from(names))
+    for select, wanted in ((name, name), ("*", None), ("{*}*", None)):
+        expected = [etree.tostring(each, with_tail=False) for each in _ended(whole, wanted)]
+        found = xml.records(data.draw(cut(document)), select)
+        assert [etree.tostring(each, with_tail=False) for each in found] == expected
+    assert [each.tag for each in xml.records(document, f"/{whole.tag}/*")] == [each.tag for each in whole]
+
+
+def _ended(whole: Any, name: str | None) -> list[Any]:
+    return [element for _, element in etree.iterwalk(whole, events=("end",), tag=name)]
+
+
+@given(st.data())
+def test_pieces_of_any_size_with_more_than_one_prune(data: st.DataObject) -> None:
+    shape = data.draw(
+        st.lists(st.sampled_from((b"<a>x</a>", b"<b><a>y</a></b>", b"z", b"<c><a><a/></a></c>", b"<d/>")))
+    )
+    document = b"<r>" + b"".join(shape) + b"</r>"
+    pieces = [document[at : at + 5] for at in range(0, len(document), 5)]
+    expected = [etree.tostring(each, with_tail=False) for each in _ended(etree.fromstring(document), "a")]
+    assert [etree.tostring(each, with_tail=False) for each in xml.records(pieces, "a")] == expected
+
+
+# -- as other types
+
+
+def test_as_dicts() -> None:
+    names = {"s": "urn:shop"}
+    first, third, second = xml.records(SHOP, "s:item", namespaces=names, as_="dict")
+    assert first == {"@id": "1", "s:name": "Äpfel rot", "s:tag": ["a", "b"]}
+    assert third == {"@id": "3"}
+    assert second == {"@id": "2", "@x:y": "z", "@xml:lang": "de", "s:item": {"@id": "3"}}
+    bare = {"": "urn:shop"}
+    assert next(xml.records(SHOP, "item", namespaces=bare, as_="dict", lists=("name",), attribute="")) == {
+        "id": "1",
+        "name": ["Äpfel rot"],
+        "tag": ["a", "b"],
+    }
+    assert next(xml.records(b"<a b='c'>d</a>", "a", as_="dict", text="_", attribute="-")) == {
+        "-b": "c",
+        "_": "d",
+    }
+    assert next(xml.records(b"<a/>", "a", as_="dict")) == {"#text": ""}
+    assert next(xml.records(b"<a> x <b/> y </a>", "a", as_="dict")) == {"b": "", "#text": "x  y"}
+    assert next(xml.records(b"<a><b> </b></a>", "a", as_="dict")) == {"b": " "}
+
+
+class Item(msgspec.Struct):
+    id: int = msgspec.field(name="@id")
+    price: float
+    tag: list[str] = []
+
+
+@dataclass
+class Plain:
+    id: int
+    price: float
+
+
+def test_as_types() -> None:
+    data = (
+        b"<r>\n<item id='7'><price>1.5</price><tag>a</tag></item>\n<item id='8'><price>x</price></item></r>"
+    )
+    found = xml.records(data, "item", type=Item, lists="tag")
+    assert next(found) == Item(7, 1.5, ["a"])
+    with pytest.raises(DataError, match="Expected `float`, got `str`") as caught:
+        next(found)
+    assert (caught.value.line, caught.value.path, caught.value.source) == (3, "$.price", "the bytes")
+    assert next(xml.records(data, "item", type=Plain, attribute="")) == Plain(7, 1.5)
+
+
+# -- errors
+
+
+def test_what_came_before_an_error_comes_first() -> None:
+    for pieces in ([b"<r><a>1</a>\n<a>2</a></b>"], [b"<r><a>1</a>\n<a>2</a>", b"</b>"]):
+        found = xml.records(pieces, "a")
+        assert [next(found).text, next(found).text] == ["1", "2"]
+        with pytest.raises(DataError, match="mismatch: r line 1 and b") as caught:
+            next(found)
+        assert (caught.value.source, caught.value.line, caught.value.column) == ("the pieces", 2, 13)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b" ", b"<r>", b"<r><a/>", b"text", b"<r/><r/>", b"<r/>x", b"\0", b"<?xml?>"]
+)
+def test_what_is_not_whole(data: bytes) -> None:
+    with pytest.raises(DataError):
+        list(xml.records(data, "a"))
+
+
+def test_what_was_opened_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "x.xml"
+    path.write_bytes(b"<r>" + b"<a/>" * 100_000 + b"</r>")
+    found = xml.records(path, "a")
+    next(found)
+    found.close()
+    with source(path) as given:
+        assert sum(1 for _ in xml.records(given, "a")) == 100_000
+        assert given.chunk() == b""
+    with pytest.raises(FileNotFoundError):
+        next(xml.records(tmp_path / "none", "a"))
+
+
+def test_compressed_and_bounded(tmp_path: Path) -> None:
+    import gzip
+
+    bomb = gzip.compress(b"<r>" + b"<a/>" * 3_000_000 + b"</r>")
+    with pytest.raises(LimitExceeded):
+        for _ in xml.records(source(bomb, limits=Limits(unpacked=1_000_000)), "a"):
+            pass
+
+
+# -- memory
+
+
+SHAPES = {
+    "records": b"<a><b>some text</b><c d='e'/></a>\n",
+    "nothing that is wanted": b"<x><b>some text</b><c d='e'/></x>\n",
+    "wanted ones in others": b"<x><y><a>text</a></y> text </x>text",
+    "comments": b"<!-- comment --><?p i?>",
+    "text in pieces": b"<x/>text ",
+    "recursion": b"<a><a>1</a><x/><a><a/></a></a>",
+    "attributes": b"<a xml:id='ID' b='c'/>",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_memory_does_not_grow(shape: str) -> None:
+    piece = SHAPES[shape] * (200_000 // len(SHAPES[shape]))
+
+    held: list[int] = []
+
+    def document() -> Iterator[bytes]:
+        yield b"<r>"
+        for number in range(60):
+            held.append(resident())
+            yield piece.replace(b"ID", b"i%d" % number, 1).replace(b" xml:id='ID'", b"")
+        yield b"</r>" + piece * 20 * (shape == "comments")
+
+    for _ in xml.records(document(), "a"):
+        pass
+    assert max(held[20:]) - held[20] < 4 << 20  # of 12 MB, whose tree takes 100
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_a_large_file_in_less_than_80_mib(tmp_path: Path) -> None:
+    """In a process of its own, which imports no more than it needs."""
+    path = tmp_path / "large.xml"
+    record = b"<item id='1'><name>N\xc3\xa4me</name><text>" + b"lorem ipsum " * 15 + b"</text></item>\n"
+    with path.open("wb") as file:
+        file.write(b"<list>")
+        for _ in range(100):
+            file.write(record * 4000)
+        file.write(b"</list>")
+    assert path.stat().st_size > 90_000_000
+    program = (
+        "import sys; from portico.data import xml\n"
+        "print(sum(1 for _ in xml.records(sys.argv[1], 'item')), "
+        "next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True, timeout=50
+    )
+    count, peak = map(int, done.stdout.split())
+    assert count == 400_000
+    assert peak < 80 << 10
