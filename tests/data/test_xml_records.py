@@ -158,6 +158,16 @@ def test_as_dicts() -> None:
     assert next(xml.records(b"<a><b> </b></a>", "a", as_="dict")) == {"b": " "}
 
 
+def test_a_record_that_is_deep() -> None:
+    data = b"<r>" + b"<a>" * 255 + b"</a>" * 255 + b"</r>"
+    made = next(xml.records(data, "/r", as_="dict"))
+    for _ in range(254):
+        made = made["a"]
+    assert made == {"a": ""}
+    with pytest.raises(LimitExceeded, match="more than 256 levels"):
+        list(xml.records(b"<a>" * 1000 + b"</a>" * 1000, "/a", as_="dict", allow="huge"))
+
+
 class Item(msgspec.Struct):
     id: int = msgspec.field(name="@id")
     price: float

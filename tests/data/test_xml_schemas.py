@@ -143,6 +143,14 @@ def test_a_relaxng_schema_in_parts_that_include_each_other(beside: Path) -> None
         xml.validate(b"<r/>", beside / "x.rng", resolver=xml.below(beside))
 
 
+def test_a_schema_of_endless_parts() -> None:
+    def endless(url: str) -> bytes:
+        return f"<grammar {RNG}><include href='{url}x'/></grammar>".encode()
+
+    with pytest.raises(LimitExceeded, match="more than 200 files"):
+        xml.validate(b"<r/>", endless("x"), resolver=endless)
+
+
 def test_what_a_document_proposes_as_its_schema_is_not_read(beside: Path) -> None:
     data = (
         "<r xmlns:i='http://www.w3.org/2001/XMLSchema-instance' "

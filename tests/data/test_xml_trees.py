@@ -214,6 +214,9 @@ def test_xinclude_is_no_way_around(tmp_path: Path) -> None:
     bomb = {str(number): f"<b {X}>{content}</b>" for number, content in ten.items()} | {"9": "<c/>"}
     with pytest.raises(LimitExceeded, match="includes more than"):
         including("<x:include href='0'/>", bomb)
+    chain = {str(number): f"<b {X}><x:include href='{number + 1}'/></b>" for number in range(900)}
+    with pytest.raises(LimitExceeded, match="within each other"):
+        including("<x:include href='0'/>", chain | {"900": "<c/>"})
     with pytest.raises(LimitExceeded, match="declares entities"):
         including("<x:include href='0'/>", {"0": "<!DOCTYPE b [<!ENTITY c 'd'>]><b>&c;</b>"})
 

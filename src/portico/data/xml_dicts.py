@@ -64,11 +64,6 @@ class Mapper:
                 _AT.sub("", str(error)), name, line=element.sourceline, path=found[1] if found else "$"
             ) from None
 
-    def _value(self, element: Any, depth: int) -> Any:
-        if len(element) or element.attrib:
-            return self._mapping(element, depth - 1)
-        return element.text or ""
-
     def _mapping(self, element: Any, depth: int) -> dict[str, Any]:
         if depth <= 0:
             raise LimitExceeded(f"<{element.tag}>: more than {_DEPTH} levels in a record", "depth", 413)
@@ -78,7 +73,9 @@ class Mapper:
         texts = [element.text or ""]
         for child in element:
             if isinstance(child.tag, str):
-                self._add(found, self._name(child.tag, child.prefix), self._value(child, depth))
+                simple = not (len(child) or child.attrib)
+                value = child.text or "" if simple else self._mapping(child, depth - 1)
+                self._add(found, self._name(child.tag, child.prefix), value)
             texts.append(child.tail or "")
         text = "".join(texts).strip() if len(element) else texts[0]
         if text or not found:

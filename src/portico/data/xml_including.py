@@ -15,8 +15,8 @@ from portico.errors import DataError, LimitExceeded
 __all__ = ["included"]
 
 _NAMESPACE = "{http://www.w3.org/2001/XInclude}"
-_FILES = 1000
-"""That one document includes."""
+_FILES, _LEVELS = 1000, 40
+"""That one document includes, and that include each other."""
 
 
 def included(tree: Any, name: str, resolver: Resolver, load: Callable[[bytes], Any], most: int) -> Any:
@@ -47,7 +47,7 @@ class _Including:
             if content is None:
                 self._fall_back(element, url)
                 continue
-            self._count(len(content))
+            self._count(len(content), len(within))
             if element.get("parse", "xml") == "text":
                 _put_text(element, self._text(element, content))
             elif url in within:
@@ -80,12 +80,15 @@ class _Including:
         if fallback.text:
             _put_before(parent, at, fallback.text)
 
-    def _count(self, size: int) -> None:
+    def _count(self, size: int, level: int) -> None:
         self._files += 1
         self._size += size
-        if self._files > _FILES or self._size > self._most:
+        if self._files > _FILES or self._size > self._most or level > _LEVELS:
             raise LimitExceeded(
-                f"{self._name}: it includes more than {_FILES} files, or {self._most} bytes", "answer", 413
+                f"{self._name}: it includes more than {_FILES} files, {_LEVELS} within each other, or "
+                f"{self._most} bytes",
+                "answer",
+                413,
             )
 
     def _error(self, element: Any, reason: str) -> DataError:
