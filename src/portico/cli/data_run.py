@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -24,6 +25,9 @@ _FLAT = ("csv", "tsv", "table", "html")
 """Formats whose fields hold no records."""
 _SELECTED = {"json": "path", "xml": "select", "html": "table"}
 """What ``--select`` is called, by format."""
+
+_NO_NAME = re.compile(r"(?!\A[@#])[^\w.-]|\A(?=[\d.-])")
+"""What is not in the name of an element, and where it cannot begin; ``@a`` and ``#text`` have a meaning."""
 
 Record = Any
 Step = Callable[[Iterable[Record]], Iterable[Record]]
@@ -110,6 +114,8 @@ def _steps(options: Mapping[str, Any], target: Format, faults: list[PorticoError
         yield partial(_with_fields, [name.strip() for name in options["fields"].split(",")])
     if target.name in _FLAT:
         yield _flattened
+    if target.name == "xml":
+        yield partial(map, _named)
 
 
 def _chosen(
@@ -149,6 +155,13 @@ def _field(record: Record, name: str) -> Any:
     for part in name.split("."):
         record = record.get(part) if isinstance(record, Mapping) else None
     return record
+
+
+def _named(value: Any) -> Any:
+    """With names that elements can have: ``unit_price`` for ``unit price``."""
+    if isinstance(value, Mapping):
+        return {_NO_NAME.sub("_", str(name)): _named(each) for name, each in value.items()}
+    return [_named(each) for each in value] if isinstance(value, list) else value
 
 
 def _flattened(records: Iterable[Record]) -> Iterator[Record]:
