@@ -64,6 +64,36 @@ def test_they_come_while_the_document_does() -> None:
     assert (next(found).kind, len(came)) == ("text", 2)
 
 
+def test_a_text_does_not_hold_up_what_follows() -> None:
+    came = 0
+
+    def arriving() -> Iterator[bytes]:
+        nonlocal came
+        for piece in (b"<a>", "ä".encode() * 9000, b"</b", b">", b"x", b"<c/>", b"</a>"):
+            came += 1
+            yield piece.replace(b"</b", b"<b/")
+
+    found = xml.events(arriving())
+    assert [(event.kind, came) for event in itertools.islice(found, 4)][2:] == [("start", 4), ("end", 4)]
+    assert [(event.kind, came) for event in itertools.islice(found, 2)] == [("text", 6), ("start", 6)]
+
+
+@pytest.mark.parametrize(
+    "part", [b"<!--%s-->", b"<b c='%s'/>", b"<?p %s?>", b"<b %s/>", b"<![CDATA[%s]]>", b"%s"]
+)
+def test_a_long_part_in_many_pieces_takes_no_longer_than_it_is(part: bytes) -> None:
+    """Bounded by the time that a test may take: with each piece parsed anew, it would take minutes."""
+    content = (
+        b"x" * 4_000_000
+        if b" %s/" not in part
+        else b" ".join(b"a%d='b'" % n for n in range(900)) + b" " * 3_990_000
+    )
+    before, _, after = part.partition(b"%s")
+    pieces = [b"<a>" + before, *(content[at : at + 50] for at in range(0, len(content), 50)), after + b"</a>"]
+    assert len(list(xml.events(pieces))) in (3, 4)
+    assert list(xml.records(pieces, "none")) == []
+
+
 def test_lines_of_a_long_document_are_exact() -> None:
     data = b"<r>" + b"\n<a>\n</a>" * 50_000 + b"</r>"
     lines = [event.line for event in xml.events(data) if event.kind == "start"]

@@ -134,6 +134,27 @@ def test_pieces_of_any_size_with_more_than_one_prune(data: st.DataObject) -> Non
     assert [etree.tostring(each, with_tail=False) for each in xml.records(pieces, "a")] == expected
 
 
+@given(st.data())
+def test_with_entities_allowed_they_are_the_same(data: st.DataObject) -> None:
+    document = etree.tostring(data.draw(elements()), encoding="utf-8")
+    found = [_plain(each) for each in xml.records(document, "*", allow={"entities"})]
+    assert found == [_plain(each) for each in xml.records(document, "*")]
+
+
+def _plain(element: Any) -> tuple[str, dict[str, str], list[str]]:
+    return element.tag, dict(element.attrib), list(element.itertext())
+
+
+def test_elements_within_entities() -> None:
+    data = b"<!DOCTYPE r [<!ENTITY e '<a>x</a>'><!ENTITY f '&e;<b>&e;</b>'>]><r>&e;&f;<a>&#38;</a></r>"
+    for pieces in ([data], [bytes((byte,)) for byte in data]):
+        assert [each.text for each in xml.records(pieces, "a", allow={"entities"})] == ["x", "x", "x", "&"]
+    broken = data.replace(b"<b>", b"<b><c>")
+    with pytest.raises(DataError) as caught:
+        list(xml.records(broken, "a", allow={"entities"}))
+    assert caught.value.line == 1
+
+
 # -- as other types
 
 

@@ -5,8 +5,10 @@
     for item in xml.records("https://example.org/dump.xml.gz", "item"):
         print(item.findtext("title"))
 
-What a hostile document could do is refused unless it is allowed by name: see ``xml_safety``. A document may
-be larger than memory for ``events`` and ``records``.
+A document may be larger than memory for ``events`` and ``records``. What a hostile one could do is refused
+unless it is allowed by name: ``allow={"entities"}`` expands those that it declares, ``"external"`` and
+``"xinclude"`` take other files, from a ``resolver`` of the caller only, ``"huge"`` lifts libxml2's bounds of
+depth and of the size of parts. Limits are those of the source: ``source(x, limits=Limits(xml_record=…))``.
 """
 
 from __future__ import annotations

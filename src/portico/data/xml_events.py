@@ -20,6 +20,8 @@ __all__ = ["Event", "events", "handle"]
 
 _TAG = re.compile(rb"""<(?:[^>"']|"[^"]*"|'[^']*')*""")
 _REFERENCE = re.compile(rb"&(?!#|(?:amp|lt|gt|quot|apos);)([^;]*)")
+_SHORT = 1024
+"""Bytes of a tag or comment that may be parsed again and again."""
 _made = tuple.__new__
 """An ``Event`` of a tuple: twice as fast as by its own constructor, and there are millions."""
 _AMPLIFIED = 43
@@ -111,6 +113,8 @@ class _Reader:
         self._declared: set[str] = set()
         self._elsewhere = False
         self._piece = b""
+        self._held = bytearray()
+        self._pending = 0
         self._suspect = False
         self._parser = expat.ParserCreate(encoding, "}")
         self._connect()
@@ -135,11 +139,15 @@ class _Reader:
 
     def feed(self, piece: bytes, last: bool = False) -> PorticoError | None:
         """Parse some more; an error is given, not raised, for events may have come before it."""
-        self._piece = piece
+        self._held += piece
+        if len(self._held) < self._pending and not last:
+            return None
+        self._piece = bytes(self._held)
+        self._held.clear()
         try:
-            self._parser.Parse(piece, last)
-            self._fed += len(piece)
-            self._check_size()
+            self._parser.Parse(self._piece, last)
+            self._fed += len(self._piece)
+            self._wait()
             self._look()  # for the sake of a tag that has not ended
         except expat.ExpatError as error:
             return self._refusal(error)
@@ -147,10 +155,14 @@ class _Reader:
             return error
         return None
 
-    def _check_size(self) -> None:
-        """Of what has not ended yet, and of what stands before the root."""
-        waiting = self._fed - max(self._parser.CurrentByteIndex, 0)
-        if waiting > self._limits.xml_text:
+    def _wait(self) -> None:
+        """With each piece, expat begins again what has not ended yet (CVE-2023-52425). So of a long one, the
+        next piece must be as long."""
+        pending = self._fed - max(self._parser.CurrentByteIndex, 0)
+        if pending > _SHORT and self._texts:  # whose last part has been told of
+            pending -= len(self._texts[-1].encode("utf-8", "surrogatepass"))
+        self._pending = pending if pending > _SHORT else 0
+        if pending > self._limits.xml_text:
             self._beyond("xml_text", f"a tag or comment of more than {self._limits.xml_text} bytes")
         if not self._begun and self._fed > self._limits.xml_prolog:
             self._beyond("xml_prolog", f"more than {self._limits.xml_prolog} bytes before the root element")

@@ -20,9 +20,9 @@ _START = (
     "A-Z_a-zÀ-ÖØ-öø-\u02ff\u0370-\u037d\u037f-\u1fff\u200c-\u200d\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff"
     "\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
 )
-_NAME = re.compile(f"(?:([{_START}][{_START}\\-.0-9·\u0300-\u036f\u203f-\u2040]*):)?"
-                   f"[{_START}][{_START}\\-.0-9·\u0300-\u036f\u203f-\u2040]*")  # fmt: skip
-"""A name with or without a prefix (Namespaces in XML, 4)."""
+_MORE = f"[{_START}\\-.0-9·\u0300-\u036f\u203f-\u2040]*"
+_NAME = f"(?:([{_START}]{_MORE}):)?[{_START}]{_MORE}"
+"""A name with or without a prefix (Namespaces in XML, 4). Compiled at first use, which takes a while."""
 _NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no document can have, escaped or not (XML 1.0, 2.2)."""
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
@@ -118,7 +118,7 @@ class _Writer:
     def _check_name(self, name: Any, path: str) -> None:
         if name in self._known:
             return
-        found = _NAME.fullmatch(name) if isinstance(name, str) else None
+        found = re.fullmatch(_NAME, name) if isinstance(name, str) else None
         if found is None or name == "xmlns" or found[1] == "xmlns":
             raise DataError(f"{name!r:.60} is no name of XML", self._name, path=path[:100])
         if found[1] is not None and found[1] != "xml" and found[1] not in self._namespaces:
