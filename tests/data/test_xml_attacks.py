@@ -169,11 +169,13 @@ def test_attributes() -> None:
     assert len(xml.load(data).getroot().attrib) == 2000
 
 
-@pytest.mark.usefixtures("bounded")
-def test_a_tag_of_a_million_attributes_takes_no_more_than_the_tag_does(way: Callable[..., Any]) -> None:
-    data = b"<a %s/>" % b" ".join(b"a%d=''" % number for number in range(2_000_000))
-    with pytest.raises(LimitExceeded):
+def test_a_tag_of_a_million_attributes_takes_as_much_as_they_do_and_no_more(way: Callable[..., Any]) -> None:
+    """The parsers make all attributes of a tag, of 20 MB at most, before anybody can count them."""
+    data = b"<r><a %s/></r>" % b" ".join(b"a%d=''" % number for number in range(2_000_000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with suppress(LimitExceeded):
         way(data)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
 
 
 @pytest.mark.parametrize("kind", [b"<a%d_%d/>", b"<b a%d_%d=''/>", b"<b xmlns='a%d_%d'/>"])

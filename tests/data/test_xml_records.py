@@ -255,6 +255,33 @@ def test_compressed_and_bounded(tmp_path: Path) -> None:
             pass
 
 
+def test_another_thread_does_not_go_on() -> None:
+    """In a process of its own, for lxml alone would end it."""
+    program = """
+import gc, threading
+from portico.data import xml
+from portico.errors import LocalProtocolError
+for bad in (b"<a><b>", b"<a b='&x;'/>", b"<a>") * 100:
+    try: xml.load(bad)
+    except ValueError: pass
+def begin():
+    global found
+    found = xml.records([b"<r>" + b"<a>x</a>" * 20000, b"<a/></r>"], "a")
+    kept.append(next(found))
+for end in (list, lambda found: found.close(), lambda found: None):
+    kept = []
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    try: end(found)
+    except LocalProtocolError as error: print(error)
+    del found, kept
+    gc.collect()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout.count("must read on")) == (0, 1), done.stderr
+
+
 # -- memory
 
 

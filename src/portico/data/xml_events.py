@@ -140,7 +140,8 @@ class _Reader:
     def feed(self, piece: bytes, last: bool = False) -> PorticoError | None:
         """Parse some more; an error is given, not raised, for events may have come before it."""
         self._held += piece
-        if len(self._held) < self._pending and not last:
+        room = min(self._pending, self._limits.xml_text - self._pending)
+        if len(self._held) < room and not last:
             return None
         self._piece = bytes(self._held)
         self._held.clear()

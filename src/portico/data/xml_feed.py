@@ -16,7 +16,8 @@ from portico.data.xml_safety import (
     refusal,
     resolving,
 )
-from portico.errors import DataError, LimitExceeded, PorticoError
+from portico.engines.identity import get_ident
+from portico.errors import DataError, LimitExceeded, LocalProtocolError, PorticoError
 
 __all__ = ["Feed"]
 
@@ -43,6 +44,7 @@ class Feed:
         self._rest = pieces
         self._declared = False
         self._since = 0
+        self._thread = get_ident()
         self.root_tag = self._look()
 
     def _look(self) -> str:
@@ -135,7 +137,16 @@ class Feed:
     def _parser(self, kind: str, *args: Any, **more: Any) -> Any:
         return resolving(getattr(lxml_etree(), kind)(*args, **more, **self._options), self._resolver)
 
+    def _check_thread(self) -> None:
+        """lxml 6.1 corrupts memory where one thread goes on with what another has begun to parse."""
+        if get_ident() != self._thread:
+            raise LocalProtocolError(
+                f"{self.given.name}: the thread that began to read a document must read on; "
+                "hand on what was read instead"
+            )
+
     def _fed(self, parser: Any, piece: bytes) -> PorticoError | None:
+        self._check_thread()
         try:
             self._check_tag(piece)
             parser.feed(piece)
@@ -160,6 +171,7 @@ class Feed:
             )
 
     def _ended(self, parser: Any) -> PorticoError | None:
+        self._check_thread()
         try:
             parser.close()
         except lxml_etree().XMLSyntaxError as error:

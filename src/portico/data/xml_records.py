@@ -48,7 +48,8 @@ def records(
 
     Raises ``DataError`` with line and column, after the elements before it; ``LimitExceeded`` for what a
     document may not do, and beyond ``Limits.xml_record`` and ``xml_names``; what ``source`` does;
-    ``ConfigError`` for a pattern that is none, and without lxml.
+    ``ConfigError`` for a pattern that is none, and without lxml; ``LocalProtocolError`` where another thread
+    goes on with the iteration.
     """
     if as_ not in ("element", "dict"):
         raise ConfigError(f"as_={as_!r}: expected 'element' or 'dict'")
