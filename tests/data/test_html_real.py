@@ -16,7 +16,7 @@ from tests.peers import missing, need_module
 need_module("selectolax")
 
 FOLDERS = ("/usr/share/doc", "/usr/share/gtk-doc", "/usr/share/javascript", "/usr/local/share/doc")
-LEAST = 50
+LEAST = 40
 SIZE = (15_000, 5_000_000)
 """Bytes of a page that is large, and of one that takes too long here."""
 
@@ -31,7 +31,7 @@ def found_pages():
                     packages.setdefault(path.relative_to(folder).parts[0], []).append(path)
     for paths in packages.values():
         paths.sort(key=lambda path: -path.stat().st_size)
-    return [path for paths in packages.values() for path in paths[:12]][:150]
+    return [path for paths in packages.values() for path in paths[:45]][:80]
 
 
 PAGES = found_pages()
