@@ -505,7 +505,9 @@ def test_a_wait_of_ours_inside_the_question_ends_at_its_deadline(
         assert lets_in(server)
         assert server.refused == {"admit_failed": 1}
     (line,) = spoken(caplog)
-    assert re.search(r"admit\(\) failed: timed out after 0\.\d+ s while waiting for an event$", line)
+    # Who asks and who waits for the answer have the same deadline: either may see it first.
+    late = r"timed out after 0\.\d+ s while waiting for an event|it did not answer in time"
+    assert re.search(rf"admit\(\) failed: ({late})$", line)
 
 
 def test_the_time_of_the_question_is_not_taken_from_the_handshake(

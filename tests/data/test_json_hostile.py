@@ -209,7 +209,7 @@ def test_work_grows_with_the_length_and_not_with_its_square(kind: str, piece: in
     seconds(work(small))
     least = min(seconds(work(small)) for _ in range(3))
     # Eight times as much: by the square, it would be sixty-four times the work.
-    assert seconds(work(large)) < 40 * max(least, 0.005)
+    assert min(seconds(work(large)) for _ in range(3)) < 40 * max(least, 0.005)
 
 
 def test_many_wrong_lines_take_no_time_by_their_square() -> None:
