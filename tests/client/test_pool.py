@@ -169,7 +169,10 @@ def test_a_session_that_is_closed_closes_what_was_handed_to_who_waited(place):
 @pytest.mark.timeout(20)
 def test_an_answer_that_is_forgotten_while_a_place_is_handed_on_gives_its_own_up(place, monkeypatch):
     """The collector of garbage runs where it likes, also in the middle of what the pool does."""
-    with Session(env=False, verify=client_tls(), timeout=20, pool=PoolSize(per_host=2)) as session:
+    with (
+        warnings.catch_warnings(action="ignore", category=ResourceWarning),
+        Session(env=False, verify=client_tls(), timeout=20, pool=PoolSize(per_host=2)) as session,
+    ):
         circle = [session.get(place / "stream/100000", stream=True)]
         circle.append(circle)
         kept = session.get(place / "stream/100000", stream=True)
@@ -178,8 +181,7 @@ def test_an_answer_that_is_forgotten_while_a_place_is_handed_on_gives_its_own_up
         real = _Turn.set
 
         def set_(turn: _Turn) -> None:
-            with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-                gc.collect()
+            gc.collect()
             real(turn)
 
         monkeypatch.setattr(_Turn, "set", set_)
@@ -187,10 +189,9 @@ def test_an_answer_that_is_forgotten_while_a_place_is_handed_on_gives_its_own_up
         kept.close()
         assert other.join().status == 200
         until = monotonic() + 10
-        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-            while pool_of(session).open != pool_of(session).resting and monotonic() < until:
-                gc.collect()  # while another thread collects, it does nothing
-                sleep(0.01)
+        while pool_of(session).open != pool_of(session).resting and monotonic() < until:
+            gc.collect()  # while another thread collects, it does nothing
+            sleep(0.01)
         assert pool_of(session).open == pool_of(session).resting
 
 

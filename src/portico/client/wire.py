@@ -109,5 +109,9 @@ class WireBody:
     def __del__(self) -> None:
         if not getattr(self, "_done", True):
             connection = self._exchange.connection
-            warnings.warn(f"unclosed response on {connection!r}", ResourceWarning, stacklevel=2, source=self)
-            self._drop()
+            try:
+                warnings.warn(
+                    f"unclosed response on {connection!r}", ResourceWarning, stacklevel=2, source=self
+                )
+            finally:  # a warning may be made an error
+                self._drop()
