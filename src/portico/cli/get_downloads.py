@@ -150,14 +150,16 @@ class _Downloads:
 
     def run(self, urls: Sequence[str]) -> list[_Failure]:
         waiting = deque(urls)
-        with TaskGroup() as group:
-            workers = min(self._options["parallel"], len(urls))
-            tasks = [group.start(self._work, waiting) for _ in range(workers)]
-            # The deadline is theirs: they tell what came of it, and what is left.
-            with deadline.timeout(None, shield=True):
-                for task in tasks:
-                    task.join()
+        # The deadline is the tasks' own: they tell what came of it, and what is left. Who waits for them
+        # has none, for it would else end at the same moment and come before what they have to tell.
+        with deadline.timeout(None, shield=True), TaskGroup() as group:
+            for _ in range(min(self._options["parallel"], len(urls))):
+                group.start(self._in_time, waiting)
         return self._failures
+
+    def _in_time(self, waiting: deque[str]) -> None:
+        with deadline.timeout(self._options["timeout"]):
+            self._work(waiting)
 
     def _work(self, waiting: deque[str]) -> None:
         while waiting:
