@@ -146,6 +146,9 @@ class Reading(Sides):
         self._start(self._reading, "reading")
         try:
             if not self._buffer and not self._ended and not self._failed:
+                if self._transport.silent():
+                    self._transport.drained = True
+                    return False
                 try:
                     self._buffer += self._try_receive(CHUNK) or b""
                 except FATAL:
@@ -203,16 +206,19 @@ class Reading(Sides):
         return b""
 
     def _try_receive(self, size: int) -> bytes | None:
-        self._transport.drained = False
+        transport = self._transport
+        transport.drained = False
         if self._ended:
             return b""
         self._check_unfailed()
         try:
-            data = self._transport.recv(size)
+            data = transport.recv(size)
         except FATAL as error:
             self._failed = type(error), str(error)
             raise
-        if data == b"":
+        if data is None:
+            transport.drained = True
+        elif not data:
             self._ended = True
         return data
 

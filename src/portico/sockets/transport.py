@@ -152,6 +152,13 @@ class Transport(Waitable):
         early, ``None`` when this transport cannot (then read and ``send``)."""
         return None
 
+    def silent(self) -> bool:
+        """Whether a read would block, where that can be told more cheaply than by reading; else ``False``.
+
+        For one at a time, as reading is.
+        """
+        return False
+
     def peer_ended(self) -> bool:
         """Whether the peer has ended its direction, or all of it, though what it sent may still be unread.
 
@@ -198,7 +205,7 @@ def adopt(number: int) -> socket.socket:
 class SocketTransport(Transport):
     """A connected stream socket, TCP or Unix, made non-blocking. Owns the socket."""
 
-    __slots__ = ("_fd", "sock")
+    __slots__ = ("_fd", "_look", "sock")
 
     def __init__(
         self, sock: socket.socket, peer: Address | None = None, local: Address | None = None
@@ -207,6 +214,7 @@ class SocketTransport(Transport):
         sock.setblocking(False)
         self.sock = sock
         self._fd = sock.fileno()
+        self._look: select.poll | None = None
         self.short_read_drains = sock.family != socket.AF_UNIX
 
     def fileno(self) -> int:
@@ -253,6 +261,13 @@ class SocketTransport(Transport):
             if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
                 return None
             raise lost(error, "writing a file", self.peer) from error
+
+    def silent(self) -> bool:
+        look = self._look
+        if look is None:
+            look = self._look = select.poll()
+            look.register(self._fd, READ)
+        return not look.poll(0)
 
     def peer_ended(self) -> bool:
         if self._fd < 0:
