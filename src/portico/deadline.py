@@ -109,8 +109,11 @@ in_force = _scope.get
 
 def expiry() -> float:
     """The nearest deadline in force here, on ``time.monotonic``'s clock; ``inf`` without one."""
-    if _scope.get() is None:  # the common case, on every operation of every stream
+    scope = _scope.get()
+    if scope is None:  # the common case, on every operation of every stream
         return inf
+    if scope._parent is None and scope._frame is None:  # and the next
+        return scope._at
     scope = _nearest()
     return inf if scope is None else scope._at
 
