@@ -8,6 +8,7 @@ interrupted: Portico's operations ask ``expiry()`` before they wait and after th
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from contextvars import ContextVar
 from math import inf
@@ -20,6 +21,7 @@ from portico.errors import Timeout
 __all__ = ["check", "expiry", "in_force", "timeout"]
 
 _CO_GENERATOR = 0x20 | 0x200  # generator, asynchronous generator
+_CONTEXTLIB = vars(contextlib)
 
 
 class timeout:
@@ -48,7 +50,9 @@ class timeout:
         if self.seconds is not None:
             self._at = monotonic() + self.seconds
         self._parent = _scope.get()
-        self._frame = _suspendable(sys._getframe(1))
+        frame = sys._getframe(1)
+        if frame.f_code.co_flags & _CO_GENERATOR or _of_contextlib(frame):
+            self._frame = _suspendable(frame)
         _scope.set(self)
         return self
 
@@ -184,4 +188,4 @@ def _suspendable(frame: FrameType | None) -> FrameType | None:
 
 
 def _of_contextlib(frame: FrameType | None) -> bool:
-    return frame is not None and frame.f_globals.get("__name__") == "contextlib"
+    return frame is not None and frame.f_globals is _CONTEXTLIB

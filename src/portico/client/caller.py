@@ -112,12 +112,12 @@ class Caller:
         began = monotonic()
         head, content, exchange = self._answered(connection, request, target, fields, times)
         source: Source | None = None
+        named = dict(head.headers)  # one value of each name: whether there is any
         if content is None:
             source = WireBody(exchange or Exchange(connection, times), self._pool, times.read, until)
         else:
             self._pool.give_back(connection)
-            coded = any(name == "content-encoding" for name, _ in head.headers)
-            if coded or len(content) > options.limits.answer:
+            if "content-encoding" in named or len(content) > options.limits.answer:
                 source, content = HeldBody(content), None
         response = Response(
             request, head.status, head.reason, head.headers, source, content, head.version, options.limits
@@ -126,7 +126,11 @@ class Caller:
         transport = connection.stream.transport
         response.peer, response.tls = transport.peer, transport.tls
         try:
-            self._note(response, options)
+            if "set-cookie" in named:
+                cookies = [value for name, value in head.headers if name == "set-cookie"]
+                self._cookies.store(response.url, cookies)
+            if "strict-transport-security" in named:
+                self._note(response, options)
             if options.trace is not None:
                 facts = {
                     "status": head.status,
@@ -199,15 +203,10 @@ class Caller:
         return connection.fields
 
     def _note(self, response: Response, options: Options) -> None:
-        """Keep what the server wants to be kept: cookies, and that it is to be spoken to over TLS only."""
-        pairs, url = response._pairs, response.url
-        cookies = [value for name, value in pairs if name == "set-cookie"]
-        if cookies:
-            self._cookies.store(url, cookies)
+        """Keep that the server is to be spoken to over TLS only."""
+        url = response.url
         if self._hsts is not None and url.secure and options.tls is not None and options.tls.verify:
-            rules = response.headers.all("strict-transport-security")
-            if rules:
-                self._hsts.note(url, rules[0])
+            self._hsts.note(url, response.headers.all("strict-transport-security")[0])
 
     def _route(self, request: Request, options: Options) -> Route:
         url = request.url

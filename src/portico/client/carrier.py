@@ -75,7 +75,7 @@ class Carrier:
 
     def _follow(self, request: Request, options: Options, until: float) -> Response:
         history: list[Response] = []
-        first = request.url.origin
+        first = request.url
         if request.url.username is not None and options.auth is None:
             options = replace(options, auth=_of_url(request.url))
         while True:
@@ -94,7 +94,7 @@ class Carrier:
             if options.trace is not None:
                 options.trace("redirect", {"url": target.url, "status": response.status})
             request = target
-            if request.url.origin != first and options.auth is not None:
+            if options.auth is not None and request.url.origin != first.origin:
                 options = replace(options, auth=None)  # for good: who sends us away chooses what we ask then
         if history:
             response.history = tuple(history)
@@ -112,7 +112,7 @@ class Carrier:
 
     def _authenticated(self, request: Request, options: Options, until: float) -> Response:
         auth = options.auth
-        if auth is None:
+        if auth is None and self._netrc != ():
             auth = self._found_auth(request)
         if auth is None:
             return self._carried(request, options, until)

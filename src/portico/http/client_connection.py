@@ -152,7 +152,7 @@ class ClientConnection:
         where ``read_event`` tells more; ``None`` twice when not even that has come as a whole.
         """
         codec, stream = self._codec, self.stream
-        if self._unsent:
+        if self._unsent.memory:
             raise LocalProtocolError("an earlier request has not been sent as a whole")
         head_bytes = codec.send_request(method, target, headers, body_length=0)
         self.cycle += 1
@@ -238,15 +238,15 @@ class ClientConnection:
 
     def went_on(self) -> bool:
         """``start_next_cycle()`` where it is possible; ``False``: the connection is of no use any more."""
-        return not (self._unsent or self._ahead or self.stream.closed) and self._codec.went_on()
+        return not (self._unsent.memory or self._ahead or self.stream.closed) and self._codec.went_on()
 
     @property
     def stale(self) -> bool:
         """Whether a connection that rests is of no use any more: the server has ended it, or sent what
         nobody asked for."""
         try:
-            return self.stream.closed or self.stream.readable
-        except PorticoError:
+            return self.stream.readable
+        except PorticoError:  # closed, here or there
             return True
 
     def switch(self) -> Stream:

@@ -76,7 +76,8 @@ class Codec(Receiving):
         request is complete. Raises ``LocalProtocolError``.
         """
         if self.role is Role.CLIENT:
-            self._refuse_surplus()
+            if self._inbox.at < len(self._inbox.data):
+                self._refuse_surplus()
             asked = self._asked
             if asked is not None and asked.is_like(method, headers, body_length):
                 if target == asked.target:
@@ -285,7 +286,8 @@ class Codec(Receiving):
         """``start_next_cycle()``, where it is legal; ``False``: it is not, nothing happened."""
         if self._ours is not _DONE or self._theirs is not _DONE or not self._keep:
             return False
-        if self.role is Role.CLIENT and len(self._inbox) and not self.ahead:
+        inbox = self._inbox
+        if inbox.at < len(inbox.data) and self.role is Role.CLIENT and not self.ahead:
             return False  # more came than was asked for
         self._ours = self._theirs = _IDLE
         self._method = ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 
-from portico.deadline import in_force
+from portico.deadline import expired, expiry, in_force
 from portico.errors import EndOfStream, LimitExceeded
 from portico.limits import Limits
 from portico.sockets.sides import BREATH, CHUNK, FATAL, Sides
@@ -143,8 +144,14 @@ class Reading(Sides):
     @property
     def readable(self) -> bool:
         """Whether a read would return at once (with bytes, the end, or the news of a lost connection)."""
-        self._start(self._reading, "reading")
+        self._turns += 1  # as _start does, written out: a client asks before each request
+        if self._turns > BREATH:
+            self._breathe()
+        if not self._reading.acquire(False):
+            raise self._taken("reading")
         try:
+            if self._closed:
+                raise self._taken("reading")
             if not self._buffer and not self._ended and not self._failed:
                 if self._transport.silent():
                     self._transport.drained = True
@@ -155,7 +162,9 @@ class Reading(Sides):
                     pass  # the next read raises it again
             return bool(self._buffer) or self._ended or self._failed is not None
         finally:
-            self._stop(self._reading)
+            self._reading.release()
+            if self._closed:
+                self._finish()
 
     # -- inside
 
@@ -179,8 +188,8 @@ class Reading(Sides):
         """Up to ``size`` bytes from the transport, waiting for the first."""
         transport = self._transport
         while True:
-            if in_force() is not None:
-                self._check("reading from")
+            if in_force() is not None and expiry() <= monotonic():
+                raise expired(f"reading from {self._whom()}")
             if transport.drained:
                 # Most likely nothing has come since: waiting first saves a call that would find nothing.
                 transport.drained = False

@@ -35,8 +35,8 @@ class Writing(Sides):
                 raise self._taken("writing")
             if self._write_ended or self._broken:
                 self._check_writable()
-            if in_force() is not None:
-                self._writing_check(0)
+            if in_force() is not None and expiry() <= monotonic():
+                raise expired(f"writing to {self._whom()}", 0)
             size = data.nbytes if isinstance(data, memoryview) else len(data)
             transport = self._transport
             sent = transport.send(data) if size else 0
