@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portico.data.csv import Dialect, records, rows, write
-from portico.data.csv_lines import Lines, count_lines, split_lines
+from portico.data.csv.lines import Lines, count_lines, split_lines
 from portico.errors import DataError, LimitExceeded
 from portico.limits import Limits
 

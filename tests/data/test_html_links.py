@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from portico.data import source
 from portico.data.html import KINDS, links, load
-from portico.data.html_links import Link
+from portico.data.html.linking import Link
 from portico.errors import ConfigError
 from tests.peers import need_module
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from portico.data import source
 from portico.data.html import load
-from portico.data.html_text import walk
+from portico.data.html.plaintext import walk
 from portico.errors import ConfigError, LimitExceeded
 from portico.limits import Limits
 from tests.peers import corpus, need_module

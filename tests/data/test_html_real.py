@@ -10,7 +10,7 @@ import pytest
 
 from portico.data import source
 from portico.data.html import links, load
-from portico.data.html_joining import joiner
+from portico.data.html.joining import joiner
 from tests.peers import missing, need_module
 
 need_module("selectolax")

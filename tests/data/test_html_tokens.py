@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from portico.data import source
 from portico.data.html import Comment, Doctype, EndTag, StartTag, Text, events
-from portico.data.html_raw import RawText
-from portico.data.html_tokens import Tokenizer
+from portico.data.html.raw import RawText
+from portico.data.html.tokens import Tokenizer
 from portico.errors import LimitExceeded
 from portico.limits import Limits
 from tests.peers import corpus

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from portico.data import read, source
 from portico.data.json import documents, items, lines, load, path_text, read_json, records
-from portico.data.json_path import steps_of
+from portico.data.json.path import steps_of
 from portico.errors import ConfigError, DataError, LimitExceeded
 from portico.limits import Limits
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from portico.data import sources
-from portico.data.xml_trees import load
+from portico.data.xml.trees import load
 from portico.errors import ConfigError, DataError, ProtocolError
 from portico.limits import Limits
 

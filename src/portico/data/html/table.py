@@ -1,0 +1,181 @@
+"""Tables as rows, by the standard's algorithm for forming a table (4.9.12): spans are resolved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from portico.data.html.plaintext import text_of
+from portico.errors import LimitExceeded
+from portico.limits import Limits
+
+__all__ = ["Cell", "Table", "table_of"]
+
+_COLUMNS_SPANNED = 1000
+_ROWS_SPANNED = 65534
+_DIGITS = re.compile(r"[\t\n\f\r ]*\+?0*([0-9]+)", re.ASCII)
+
+
+class Cell(NamedTuple):
+    """A cell of a table. ``header``: whether it is a ``th``. ``columns`` and ``rows``: how many it spans."""
+
+    text: str
+    header: bool = False
+    columns: int = 1
+    rows: int = 1
+
+
+@dataclass(slots=True)
+class Table:
+    """A table. ``cells``: its rows, all of the same length; a cell that spans several slots is in each of
+    them, ``None`` is in those that no cell covers. ``caption``: its text. ``headers``: how many rows at the
+    top are headers: those of its ``thead``, else those with nothing but ``th`` in them."""
+
+    cells: list[list[Cell | None]] = field(default_factory=list)
+    caption: str = ""
+    headers: int = 0
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The texts of all cells; ``""`` where there is none."""
+        return [["" if cell is None else cell.text for cell in row] for row in self.cells]
+
+    def names(self, headers: int | None = None) -> list[str]:
+        """A name for each column: the texts of its header cells, with spaces between; ``column 3`` for one
+        that has none; the second ``x`` is ``x 2``. ``headers``: rows at the top to take for headers."""
+        count = self.headers if headers is None else headers
+        width = max(map(len, self.cells), default=0)
+        names: dict[str, None] = {}
+        for column in range(width):
+            parts: dict[str, None] = {}
+            for row in self.cells[:count]:
+                cell = row[column]
+                if cell is not None and cell.text:
+                    parts[" ".join(cell.text.split())] = None
+            name = plain = " ".join(parts) or f"column {column + 1}"
+            number = 1
+            while name in names:
+                number += 1
+                name = f"{plain} {number}"
+            names[name] = None
+        return list(names)
+
+    def records(self, headers: int | None = None) -> Iterator[dict[str, str]]:
+        """Its other rows, by the names of the columns."""
+        count = self.headers if headers is None else headers
+        names = self.names(count)
+        for row in self.cells[count:]:
+            yield {name: "" if cell is None else cell.text for name, cell in zip(names, row, strict=True)}
+
+
+def table_of(node: Any, limits: Limits, source: str) -> Table:
+    """The table that a ``table`` element makes. What a table within a cell has is in that table only. Raises
+    ``LimitExceeded`` where spans make too many cells."""
+    maker = _Maker(limits.html_cells, source)
+    feet = []
+    for each in node.iter():
+        if each.tag == "caption" and not maker.table.caption:
+            maker.table.caption = text_of(each, without="table")
+        elif each.tag == "tr":
+            maker.row(each)
+        elif each.tag == "tfoot":
+            feet.append(each)  # it comes last, wherever it is written
+        elif each.tag in ("thead", "tbody"):
+            maker.group(each)
+    for each in feet:
+        maker.group(each)
+    return maker.finished()
+
+
+class _Maker:
+    def __init__(self, most: int, source: str) -> None:
+        self.table = Table()
+        self._most = most
+        self._source = source
+        self._size = 0
+        self._width = 0
+        self._growing: dict[int, tuple[Cell, int]] = {}  # by column: a cell, and the rows that it goes on for
+        self._heads = 0
+
+    def group(self, node: Any) -> None:
+        """The rows of a group, at whose end all cells end."""
+        self._growing = {}
+        at_top = node.tag == "thead" and self._heads == len(self.table.cells)
+        for each in node.iter():
+            if each.tag == "tr":
+                self.row(each)
+        if at_top:
+            self._heads = len(self.table.cells)
+        self._growing = {}
+
+    def row(self, node: Any) -> None:
+        slots: dict[int, Cell] = {column: cell for column, (cell, _) in self._growing.items()}
+        growing = {column: (cell, left - 1) for column, (cell, left) in self._growing.items() if left > 1}
+        column = 0
+        for each in node.iter():
+            if each.tag not in ("td", "th"):
+                continue
+            while column in slots:
+                column += 1
+            cell = _cell(each)
+            if cell.columns == cell.rows == 1:
+                slots[column] = cell
+                column += 1
+                continue
+            self._count(cell.columns)
+            for at in range(column, column + cell.columns):
+                if at not in slots:  # where two overlap, the one that was first stays
+                    slots[at] = cell
+                    if cell.rows > 1:
+                        growing[at] = (cell, cell.rows - 1)
+            column += cell.columns
+        self._growing = growing
+        width = max(slots, default=-1) + 1
+        self._count(width)
+        self._width = max(self._width, width)
+        self.table.cells.append([slots.get(at) for at in range(width)])
+
+    def finished(self) -> Table:
+        table = self.table
+        self._size = 0
+        self._count(self._width * len(table.cells))
+        for row in table.cells:
+            row.extend([None] * (self._width - len(row)))
+        table.headers = self._heads or _heading_rows(table.cells)
+        return table
+
+    def _count(self, cells: int) -> None:
+        self._size += cells
+        if self._size > self._most:
+            raise LimitExceeded(f"{self._source}: a table of more than {self._most} cells", "html_cells", 413)
+
+
+def _cell(node: Any) -> Cell:
+    given = node.attributes
+    if not given:
+        return Cell(text_of(node, without="table"), node.tag == "th")
+    columns = _number(given.get("colspan")) or 1
+    rows = _number(given.get("rowspan"))
+    return Cell(
+        text_of(node, without="table"),
+        node.tag == "th",
+        min(columns, _COLUMNS_SPANNED),
+        _ROWS_SPANNED if rows == 0 else min(rows or 1, _ROWS_SPANNED),  # none: to the end of its group
+    )
+
+
+def _number(text: str | None) -> int | None:
+    """By the rules for non-negative integers (2.3.4.2): what comes after the digits does not count."""
+    found = _DIGITS.match(text or "")
+    return None if found is None else int(found[1][:9])
+
+
+def _heading_rows(rows: list[list[Cell | None]]) -> int:
+    """How many rows at the top have headers and nothing else in them."""
+    for number, row in enumerate(rows):
+        filled = [cell for cell in row if cell is not None and (cell.header or cell.text)]
+        if not filled or not all(cell.header for cell in filled):
+            return number
+    return len(rows)

@@ -1,0 +1,172 @@
+"""Over the values of a JSON text while it arrives, checked by the standard library's scanner."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from portico.data.json.decoder import Decoder
+from portico.data.json.scanner import Refused, Rules
+from portico.data.json.text import Text
+from portico.errors import DataError, LimitExceeded
+
+__all__ = ["CLOSES", "NUMBER", "Cursor", "sequence"]
+
+CLOSES = {"[": "]", "{": "}"}
+NUMBER = frozenset("-0123456789NI")
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_PLAIN = re.compile(r'"([^"\\\x00-\x1f]*)"')
+_WORD = frozenset("-0123456789abcdefghijklmnopqrstuvwxyzNI")
+_SELF_ENDING = frozenset('{["')
+_GOING_ON = frozenset(("", ".", "e", "E"))
+_UNDECIDED = 12
+"""Characters at the end of a window in which an error may be none: the longest word or escape is shorter."""
+
+
+class Cursor:
+    """Goes over the values of a text that arrives."""
+
+    def __init__(self, text: Text, rules: Rules) -> None:
+        self.text = text
+        self.rules = rules
+        self.decoder = Decoder(rules)
+        self.credit = 0
+        """Characters that may be read in vain. Reading the same ones again and again, for a value that is not
+        all there, is paid for by those that come: else a hostile document takes time by the square of its
+        size, or times its depth."""
+
+    def next(self) -> str:
+        """The next character that is no space; ``""`` at the end."""
+        text = self.text
+        char = text.window[text.at : text.at + 1]
+        if char > " ":
+            return char
+        while True:
+            text.at = _SPACE.match(text.window, text.at).end()  # type: ignore[union-attr]
+            if text.at < len(text.window):
+                return text.window[text.at]
+            if not text.refill():
+                return ""
+            self._earn(len(text.window))
+
+    def string(self) -> str:
+        """The string that begins here, which is passed."""
+        text = self.text
+        plain = _PLAIN.match(text.window, text.at)
+        if plain is not None:
+            text.at = plain.end()
+            return plain[1]
+        end = self.end_of_whole()
+        string: str = json.loads(text.window[text.at : end])
+        text.at = end
+        return string
+
+    def end_of_whole(self) -> int:
+        """Where the value ends that begins here, which will all be in the window."""
+        end = self.end(whole=True)
+        assert end is not None
+        return end
+
+    def end(self, *, whole: bool) -> int | None:
+        """Where the value ends that begins here. Without ``whole``: ``None`` for an array or object that is
+        not worth waiting for, as its parts can be looked at one by one."""
+        text = self.text
+        while True:
+            enterable = not whole and text.window[text.at] in CLOSES
+            if enterable and self.credit <= 0:
+                return None
+            end = self._end_in_window()
+            if end is not None:
+                return end
+            self.credit -= len(text.window) - text.at
+            if enterable:
+                return None
+            self._gather()
+
+    def _end_in_window(self) -> int | None:
+        text = self.text
+        size = len(text.window)
+        try:
+            end = self.decoder.skim(text.window, text.at)
+        except Refused as refused:
+            undecided = refused.at >= size - _UNDECIDED or refused.reason.startswith("unterminated string")
+            if undecided and not text.ended:
+                return None
+            raise self.error(refused.reason, refused.at) from None
+        except LimitExceeded as error:
+            raise self.limited(error) from None
+        if text.window[text.at] not in NUMBER or text.ended:
+            return end
+        # 1 may go on as 12, or as 1.5e+7
+        return end if end < size - 2 or text.window[end : end + 1] not in _GOING_ON else None
+
+    def _gather(self) -> None:
+        text, limit = self.text, self.rules.limits.json_record
+        held = len(text.window) - text.at
+
+        def enough(piece: str) -> bool:
+            nonlocal held
+            held += len(piece)
+            self._earn(len(piece))
+            if held > limit:
+                raise LimitExceeded(
+                    f"{text.name}, line {text.place(text.at)[0]}: more than {limit} characters in one value; "
+                    "pass limits=Limits(json_record=…)",
+                    "json_record",
+                    413,
+                )
+            return self.credit >= held
+
+        text.refill(enough)
+
+    def _earn(self, came: int) -> None:
+        self.credit += 16 * came + 4096
+
+    def made(self, end: int) -> Any:
+        """The value from here to there."""
+        text = self.text
+        start = text.at
+        try:
+            value = self.decoder.value(text.window[start:end])
+        except Refused as refused:
+            raise self.error(refused.reason, start + refused.at, refused.path) from None
+        except LimitExceeded as error:
+            raise self.limited(error) from None
+        text.at = end
+        return value
+
+    def limited(self, error: LimitExceeded) -> LimitExceeded:
+        """The same, of the value that begins here."""
+        line = self.text.place(self.text.at)[0]
+        said = f"{self.text.name}, in the value that begins in line {line}: {error}"
+        return LimitExceeded(said, error.limit, error.status)
+
+    def error(self, reason: str, at: int, path: str = "") -> DataError:
+        """An error that names the place of a character in the window, and the path."""
+        if at >= len(self.text.window) and self.text.ended:
+            reason = f"it ends in the middle ({reason})"
+        return self.text.error(reason, at, path)
+
+
+def sequence(text: Text, rules: Rules) -> Iterator[Any]:
+    """Documents that follow each other, with or without space between."""
+    cursor = Cursor(text, rules)
+    while char := cursor.next():
+        end = cursor.end_of_whole()
+        if char not in _SELF_ENDING:
+            end = _with_what_follows(text, end)
+            if text.window[end : end + 1] in _WORD:
+                raise cursor.error("expecting a space after this document", text.at)
+        yield cursor.made(end)
+
+
+def _with_what_follows(text: Text, end: int) -> int:
+    """Where it ends, once there is a character after it."""
+    while end == len(text.window):
+        end -= text.at
+        if not text.refill():
+            break
+    return end

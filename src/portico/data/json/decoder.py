@@ -1,0 +1,223 @@
+"""Values of JSON texts, by the rules that the caller chose.
+
+What msgspec accepts is taken; whatever it refuses is looked at again by the standard library's scanner, which
+knows the place of an error, and by which the rules are defined: it accepts all that msgspec does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any, Union
+
+from portico.data.json import places
+from portico.data.json.path import EACH, Step
+from portico.data.json.scanner import FLOATS, Refused, Rules, scanned, scanner, skimmer, too_deep
+from portico.errors import ConfigError, LimitExceeded
+from portico.limits import Limits
+
+__all__ = ["Decoder"]
+
+_DIGITS = Limits().json_digits
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class Decoder:
+    """Makes values. Raises ``Refused``, and ``LimitExceeded`` for what is too deep or too much, and
+    ``ConfigError`` where a type is asked for and msgspec is not there."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._limits = rules.limits
+        self._msgspec = _msgspec(needed=rules.type is not None)
+        self._scan = scanner(rules)
+        self._skim = skimmer(rules.allow_nan)
+        if self._msgspec is not None:
+            self._made = partial(self._msgspec.json.Decoder, float_hook=FLOATS[rules.numbers])
+            try:
+                self._one = self._made(Any if rules.type is None else rules.type)
+            except TypeError as error:
+                raise ConfigError(f"type={rules.type!r}: {error}") from None
+
+    @property
+    def batches(self) -> bool:
+        """Whether values can be made at once."""
+        # msgspec has a limit of its own for digits.
+        known = self._limits.json_digits >= _DIGITS
+        return self._msgspec is not None and self._rules.duplicates == "last" and known
+
+    def value(self, text: str) -> Any:
+        """What a whole text means."""
+        self._check_count(text)
+        if not self.batches:
+            return self._carefully(text)
+        try:
+            value = self._one.decode(text)
+        except self._msgspec.ValidationError as error:
+            if self._rules.type is None or "out of range" in str(error):  # a number that is too large for it
+                return self._carefully(text)
+            raise self._mistyped(error, text) from None
+        except (ValueError, ArithmeticError):
+            return self._carefully(text)
+        except RecursionError:
+            raise too_deep(self._limits) from None
+        return self._checked(value, text)
+
+    def one(self, texts: list[bytes]) -> Callable[[bytes], Any] | None:
+        """What makes a value of one of these at once, or raises a ``ValueError`` for one that ``value`` is to
+        look at; ``None``: ``value`` is to look at all of them."""
+        shallow = 2 * self._limits.json_depth  # for each level, a character at both ends
+        if not self.batches or (self._rules.type is None and max(map(len, texts)) > shallow):
+            return None
+        decode: Callable[[bytes], Any] = self._one.decode
+        return decode
+
+    def many(self, tail: tuple[Step, ...] = ()) -> Callable[[str], list[Any] | None] | None:
+        """What makes the values at a path into each of many texts that have commas between; it gives ``None``
+        where they are to be looked at one by one."""
+        if not self.batches or any(isinstance(step, int) for step in tail):
+            return None
+        try:
+            decode = self._made(_list_of(_holder(self._msgspec, self._rules.type, tail))).decode
+        except TypeError:  # a type that does not go together with others
+            return None
+        return lambda text: self._several(decode, text, tail)
+
+    def passed(self) -> Callable[[str], list[Any] | None] | None:
+        """As ``many``, of values that nobody wants."""
+        if not self.batches:
+            return None
+        decode = self._msgspec.json.Decoder(_list_of(self._msgspec.Raw)).decode
+        return lambda text: self._several(decode, text, ())
+
+    def skim(self, text: str, at: int) -> int:
+        """Where the value ends that begins at ``at``: only its grammar counts."""
+        return scanned(self._skim, text, at, self._limits)[1]
+
+    def _several(self, decode: Callable[[str], Any], text: str, tail: tuple[Step, ...]) -> list[Any] | None:
+        try:
+            values = _held(decode(f"[{text}]"), tail, self._msgspec.UNSET)
+        except (ValueError, ArithmeticError, RecursionError):
+            return None
+        if self._may_be_deep(text) and _deeper(values, self._limits.json_depth + 1):
+            return None
+        return values
+
+    def _carefully(self, text: str) -> Any:
+        """By the standard library, which is slower and tells where an error is."""
+        at = _SPACE.match(text).end()  # type: ignore[union-attr]
+        if at == len(text):
+            raise Refused("there is nothing in it", at)
+        lone = places.lone_surrogate(text)
+        if lone is not None and self._rules.surrogates == "replace":
+            text = places.without_surrogates(text)
+        value, end = scanned(self._scan, text, at, self._limits)
+        end = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+        if end < len(text):
+            raise Refused("more follows after the end of the document", end)
+        if lone is not None and self._rules.surrogates == "error":
+            raise Refused("half a surrogate pair is no character", lone)
+        if self._rules.type is None:
+            return self._checked(value, text)
+        return self._converted(value, text)
+
+    def _converted(self, value: Any, text: str) -> Any:
+        if self._rules.duplicates == "error":  # it was checked for those
+            with_types = partial(self._one.decode, text)
+        else:
+            with_types = partial(self._msgspec.convert, value, self._rules.type, str_keys=True)
+        try:
+            return with_types()
+        except self._msgspec.ValidationError as error:
+            raise self._mistyped(error, text) from None
+        except self._msgspec.DecodeError:
+            return self._msgspec.convert(value, self._rules.type, str_keys=True)
+
+    def _mistyped(self, error: Exception, text: str) -> Refused:
+        reason, path = places.of_validation(str(error))
+        return Refused(reason, places.offset_of(path, text, self._skim), path)
+
+    def _checked(self, value: Any, text: str) -> Any:
+        # With a type, that bounds the depth, and the interpreter does where it is recursive.
+        if self._may_be_deep(text) and _deeper(value, self._limits.json_depth):
+            raise too_deep(self._limits)
+        return value
+
+    def _may_be_deep(self, text: str) -> bool:
+        depth = self._limits.json_depth
+        if self._rules.type is not None or len(text) <= 2 * depth:
+            return False
+        return text.count("[") + text.count("{") > depth
+
+    def _check_count(self, text: str) -> None:
+        limit = self._limits.json_values
+        if len(text) < limit:  # each takes a character, and one that separates it
+            return
+        # Counting is cheap where it is too much even with what stands in strings; else it is done exactly.
+        if _count(text) > limit and _count(places.without_strings(text)) > limit:
+            raise LimitExceeded(
+                f"more than {limit} values at once; read them one by one with records(), or pass "
+                "limits=Limits(json_values=…)",
+                "json_values",
+                413,
+            )
+
+
+def _holder(msgspec: Any, kind: Any, tail: tuple[Step, ...]) -> Any:
+    """A type that holds what is at a path, and nothing else: the rest is not even made."""
+    holder: Any = Any if kind is None else kind
+    for step in reversed(tail):
+        if step is EACH:
+            holder = _list_of(holder)
+        else:
+            field = msgspec.field(name=step, default=msgspec.UNSET)
+            held: Any = holder if holder is Any else Union[holder, msgspec.UnsetType]  # noqa: UP007  (of any type)
+            holder = msgspec.defstruct("Holder", [("held", held, field)])
+    return holder
+
+
+def _list_of(kind: Any) -> Any:
+    return list[kind]
+
+
+def _held(values: list[Any], tail: tuple[Step, ...], unset: Any) -> list[Any]:
+    for step in tail:
+        if step is EACH:
+            values = [each for value in values for each in value]
+        else:
+            values = [value.held for value in values if value.held is not unset]
+    return values
+
+
+def _count(text: str) -> int:
+    return 1 + text.count(",") + text.count("[") + text.count("{")
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether more arrays and objects than that are in each other."""
+    level = [value] if type(value) in _CONTAINERS else []
+    while level:
+        if levels == 0:
+            return True
+        levels -= 1
+        level = [
+            each
+            for one in level
+            for each in (one.values() if type(one) is dict else one)
+            if type(each) in _CONTAINERS
+        ]
+    return False
+
+
+_CONTAINERS = frozenset((dict, list))
+
+
+def _msgspec(needed: bool) -> Any:
+    try:
+        return import_module("msgspec")
+    except ImportError:
+        if needed:
+            raise ConfigError("type= takes msgspec: pip install 'portico[data]'") from None
+        return None

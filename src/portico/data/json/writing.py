@@ -1,0 +1,146 @@
+"""Values as JSON, by msgspec where that is there and knows them, else by hand, by the same rules.
+
+Dates and times are text (RFC 3339), ``Decimal`` is a number with all of its digits, bytes are text in base64,
+UUIDs are text, enumerations their values, sets and tuples arrays; dataclasses, ``Struct`` and attrs classes
+are objects. Keys are text, or what stands for it (numbers, dates...). NaN and infinity are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from decimal import Decimal
+from functools import partial
+from importlib import import_module
+from math import isfinite
+from typing import Any, TypedDict, Unpack
+
+from portico.data.json.by_hand import Path, by_hand
+from portico.data.sinks import Sink, sink
+
+__all__ = ["write", "write_json", "write_lines"]
+
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_SUSPICIOUS = (b"null", b"NaN", b"Infinity")
+"""How msgspec writes floats and Decimals that are no numbers; the first is None as well."""
+_SOUND = frozenset((str, int, bool, type(None)))
+
+
+class Options(TypedDict, total=False):
+    """``sort``: keys in order of their characters. ``ascii``: nothing but ASCII, the rest as ``\\u00e4``."""
+
+    sort: bool
+    ascii: bool
+
+
+def write(value: Any, where: Any, *, indent: int | None = None, **options: Unpack[Options]) -> None:
+    """Write one document to anything that ``sink`` takes; a line end follows.
+
+    ``indent``: spaces for each level; without it, all is in one line. Raises ``DataError`` with the path of a
+    value that has no JSON, and leaves a file as it was; ``OSError``; ``ConfigError``.
+    """
+    encode = _encoder(indent=indent, **options)
+    with _open(where) as out:
+        out.write(encode(value, ()))
+        out.write(b"\n")
+
+
+def write_lines(records: Iterable[Any], where: Any, **options: Unpack[Options]) -> None:
+    """Write JSON Lines: a line for each record, as they come. Raises as ``write``, whose paths begin with the
+    number of the record, from 0."""
+    encode = _encoder(**options)
+    with _open(where) as out:
+        for index, record in enumerate(records):
+            out.write(encode(record, (index,)) + b"\n")
+
+
+def write_json(
+    records: Iterable[Any], where: Any, *, indent: int | None = None, **options: Unpack[Options]
+) -> None:
+    """Write one array, an element for each record, as they come. Raises as ``write``."""
+    encode = _encoder(indent=indent, **options)
+    margin = b" " * (indent or 0)
+    with _open(where) as out:
+        out.write(b"[")
+        index = -1
+        for index, record in enumerate(records):
+            text = encode(record, (index,))
+            if indent is not None:
+                text = text.replace(b"\n", b"\n" + margin)
+            out.write(b"%s\n%s%s" % (b"," if index else b"", margin, text))
+        out.write(b"]\n" if index < 0 else b"\n]\n")
+
+
+def _open(where: Any) -> AbstractContextManager[Sink]:
+    out = sink(where)
+    return nullcontext(out) if out is where else out
+
+
+def _encoder(
+    *,
+    indent: int | None = None,
+    sort: bool = False,
+    ascii: bool = False,  # noqa: A002
+) -> Callable[[Any, Path], bytes]:
+    """What makes bytes of a value, which is at a path."""
+    slowly = partial(by_hand, sort=sort, ascii=ascii, indent=indent)
+    try:
+        msgspec: Any = import_module("msgspec")
+    except ImportError:
+        return slowly
+    made = msgspec.json.Encoder(decimal_format="number", order="sorted" if sort else None)
+
+    def encode(value: Any, path: Path) -> bytes:
+        try:
+            text: bytes = made.encode(value)
+        except (TypeError, ValueError, RecursionError, OverflowError):
+            return slowly(value, path)
+        if any(word in text for word in _SUSPICIOUS) and not _finite(msgspec, value):
+            return slowly(value, path)  # which names the place
+        if indent is not None:
+            text = msgspec.json.format(text, indent=indent)
+        return _ascii(text) if ascii else text
+
+    return encode
+
+
+def _finite(msgspec: Any, value: Any) -> bool:
+    """Whether all numbers in there are some."""
+    if _plainly_finite(value):
+        return True
+    plain = msgspec.to_builtins(value, builtin_types=(Decimal,))
+    try:
+        json.dumps(plain, allow_nan=False, default=_finite_decimal)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _plainly_finite(value: Any) -> bool:
+    """The same, fast, for values as JSON has them; ``False`` may mean that there are others."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        kind = type(one)
+        if kind is dict:
+            waiting.extend(one.values())
+        elif kind is list:
+            waiting.extend(one)
+        elif kind not in _SOUND and not (kind is float and isfinite(one)):
+            return False
+    return True
+
+
+def _finite_decimal(value: Decimal) -> None:
+    if not value.is_finite():
+        raise ValueError(value)
+
+
+def _ascii(text: bytes) -> bytes:
+    return text if text.isascii() else _BEYOND_ASCII.sub(_escaped, text.decode()).encode()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]

@@ -1,0 +1,59 @@
+"""XML as a format of records: dicts out of the elements that repeat, and elements out of dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from portico.data.sources import Source
+from portico.data.xml.dicts import Mapper
+from portico.data.xml.match import Pattern
+from portico.data.xml.safety import allowed
+from portico.data.xml.streaming import matches, records
+from portico.errors import DataError
+
+__all__ = ["read_xml"]
+
+
+def read_xml(
+    source: Source,
+    select: str | None = None,
+    *,
+    namespaces: Mapping[str | None, str] | None = None,
+    attribute: str = "@",
+    text: str = "#text",
+    lists: Collection[str] = (),
+    allow: Collection[str] = (),
+) -> Iterator[dict[str, Any]]:
+    """The elements that ``select`` names, as dicts (see ``xml.dicts``); all else is as in ``records``.
+
+    Without ``select``: the children of the root, as long as they all have one name. Raises ``DataError`` at
+    the first that has another, for then something else may be meant.
+    """
+    if select is not None:
+        options: dict[str, Any] = {"namespaces": namespaces, "attribute": attribute, "text": text}
+        yield from records(source, select, as_="dict", lists=lists, allow=allow, **options)
+        return
+    mapper = Mapper(namespaces, attribute=attribute, text=text, lists=lists)
+    for element in _alike(source, allowed(allow, None)):
+        yield mapper.record(element)
+
+
+def _alike(source: Source, allow: frozenset[str]) -> Iterator[Any]:
+    """The first waits for the second: where those differ, none has been given."""
+    found = matches(source, Pattern("/*/*"), allow)
+    first = next(found, None)
+    if first is None:
+        return
+    tag, held = first.tag, first
+    for element in found:
+        if element.tag != tag:
+            raise DataError(
+                f"<{element.tag}> follows <{tag}> in the root, whose children are therefore no records; "
+                "pass select= the name of the elements that are",
+                source.name,
+                line=element.sourceline,
+            )
+        yield held
+        held = element
+    yield held

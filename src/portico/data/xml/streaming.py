@@ -1,0 +1,149 @@
+"""The matching elements of a document one by one, while it arrives, in memory that does not grow with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from random import random
+from typing import Any
+
+from portico.data.sources import Source
+from portico.data.xml.bytes import reading
+from portico.data.xml.dicts import Mapper
+from portico.data.xml.expanding import expanded
+from portico.data.xml.feed import Feed
+from portico.data.xml.match import Pattern
+from portico.data.xml.safety import allowed
+from portico.errors import ConfigError, LimitExceeded
+
+__all__ = ["records"]
+
+_SAMPLED = 1 / 32
+"""Of so many pieces the names are looked at; of all would take longer than parsing does."""
+
+
+def records(
+    what: Any,
+    select: str,
+    *,
+    namespaces: Mapping[str | None, str] | None = None,
+    as_: str = "element",
+    type: Any = None,  # noqa: A002
+    attribute: str = "@",
+    text: str = "#text",
+    lists: Collection[str] = (),
+    allow: Collection[str] = (),
+) -> Iterator[Any]:
+    """The elements that fit a pattern (see ``xml.match``), each as soon as it has ended, and so one within
+    another first.
+
+    ``select``: ``"item"``, ``"shop/item"``, ``"/list/item"``, ``"{uri}item"``, ``"p:item"`` with
+    ``namespaces={"p": uri}``. ``as_``: ``"element"`` of lxml, or ``"dict"``, in which attributes are called
+    ``attribute`` and their name, and text ``text``; children of the names in ``lists`` are lists even where
+    there is one. ``type``: what a dict is converted to, by msgspec: a ``Struct``, a dataclass. ``allow``:
+    ``"entities"``, ``"huge"`` (see ``xml.safety``).
+
+    Comments and processing instructions are left out: they would cut texts in two. An element has its
+    ancestors until the next step; one that is kept longer stays whole. What is read and not wanted is
+    dropped with every 64 KiB.
+
+    Raises ``DataError`` with line and column, after the elements before it; ``LimitExceeded`` for what a
+    document may not do, and beyond ``Limits.xml_record`` and ``xml_names``; what ``source`` does;
+    ``ConfigError`` for a pattern that is none, and without lxml; ``LocalProtocolError`` where another thread
+    goes on with the iteration.
+    """
+    if as_ not in ("element", "dict"):
+        raise ConfigError(f"as_={as_!r}: expected 'element' or 'dict'")
+    pattern = Pattern(select, namespaces)
+    names = allowed(allow, None)
+    mapper = None
+    if as_ == "dict" or type is not None:
+        mapper = Mapper(namespaces, attribute=attribute, text=text, lists=lists)
+    return _records(what, pattern, names, mapper, type)
+
+
+def _records(
+    what: Any, pattern: Pattern, allow: frozenset[str], mapper: Mapper | None, wanted: Any
+) -> Iterator[Any]:
+    with reading(what) as given:
+        found = matches(given, pattern, allow)
+        if mapper is None:
+            yield from found
+        elif wanted is None:
+            yield from map(mapper.record, found)
+        else:
+            for element in found:
+                yield mapper.typed(element, wanted, given.name)
+
+
+def matches(given: Source, pattern: Pattern, allow: frozenset[str]) -> Iterator[Any]:
+    """The elements that fit, each when it has ended."""
+    if "entities" in allow:
+        given = expanded(given)
+    feed = Feed(given, allow - {"entities"}, remove_comments=True, remove_pis=True)
+    tags = None if pattern.tags is None else (feed.root_tag, pattern.tags)
+    release = _Release(given, pattern)
+    fits = pattern.fits
+    last = None
+    for size, events in feed.pull(("start", "end"), tags):
+        for event, element in events:
+            if event == "end":
+                if fits(element):
+                    last = element
+                    yield element
+            elif release.root is None:
+                release.root = element
+        release.after(size, last)
+
+
+class _Release:
+    """Lets go of what has been read: along the line of elements that are open, all before the last, down to
+    the first that is wanted.
+
+    The last child stays, for it may be open, or have a text after it to which the parser adds.
+    """
+
+    def __init__(self, given: Source, pattern: Pattern) -> None:
+        self.root: Any = None
+        self._given = given
+        self._fits = pattern.fits
+        self._names: set[str] = set()
+        self._held = 0
+        self._kept: Any = None
+
+    def after(self, size: int, last: Any) -> None:
+        """A piece of ``size`` bytes has been parsed, and what ended in it was given, ``last`` at last."""
+        if self.root is None:
+            return
+        if random() < _SAMPLED:
+            self._look()
+        node = self.root
+        while len(node) and not self._fits(node):
+            del node[:-1]
+            node.text = None
+            node = node[-1]
+        self._bound(node if node is not last and self._fits(node) else None, size)
+
+    def _bound(self, wanted: Any, size: int) -> None:
+        """While one that is wanted is open, it grows."""
+        self._held = self._held + size if wanted is not None and wanted is self._kept else 0
+        self._kept = wanted
+        if self._held > self._given.limits.xml_record:
+            raise LimitExceeded(
+                f"{self._given.name}: a record of more than {self._given.limits.xml_record} bytes",
+                "xml_record",
+                413,
+            )
+
+    def _look(self) -> None:
+        """libxml2 keeps every name that it has met, as long as the thread lives, and does not count them."""
+        for node in self.root.iter():
+            self._names.add(node.tag)
+            self._names.update(node.keys())
+            self._names.update(node.nsmap.values())
+        if sum(map(len, self._names)) > self._given.limits.xml_names:
+            raise LimitExceeded(
+                f"{self._given.name}: different names of more than {self._given.limits.xml_names} characters "
+                "in all",
+                "xml_names",
+                413,
+            )
