@@ -58,7 +58,7 @@ $(VENV)/bench: $(VENV)/test
 	@touch $@
 
 # A wheel with the modules that pyproject.toml names compiled, and the sources of all, in a folder of its own.
-$(FAST)/built: $(VENV)/core hatch_build.py $(wildcard src/portico/*.py src/portico/*/*.py)
+$(FAST)/built: $(VENV)/core hatch_build.py $(wildcard src/portico/*.py src/portico/*/*.py src/portico/*/*/*.py)
 	@command -v "$${CC:-cc}" >/dev/null || echo 'make fast: there is no C compiler (cc), so all stays pure Python' >&2
 	rm -rf $(FAST)
 	PORTICO_COMPILE=1 $(PIP) --no-deps --target $(FAST) .
