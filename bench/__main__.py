@@ -13,10 +13,7 @@ from pathlib import Path
 
 from bench.common import end_on_sigterm, stop
 
-PROGRAMS = (
-    *("http", "answers", "static", "echo", "blocking", "idle", "client"),
-    *("data_csv", "data_json", "data_xml", "data_html"),
-)
+PROGRAMS = ("http", "answers", "static", "echo", "blocking", "idle", "client", "data")
 HERE = Path(__file__).resolve().parent
 
 
