@@ -32,12 +32,12 @@ def write_articles(path: Path, megabytes: float) -> None:
 
 
 def write_table(path: Path, megabytes: float) -> None:
-    """A table of 8 columns: of 5 MB, 25,000 rows."""
+    """A table of 8 columns: of 5 MB, 35,000 rows."""
     chance = random.Random(6)
     head = "".join(f"<th>c{n}</th>" for n in range(8))
     rows = (
         "<tr>" + "".join(f"<td>{chance.choice(WORDS)} {n}</td>" for n in range(8)) + "</tr>\n"
-        for _ in range(1 + int(megabytes * 5000))
+        for _ in range(1 + int(megabytes * 7000))
     )
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}"
     path.write_text(f"<!doctype html><meta charset=utf-8><table>{body}</table>", encoding="utf-8")
