@@ -551,6 +551,33 @@ def test_silence_is_cut_and_gone_on_with(tmp_path):
                 by.fetch(silent_url, tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    ("asked", "date", "slept"),
+    [
+        ("7", "", 7),
+        ("Sun, 06 Nov 2022 08:49:50 GMT", "Sun, 06 Nov 2022 08:49:37 GMT", 13),
+        ("Sun, 06 Nov 2022 08:49:37 GMT", "Sun, 06 Nov 2022 08:49:50 GMT", 0),
+        ("soon", "", 0),
+    ],
+)
+def test_a_server_that_says_when_is_asked_then(tmp_path, monkeypatch, asked, date, slept):
+    from portico.client import downloading
+
+    pauses: list[float] = []
+    monkeypatch.setattr(downloading, "sleep", pauses.append)
+    more = {"Retry-After": asked, "Date": date}
+    with FileServer(CONTENT, status=[503], more=more) as server, downloader() as by:
+        by.fetch(server.url, tmp_path / "out", sha256=SUM)
+    assert [round(pause) for pause in pauses] == [slept]
+
+
+def test_a_server_that_asks_for_hours_is_believed(tmp_path):
+    later = FileServer(CONTENT, status=[503], more={"Retry-After": "7200"})
+    with later as server, downloader() as by, pytest.raises(HTTPError, match="503"):
+        by.fetch(server.url, tmp_path / "out")
+    assert len(server.asked) == 1
+
+
 def test_what_cannot_go_better_is_not_tried_again(tmp_path):
     with downloader() as by:
         for url, kind in (("http://none.invalid/", PorticoError), ("gopher://h/", PorticoError)):

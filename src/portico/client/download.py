@@ -33,7 +33,8 @@ __all__ = ["Done", "Downloader", "Progress"]
 class Downloader:
     """Downloads files, over ``session`` (its own if there is none); a context manager.
 
-    ``attempts``: tries without a single byte, until one gives up; after each a pause, up to half a minute.
+    ``attempts``: tries without a single byte, until one gives up; after each a pause, up to half a minute,
+    or as long as ``Retry-After`` says; what asks for more than two minutes has failed.
     ``segments``: of one file at once, where the server gives ranges of it. ``rate``: bytes a second for all
     downloads together. ``on_progress`` is called with a ``Progress``, from whatever thread downloads.
     """

@@ -21,6 +21,7 @@ from portico.client.opener import open_with
 from portico.client.part_file import PartFile, Segment, Version, sum_of
 from portico.client.ranges import Unexpected, check_range, version_of
 from portico.client.response import Response
+from portico.client.retries import seconds_asked
 from portico.client.session import Session
 from portico.client.stream_part import StreamPart
 from portico.client.url import URL
@@ -46,6 +47,8 @@ _NOTED = 0.25
 _RESTARTS = 3
 """So often a resource may change while it is being downloaded."""
 _LONGEST_PAUSE = 30.0
+_LONGEST_ASKED = 120.0
+"""Seconds that a server may want us to wait: with more, it is better told that there is no file for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,8 +423,12 @@ class Downloading:
         if failures >= self._rules.attempts or not _may_pass(error) or deadline.expiry() <= monotonic():
             raise error
         pause = min(_LONGEST_PAUSE, self._rules.pause * 2 ** (failures - 1)) * random.uniform(0.5, 1)
+        response = getattr(error, "response", None)
+        asked = None if response is None else seconds_asked(response)
+        if asked is not None and asked > _LONGEST_ASKED:
+            raise error
         self._tell("waiting", str(error))
-        sleep(max(pause, _asked_pause(error)))
+        sleep(max(pause, asked or 0))
         self._tell("loading")
 
     def _tell(self, state: str, trouble: str = "") -> None:
@@ -436,13 +443,6 @@ def _may_pass(error: PorticoError) -> bool:
     if isinstance(error, ResolveError):
         return bool(getattr(error, "temporary", False))
     return isinstance(error, (ConnectionLost, ConnectError, ProtocolError, Timeout))
-
-
-def _asked_pause(error: PorticoError) -> float:
-    """Seconds that the server wants us to wait, as far as that is bearable."""
-    response = getattr(error, "response", None)
-    text = "" if response is None else response.headers.get("retry-after", "")
-    return min(float(text), _LONGEST_PAUSE) if text.isascii() and text.isdigit() else 0.0
 
 
 def checked_sum(text: str) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from portico.client.response import Response
     from portico.client.retrying import Forward
 
-__all__ = ["IDEMPOTENT", "Retry", "RetryLike", "as_retry"]
+__all__ = ["IDEMPOTENT", "Retry", "RetryLike", "as_retry", "seconds_asked"]
 
 IDEMPOTENT = frozenset("DELETE GET HEAD OPTIONS PUT TRACE PROPFIND REPORT SEARCH".split())
 """Methods of which several requests do what one does (RFC 9110, 9.2.2), and of WebDAV what only asks."""
@@ -96,7 +96,7 @@ class Retry:
             return self._backoff(attempt) if again else None
         if response is None or response.status not in self.statuses or not self._harmless(request, None):
             return None
-        asked = _asked(response) if self.retry_after else None
+        asked = seconds_asked(response) if self.retry_after else None
         if asked is None:
             return self._backoff(attempt)
         return asked if asked <= self.longest else None
@@ -155,7 +155,7 @@ def _unsent(error: BaseException | None) -> bool:
     return isinstance(error, PorticoError) and error.reached in _BEFORE_SENDING
 
 
-def _asked(response: Response) -> float | None:
+def seconds_asked(response: Response) -> float | None:
     """Seconds that ``Retry-After`` asks for (RFC 9110, 10.2.3); ``None`` where it says nothing readable.
 
     A date is held against the server's own clock, where the answer tells it.
