@@ -1,8 +1,9 @@
 """Portico in asyncio programs: the same blocking code, awaited.
 
 ``await run(function, …)`` calls any blocking function that waits through Portico, in a greenlet of its own:
-the loop goes on while it waits. ``connect`` and ``listen`` give streams whose methods are coroutines, and
-``Server`` serves an ``async def`` handler on the running loop. ``Session`` and ``open`` are the client.
+the loop goes on while it waits; ``async for item in iterate(…)`` does so for the items that a function gives.
+``connect`` and ``listen`` give streams whose methods are coroutines, and ``Server`` serves an ``async def``
+handler on the running loop. ``Session`` and ``open`` are the client.
 ``portico.timeout`` works in coroutines as it does elsewhere, and so do asyncio's own timeouts, task groups
 and cancellation.
 """
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from portico.address import Address
+from portico.aio.iterating import iterate
 from portico.aio.server import Server
 from portico.engines.bridge import result, run
 from portico.limits import Limits
@@ -31,6 +33,7 @@ __all__ = [
     "Session",
     "Stream",
     "connect",
+    "iterate",
     "listen",
     "open",
     "result",

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
+from portico.aio.iterating import iterate
 from portico.client import opener
 from portico.client import response as client_response
 from portico.client import session as client_session
@@ -173,14 +174,14 @@ class Response:
 
     @documented_as(_Blocking.iter_bytes)
     def iter_bytes(self, size: int | None = None) -> AsyncIterator[bytes]:
-        return _awaited(self.blocking.iter_bytes(size))
+        return iterate(self.blocking.iter_bytes, size)
 
     @documented_as(_Blocking.iter_lines)
     def iter_lines(self) -> AsyncIterator[str]:
-        return _awaited(self.blocking.iter_lines())
+        return iterate(self.blocking.iter_lines)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _awaited(iter(self.blocking))
+        return iterate(iter, self.blocking)
 
     @documented_as(_Blocking.close)
     def close(self) -> None:
@@ -237,7 +238,7 @@ class Session(Verbs[Awaitable[Response]]):
     def events(
         self, url: str | URL, *, last_id: str = "", **options: Any
     ) -> AsyncGenerator[ServerSentEvent, None]:
-        return _awaited(self.blocking.events(url, last_id=last_id, **options))
+        return iterate(self.blocking.events, url, last_id=last_id, **options)
 
     @documented_as(client_session.Session.close)
     async def close(self) -> None:
@@ -258,17 +259,6 @@ class Session(Verbs[Awaitable[Response]]):
 async def open(url: str | URL, data: Any = None, **options: Any) -> Response:  # noqa: A001 - as the blocking one
     """Open a URL, awaited: see ``portico.open``."""
     return Response(await run(opener.open, url, **_with_pieces({"data": data, **options})))
-
-
-async def _awaited(pieces: Iterator[T]) -> AsyncGenerator[T, None]:
-    missing: Any = object()
-    try:
-        while (piece := await run(next, pieces, missing)) is not missing:
-            yield piece
-    finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            close()
 
 
 def _with_pieces(options: dict[str, Any]) -> dict[str, Any]:
