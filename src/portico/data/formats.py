@@ -82,7 +82,8 @@ def format_names() -> list[str]:
 
 def format_of(given: Source | Sink, name: str | None = None) -> Format:
     """The format of that name; else of a source or sink, by its media type, its suffix, or how it begins.
-    Raises ``ConfigError`` for an unknown name, ``DataError`` where nothing tells."""
+    Raises ``ConfigError`` for an unknown name, and for a sink of which nothing tells; ``DataError`` for such
+    a source."""
     if name is not None:
         found = _FORMATS.get(name)
         if found is None:
@@ -95,14 +96,16 @@ def format_of(given: Source | Sink, name: str | None = None) -> Format:
     for each in _FORMATS.values():
         if given.suffix in each.suffixes:
             return each
-    if isinstance(given, Source):
-        beginning = given.peek(_SNIFFED)
-        for each in _FORMATS.values():
-            if each.sniff is not None and each.sniff(beginning):
-                return each
-    raise DataError(
-        f"nothing tells its format; pass format= one of {', '.join(format_names())}", source=given.name
-    )
+    if not isinstance(given, Source):
+        known = ", ".join(each for each in format_names() if _FORMATS[each].write is not None)
+        raise ConfigError(f"{given.name}: its name tells no format; pass format= one of {known}")
+    beginning = given.peek(_SNIFFED)
+    for each in _FORMATS.values():
+        if each.sniff is not None and each.sniff(beginning):
+            return each
+    known = ", ".join(each for each in format_names() if _FORMATS[each].read is not None)
+    what = "nothing tells its format" if beginning else "there is nothing in it"
+    raise DataError(f"{what}; pass format= one of {known}", source=given.name)
 
 
 def read(what: Any, format: str | None = None, **options: Any) -> Iterator[Any]:  # noqa: A002
@@ -152,6 +155,22 @@ def _looks_like_lines(beginning: bytes) -> bool:
         line.strip().startswith(start) and line.strip().endswith(end)
         for line, (start, end) in zip(lines, ((b"{", b"}"), (b"{", b"")), strict=True)
     )
+
+
+_OF_NO_TEXT = bytes(range(9)) + bytes(range(0x10, 0x1B)) + b"\x1c\x1d\x1e\x1f"
+"""Control characters but those that end lines and pages, and those that change the characters' set."""
+
+
+def _looks_like_text(beginning: bytes) -> bool:
+    """Lines of text: no program, no picture."""
+    if b"\n" not in beginning and b"\r" not in beginning:
+        return False
+    half = len(beginning) // 2
+    if beginning.startswith((b"\xff\xfe", b"\xfe\xff")) or any(
+        beginning[at::2].count(0) > 0.6 * half and not beginning[1 - at :: 2].count(0) for at in (0, 1)
+    ):
+        return True  # UTF-16
+    return len(beginning.translate(None, _OF_NO_TEXT)) == len(beginning)
 
 
 _PAGE = re.compile(
@@ -207,7 +226,7 @@ for _each in (
         "portico.data.csv:write_csv",
         ("csv",),
         ("text/csv", "application/csv"),
-        lambda beginning: b"\n" in beginning or b"\r" in beginning,  # last: most texts look like it
+        _looks_like_text,  # last: most texts look like it
     ),
 ):
     register_format(_each)
