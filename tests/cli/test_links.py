@@ -56,3 +56,12 @@ def test_what_is_wrong_is_one_line(page, capfd):
     assert "No such file" in said(capfd, "links", "nowhere.html", code=2)
     assert "No such file" in said(capfd, "tables", "nowhere.html", code=2)
     assert "choose one" in said(capfd, "data", page, "--to", "csv", code=65)
+
+
+def test_nothing_of_a_page_steers_the_terminal(capfd, tmp_path):
+    path = tmp_path / "x.html"
+    path.write_text("<a href='http://x/\u202ea'>\x1b[31m\u202e&#x1b;\x9b</a>", encoding="utf-8")
+    for args in (("links", str(path), "-t"), ("links", str(path), "--json")):
+        out = said(capfd, *args)
+        assert not set("\x1b\u202e\x9b") & set(out)
+    assert json.loads(out)["text"] == "\x1b[31m\u202e\x1b\x9b"
