@@ -321,3 +321,28 @@ def test_a_file_is_followed_on_a_terminal_that_shows_nothing_of_it(monkeypatch):
         assert follow is None
     with data_progress.progress_of(quiet=False, to_stdout=False) as follow:
         assert follow is not None
+
+
+def test_ragged_records_are_filled_where_that_is_asked_for(capfd, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,c\n1\n1,2,3\n")
+    said(capfd, str(path), "--to", "jsonl", code=65)
+    out, _ = said(capfd, str(path), "--ragged", "fill", "--to", "csv")
+    assert out.splitlines() == ["a,b,c", "1,,", "1,2,3"]
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_who_is_told_to_end_leaves_no_litter(number, tmp_path):
+    import signal
+
+    (tmp_path / "x.jsonl").write_text("before")
+    command = [sys.executable, "-m", "portico", "data", "--from", "csv", "-o", str(tmp_path / "x.jsonl")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"a,b\n" + b"1,2\n" * 200_000)
+        process.stdin.flush()  # it has read almost all of that, and therefore begun
+        process.send_signal(getattr(signal, number))
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + getattr(signal, number)
+    assert os.listdir(tmp_path) == ["x.jsonl"]
+    assert (tmp_path / "x.jsonl").read_text() == "before"

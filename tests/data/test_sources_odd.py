@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from portico import aio, timeout
+from portico import Server, Stream, aio, timeout
 from portico.data import read, sink, source, write
 from portico.data.formats import format_of
-from portico.errors import ConfigError, DataError, Timeout
+from portico.errors import ConfigError, DataError, EndOfStream, Timeout
 
 CSV = "name,n\nÄ,1\nB,2\n".encode()
 ROWS = [{"name": "Ä", "n": "1"}, {"name": "B", "n": "2"}]
@@ -85,6 +85,55 @@ def test_there_may_be_no_standard_streams(monkeypatch: pytest.MonkeyPatch) -> No
         source("-")
     with pytest.raises(ConfigError, match="standard output is closed"):
         sink("-")
+
+
+def test_a_body_that_ends_early_is_no_fault_of_the_data() -> None:
+    def cut(stream: Stream) -> None:
+        stream.read_until(b"\r\n\r\n")
+        stream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + gzip.compress(CSV))
+
+    with Server(cut, "tcp://127.0.0.1:0") as server:
+        url = f"http://127.0.0.1:{server.addresses[0].port}/x.csv"
+        with source(url) as one, pytest.raises(EndOfStream, match=f"^{url}: the connection ended") as caught:
+            one.read()
+    assert caught.value.request is not None
+
+
+def test_a_response_of_asyncio() -> None:
+    async def talk(url: str) -> list[Any]:
+        async with aio.Session() as session:
+            got = [list(read(await session.get(url)))]
+            async with await session.get(url, stream=True) as answer:
+                got.append(await aio.run(lambda: list(read(answer))))
+        return got
+
+    def say(stream: Stream) -> None:
+        stream.read_until(b"\r\n\r\n")
+        stream.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/csv\r\n\r\n" + CSV)
+
+    with Server(say, "tcp://127.0.0.1:0") as server:
+        assert asyncio.run(talk(f"http://127.0.0.1:{server.addresses[0].port}/")) == [ROWS, ROWS]
+
+
+def test_what_has_to_be_awaited_is_told() -> None:
+    class Awaited:
+        async def read(self, size: int = -1) -> bytes:
+            return b""
+
+    with pytest.raises(ConfigError, match=r"portico\.aio\.run"):
+        source(Awaited())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("application/problem+json; charset=utf-8", "json"),
+        ("application/vnd.x+xml", "xml"),
+        ("application/xhtml+xml", "html"),
+    ],
+)
+def test_media_types_tell_what_they_are_made_of(kind: str, name: str) -> None:
+    assert format_of(source(b"x", content_type=kind)).name == name
 
 
 # -- text, bytes, numbers

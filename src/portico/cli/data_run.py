@@ -117,6 +117,7 @@ def _of_reader(form: Format, options: Mapping[str, Any], faults: list[PorticoErr
     of_csv = {
         "delimiter": "\t" if options["delimiter"] == "\\t" else options["delimiter"],
         "header": False if options["no_header"] else None,
+        "ragged": options["ragged"],
         "types": "auto" if options["types"] == "auto" else None,
     }
     for name, value in of_csv.items():

@@ -93,6 +93,9 @@ def format_of(given: Source | Sink, name: str | None = None) -> Format:
     for each in _FORMATS.values():
         if kind in each.types:
             return each
+    for each in _FORMATS.values():  # application/problem+json, RFC 6839
+        if "+" in kind and kind.rpartition("+")[2] in each.suffixes:
+            return each
     for each in _FORMATS.values():
         if given.suffix in each.suffixes:
             return each

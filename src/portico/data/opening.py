@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,10 +45,10 @@ def opened(what: Any) -> Opened:
     if isinstance(what, os.PathLike):
         return _of_path(os.fspath(what))
     if hasattr(what, "iter_bytes") and hasattr(what, "headers"):
-        return _of_response(what, _nothing)
-    if hasattr(what, "try_read"):  # a stream of ours, whose read() gives what has come
-        return Opened(what.read, f"the stream from {what.peer}")
-    if callable(getattr(what, "read", None)):
+        return _of_response(getattr(what, "blocking", what), _nothing)
+    if callable(read := getattr(what, "read", None)) and not iscoroutinefunction(read):
+        if hasattr(what, "try_read"):  # a stream of ours, whose read() gives what has come
+            return Opened(read, f"the stream from {what.peer}")
         return _of_file(what, _name_of(what))
     if hasattr(what, "scheme") and hasattr(what, "authority"):
         return _of_url(what)
@@ -55,7 +56,8 @@ def opened(what: Any) -> Opened:
         return _of_bytes(memoryview(what))
     if isinstance(what, Iterable):
         return _of_pieces(iter(what))
-    hint = ": await its parts, or read it inside portico.aio.run" if hasattr(what, "__aiter__") else ""
+    awaited = hasattr(what, "__aiter__") or hasattr(what, "__await__") or hasattr(what, "read")
+    hint = ": await what it gives, or read the URL inside portico.aio.run" if awaited else ""
     raise ConfigError(f"no data can be read from {type(what).__name__}{hint}")
 
 

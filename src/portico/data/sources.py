@@ -142,6 +142,10 @@ class Source:
         try:
             data = self._pull()
         except (ProtocolError, EndOfStream) as error:
+            if error.request is not None:  # nothing is wrong with the data: they did not come
+                if self.name not in str(error):
+                    error.args = (f"{self.name}: {error}", *error.args[1:])
+                raise
             raise _named(error, self.name) from error
         except LimitExceeded as error:
             raise LimitExceeded(f"{self.name}: {error}", error.limit, error.status) from error
