@@ -346,3 +346,17 @@ def test_who_is_told_to_end_leaves_no_litter(number, tmp_path):
     assert process.returncode == 128 + getattr(signal, number)
     assert os.listdir(tmp_path) == ["x.jsonl"]
     assert (tmp_path / "x.jsonl").read_text() == "before"
+
+
+def test_rows_have_columns(capfd, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('[[1,"a"],[2,["b"]]]')
+    assert said(capfd, str(path), "--to", "csv")[0].splitlines() == [
+        "column 1,column 2",
+        "1,a",
+        '2,"[""b""]"',
+    ]
+    assert (
+        "<record><column_1>1</column_1><column_2>a</column_2></record>"
+        in said(capfd, str(path), "--to", "xml")[0]
+    )

@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import io
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from portico import Server, Stream, aio, timeout
-from portico.data import read, sink, source, write
+from portico.data import Format, formats, read, register_format, sink, source, write
 from portico.data.formats import format_of
 from portico.errors import ConfigError, DataError, EndOfStream, Timeout
 
@@ -248,3 +249,16 @@ def test_what_is_told_of_formats_is_what_can_be_had(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"its name tells no format; pass format= one of .*table"):
         write([], tmp_path / "x.foo")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_format_of_others_goes_before_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tsv = tmp_path / "x.tsv"
+    tsv.write_bytes(b"a\n")
+    monkeypatch.setattr(formats, "_FORMATS", dict(formats._FORMATS))
+    sniff = re.compile(rb"%%\n").match
+    register_format(
+        Format("mine", lambda given: iter(["mine"]), suffixes=("tsv",), sniff=lambda b: bool(sniff(b)))
+    )
+    assert list(read(b"%%\na,b\n1,2\n")) == ["mine"]
+    assert list(read(tsv)) == ["mine"]
+    assert list(read(b"a,b\n1,2\n")) == [{"a": "1", "b": "2"}]

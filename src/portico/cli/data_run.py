@@ -163,4 +163,4 @@ def _steps(
     if target.name in _ROWS and form.name not in _ROWS and options["fields"] is None:
         yield partial(aligned, left_out)
     if target.name == "xml":
-        yield partial(map, named)
+        yield named

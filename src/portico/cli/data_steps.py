@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from portico.data.shown import fields_of
 from portico.errors import ConfigError, DataError, PorticoError
 
 __all__ = ["aligned", "chosen", "field_names", "flattened", "named", "up_to_a_fault", "with_fields"]
@@ -89,7 +90,7 @@ def _field(record: Record, name: str) -> Any:
 def flattened(records: Iterable[Record]) -> Iterator[Record]:
     """Fields that hold records or lists become JSON, where a format has only text."""
     for each in records:
-        record = each if isinstance(each, Mapping) else {"value": each}
+        record = each if isinstance(each, Mapping) else fields_of(each)
         yield {
             name: json.dumps(value, ensure_ascii=False, default=str)
             if isinstance(value, (dict, list))
@@ -120,11 +121,16 @@ def aligned(left_out: LeftOut | None, records: Iterable[Record]) -> Iterator[Rec
             yield record if len(record) == len(names) else {name: record.get(name) for name in names}
 
 
-def named(value: Any) -> Any:
-    """With names that elements can have: ``unit_price`` for ``unit price``."""
+def named(records: Iterable[Record]) -> Iterator[Record]:
+    """Records with names that elements can have: ``unit_price`` for ``unit price``."""
+    for record in records:
+        yield _named(fields_of(record) if isinstance(record, list) else record)
+
+
+def _named(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {_element(name): named(each) for name, each in value.items()}
-    return [named(each) for each in value] if isinstance(value, list) else value
+        return {_element(name): _named(each) for name, each in value.items()}
+    return [_named(each) for each in value] if isinstance(value, list) else value
 
 
 def _element(name: Any) -> str:

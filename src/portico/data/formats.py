@@ -71,7 +71,8 @@ _FORMATS: dict[str, Format] = {}
 
 
 def register_format(given: Format) -> None:
-    """Let ``read`` and ``write`` know a format, in the place of one of the same name."""
+    """Let ``read`` and ``write`` know a format, in the place of one of the same name. Where several fit, the
+    one that came last is taken: what others register goes before ours, of which CSV fits most texts."""
     _FORMATS[given.name] = given
 
 
@@ -90,20 +91,20 @@ def format_of(given: Source | Sink, name: str | None = None) -> Format:
             raise ConfigError(f"format {name!r} is not known (known are {', '.join(format_names())})")
         return found
     kind = getattr(given, "content_type", "").partition(";")[0].strip().lower()
-    for each in _FORMATS.values():
+    for each in reversed(_FORMATS.values()):
         if kind in each.types:
             return each
-    for each in _FORMATS.values():  # application/problem+json, RFC 6839
+    for each in reversed(_FORMATS.values()):  # application/problem+json, RFC 6839
         if "+" in kind and kind.rpartition("+")[2] in each.suffixes:
             return each
-    for each in _FORMATS.values():
+    for each in reversed(_FORMATS.values()):
         if given.suffix in each.suffixes:
             return each
     if not isinstance(given, Source):
         known = ", ".join(each for each in format_names() if _FORMATS[each].write is not None)
         raise ConfigError(f"{given.name}: its name tells no format; pass format= one of {known}")
     beginning = given.peek(_SNIFFED)
-    for each in _FORMATS.values():
+    for each in reversed(_FORMATS.values()):
         if each.sniff is not None and each.sniff(beginning):
             return each
     known = ", ".join(each for each in format_names() if _FORMATS[each].read is not None)
@@ -182,7 +183,7 @@ _PAGE = re.compile(
 )
 _DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml\s|!--|!DOCTYPE\s|[A-Za-z_:])")
 
-for _each in (
+_OURS = (
     Format(
         "jsonl",
         "portico.data.json:read_lines",
@@ -229,7 +230,9 @@ for _each in (
         "portico.data.csv:write_csv",
         ("csv",),
         ("text/csv", "application/csv"),
-        _looks_like_text,  # last: most texts look like it
+        _looks_like_text,  # asked last: most texts look like it
     ),
-):
+)
+"""In the order in which they are asked."""
+for _each in reversed(_OURS):
     register_format(_each)

@@ -148,6 +148,8 @@ class Source:
                 raise
             raise _named(error, self.name) from error
         except LimitExceeded as error:
+            if str(error).startswith(self.name):
+                raise
             raise LimitExceeded(f"{self.name}: {error}", error.limit, error.status) from error
         self._ended = not data
         return data
