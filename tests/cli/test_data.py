@@ -247,11 +247,14 @@ def test_fields_are_names(prices, capfd):
         (("empty",), 65, "empty: there is nothing in it; pass --from one of"),
         (("two.html", "--to", "csv"), 65, "choose one of its tables with --select: 0:"),
         (("x.csv", "-d", "ab"), 2, "--delimiter 'ab': "),
+        (("x.json", "-s", "1"), 2, "is none of .name"),
+        (("two.html", "-s", "9" * 5000), 2, "no CSS selector"),
     ],
 )
 def test_messages_speak_of_the_options_of_the_command(args, code, word, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "x.json").write_text("[]")
     (tmp_path / "word").write_text("word")
     (tmp_path / "empty").touch()
     (tmp_path / "two.html").write_text("<table><tr><td>1</table>" * 2)

@@ -113,7 +113,9 @@ def _of_reader(form: Format, options: Mapping[str, Any], faults: list[PorticoErr
     if options["select"] is not None:
         if form.name not in _SELECTED:
             raise ConfigError(f"--select: records of {form.name} have no path; --where chooses among them")
-        given[_SELECTED[form.name]] = _number_or_text(options["select"])
+        selected = options["select"]
+        of_number = form.name == "html" and selected.isascii() and selected.isdigit() and len(selected) < 10
+        given[_SELECTED[form.name]] = int(selected) if of_number else selected
     of_csv = {
         "delimiter": "\t" if options["delimiter"] == "\\t" else options["delimiter"],
         "header": False if options["no_header"] else None,
@@ -128,10 +130,6 @@ def _of_reader(form: Format, options: Mapping[str, Any], faults: list[PorticoErr
     if options["keep_going"] and form.name in (*_ROWS, "jsonl"):
         given["on_error"] = partial(_left_out, faults)
     return given
-
-
-def _number_or_text(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdigit() else text
 
 
 def _left_out(faults: list[PorticoError], error: PorticoError) -> None:
