@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,14 @@ def test_nothing_of_a_page_steers_the_terminal(capfd, tmp_path):
         out = said(capfd, *args)
         assert not set("\x1b\u202e\x9b") & set(out)
     assert json.loads(out)["text"] == "\x1b[31m\u202e\x1b\x9b"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")
+@pytest.mark.parametrize("command", ["links", "tables"])
+def test_a_full_disk_is_no_fault_of_the_page(command, page):
+    with open("/dev/full", "wb") as full:
+        line = [sys.executable, "-m", "portico", command, page]
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 2
+    assert b"No space left" in done.stderr
+    assert page.encode() not in done.stderr

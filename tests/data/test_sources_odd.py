@@ -137,6 +137,14 @@ def test_media_types_tell_what_they_are_made_of(kind: str, name: str) -> None:
     assert format_of(source(b"x", content_type=kind)).name == name
 
 
+def test_errors_of_reading_name_the_file() -> None:
+    path = f"/proc/{os.getpid()}/mem"
+    if not os.path.exists(path):
+        pytest.skip("no file here that can be opened and not be read")
+    with source(path) as one, pytest.raises(OSError, match=r"mem'$"):
+        one.read()
+
+
 # -- text, bytes, numbers
 
 

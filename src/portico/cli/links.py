@@ -91,8 +91,8 @@ def _reading(page: str, seconds: float | None) -> Iterator[None]:
         with timeout(seconds):
             yield
     except OSError as error:
-        if isinstance(error, (BrokenPipeError, PorticoError)):
-            raise
+        if isinstance(error, (BrokenPipeError, PorticoError)) or error.filename is None:
+            raise  # the latter comes from writing
         raise ConfigError(f"{error.filename or page}: {error.strerror or error}") from error
 
 

@@ -26,12 +26,11 @@ Pull = Callable[[], bytes]
 
 def of_path(path: str | bytes) -> tuple[Pull, int | None, Callable[[], object]]:
     """What reads a path, its size if that is known, and what closes it. Raises ``OSError``."""
-    file = run_blocking(_open, path)
+    file, name = run_blocking(_open, path), os.fsdecode(path)
     try:
         status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode):
-            return lambda: run_blocking(file.read, PIECE) or b"", status.st_size, file.close
-        return reader(file, os.fsdecode(path)), None, file.close
+        size = status.st_size if stat.S_ISREG(status.st_mode) else None
+        return reader(file, name), size, file.close
     except BaseException:
         file.close()
         raise
@@ -77,6 +76,10 @@ def reader(file: Any, name: str) -> Pull:
             data = run_blocking(read, PIECE)
             if not data and _does_not_block(file):  # "nothing", that is to say: not yet
                 data = _awaited(file, read, name)
+        except OSError as error:
+            if error.errno is not None and error.filename is None:  # of the system, no deadline
+                error.filename = name
+            raise
         except UnicodeDecodeError as error:
             raise DataError(f"no text: {error}; open it with the encoding it has", name) from error
         if data is None:

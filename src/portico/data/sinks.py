@@ -69,7 +69,7 @@ class Sink:
             raise ValueError(f"{self.name}: write to a closed sink")
         self._held.append(piece)
         self._size += len(piece)
-        if self._size >= _HELD:
+        if self.terminal or self._size >= _HELD:  # who looks at it waits for nothing
             self.flush()
         return len(data)
 
@@ -209,8 +209,9 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = name
-        del error.filename2  # of a renaming; None would be shown
+        if error.errno is not None:  # of the system, no deadline
+            error.filename = name
+            del error.filename2  # of a renaming; None would be shown
         raise
 
 
