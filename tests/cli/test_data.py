@@ -248,6 +248,7 @@ def test_fields_are_names(prices, capfd):
         (("two.html", "--to", "csv"), 65, "choose one of its tables with --select: 0:"),
         (("x.csv", "-d", "ab"), 2, "--delimiter 'ab': "),
         (("x.json", "-s", "1"), 2, "is none of .name"),
+        (("x.json", "--fill"), 2, "--fill: json has none"),
         (("two.html", "-s", "9" * 5000), 2, "no CSS selector"),
     ],
 )
@@ -330,7 +331,7 @@ def test_ragged_records_are_filled_where_that_is_asked_for(capfd, tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("a,b,c\n1\n1,2,3\n")
     said(capfd, str(path), "--to", "jsonl", code=65)
-    out, _ = said(capfd, str(path), "--ragged", "fill", "--to", "csv")
+    out, _ = said(capfd, str(path), "--fill", "--to", "csv")
     assert out.splitlines() == ["a,b,c", "1,,", "1,2,3"]
 
 

@@ -36,11 +36,7 @@ __all__ = ["data"]
     help="Of CSV: numbers and dates as such, where a whole column is of one.",
 )
 @click.option("-d", "--delimiter", metavar="C", help="Of CSV, where it is not found.")
-@click.option(
-    "--ragged",
-    type=click.Choice(["fill", "keep"]),
-    help="Of CSV: records that are shorter than the header are filled up; longer ones, too, are kept.",
-)
+@click.option("--fill", is_flag=True, help="Of CSV: records that are shorter than the header are filled up.")
 @click.option("--no-header", is_flag=True, help="CSV without names: its fields are column_1, column_2 …")
 @click.option("-e", "--encoding", metavar="NAME", help="Of text, where nothing tells it.")
 @click.option("--member", metavar="NAME", help="The file in a zip archive of several.")

@@ -37,6 +37,7 @@ _FLAT = (*_ROWS, "table", "html")
 """Formats whose fields hold no records."""
 _SELECTED = {"json": "path", "xml": "select", "html": "table"}
 """What ``--select`` is called, by format."""
+_OF_CSV = {"header": "no-header", "ragged": "fill"}
 _OPTION = re.compile(r"\b(encoding|member|delimiter|table|select|format)=(?:(?=[\s:,]|$)|(?=['\"]))")
 """An option of a function in a message."""
 
@@ -119,13 +120,13 @@ def _of_reader(form: Format, options: Mapping[str, Any], faults: list[PorticoErr
     of_csv = {
         "delimiter": "\t" if options["delimiter"] == "\\t" else options["delimiter"],
         "header": False if options["no_header"] else None,
-        "ragged": options["ragged"],
+        "ragged": "fill" if options["fill"] else None,
         "types": "auto" if options["types"] == "auto" else None,
     }
     for name, value in of_csv.items():
         if value is not None:
             if form.name not in _ROWS:
-                raise ConfigError(f"--{name.replace('header', 'no-header')}: {form.name} has none")
+                raise ConfigError(f"--{_OF_CSV.get(name, name)}: {form.name} has none")
             given[name] = value
     if options["keep_going"] and form.name in (*_ROWS, "jsonl"):
         given["on_error"] = partial(_left_out, faults)
