@@ -200,3 +200,167 @@ def test_progress_is_told_by_lines_when_it_takes_long(monkeypatch):
     assert text.getvalue().startswith("1.0 MiB read, 50 %, ")
     with data_progress.progress_of(quiet=True) as follow:
         assert follow is None
+
+
+def test_the_fields_of_many_records_are_the_columns(capfd, tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a":1}\n{"b":{"c":1}}\n{"d":3,"a":4}\n')
+    out, _ = said(capfd, str(path), "--to", "csv")
+    assert out.splitlines() == ["a,b,d", "1,,", ',"{""c"": 1}",', "4,,3"]
+
+
+def test_a_field_that_comes_too_late_is_told(capfd, tmp_path):
+    path, to = tmp_path / "x.jsonl", tmp_path / "x.csv"
+    path.write_text('{"a":1}\n' * 1000 + '{"a":2,"late":1}\n{"a":3}\n')
+    err = said(capfd, str(path), "-o", str(to), code=65)[1]
+    assert "record 1001: a field 'late'" in err
+    assert "--fields" in err
+    assert not to.exists()
+    said(capfd, str(path), "-o", str(to), "-k", code=65)
+    assert to.read_text().splitlines()[-1] == "3"
+    said(capfd, str(path), "-o", str(to), "-f", "late,a")
+    assert to.read_text().splitlines()[-2:] == ["1,2", ",3"]
+    path.write_text(json.dumps({"a": "x" * (1 << 20)}) + '\n{"late":1}\n')
+    assert "the first 1 records" in said(capfd, str(path), "-o", str(to), code=65)[1]
+
+
+def test_fields_are_names(prices, capfd):
+    for text in ("", ",", "name,,price"):
+        assert "--fields" in said(capfd, prices, "-f", text, code=2)[1]
+    out, err = said(capfd, prices, "-f", '"nope, never", name', "-n", "1", "--to", "jsonl")
+    assert (records(out), err) == (
+        [{"nope, never": None, "name": "Äpfel"}],
+        "portico: no record has a field 'nope, never'\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "word"),
+    [
+        (("x.csv", "-e", "hex"), 2, "--encoding 'hex': no such"),
+        (("x.csv", "-o", "x.foo"), 2, "x.foo: its name tells no format; pass --to one of"),
+        (("x.csv", "-o", ""), 2, "'': no name of a file"),
+        (("", ""), 2, "unexpected extra"),
+        (("x.csv", "-o", "/dev/full", "--to", "csv"), 2, "/dev/full: No space left on device"),
+        (("x.csv", "-o", "nowhere/x.csv"), 2, "nowhere/x.csv: No such file"),
+        (("word",), 65, "word: nothing tells its format; pass --from one of"),
+        (("empty",), 65, "empty: there is nothing in it; pass --from one of"),
+        (("two.html", "--to", "csv"), 65, "choose one of its tables with --select: 0:"),
+        (("x.csv", "-d", "ab"), 2, "--delimiter 'ab': "),
+        (("x.json", "-s", "1"), 2, "is none of .name"),
+        (("x.json", "--fill"), 2, "--fill: json has none"),
+        (("two.html", "-s", "9" * 5000), 2, "no CSS selector"),
+    ],
+)
+def test_messages_speak_of_the_options_of_the_command(args, code, word, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "x.json").write_text("[]")
+    (tmp_path / "word").write_text("word")
+    (tmp_path / "empty").touch()
+    (tmp_path / "two.html").write_text("<table><tr><td>1</table>" * 2)
+    before = sorted(os.listdir())
+    out, err = said(capfd, *args, code=code)
+    assert (out, err.count("\n")) == ("", 1)
+    assert word in err
+    assert sorted(os.listdir()) == before
+
+
+def test_a_tab_can_be_typed(capfd, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a\tb,c\n1\t2,3\n")
+    assert records(said(capfd, str(path), "-d", "\\t", "--to", "jsonl")[0]) == [{"a": "1", "b,c": "2,3"}]
+
+
+def portico(*args: str, **how: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "portico", "data", *args], timeout=60, **how)
+
+
+def test_standard_streams_may_be_closed(prices, tmp_path):
+    command = f"{sys.executable} -m portico data"
+    for line, code, word in [
+        (f"{command} <&-", 2, b"standard input is closed"),
+        (f"{command} {prices} >&-", 2, b"standard output is closed"),
+        (f"{command} {prices} -o {tmp_path}/x.csv >&-", 0, b""),
+    ]:
+        done = subprocess.run(line, shell=True, capture_output=True, timeout=60)
+        assert (done.returncode, word in done.stderr) == (code, True), done
+        assert b"Traceback" not in done.stderr
+
+
+def test_a_silent_standard_input_is_given_up():
+    reading, writing = os.pipe()
+    with open(reading) as silent, open(writing, "w"):
+        done = portico("--from", "csv", "--timeout", "0.1", stdin=silent, capture_output=True)
+    assert done.returncode == 28
+    assert b"reading standard input" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "json", "jsonl", "html", "table"])
+def test_a_terminal_is_steered_by_no_format(form, tmp_path):
+    pty = pytest.importorskip("pty")
+    path = tmp_path / "x.json"
+    path.write_text('[{"\\u001b[2Ja": "\\u009b31m\\u202e\\u0007", "b": "ä\\ttab"}]')
+    ours, theirs = pty.openpty()
+    with open(theirs, "wb", buffering=0) as terminal, open(ours, "rb", buffering=0) as screen:
+        dumb = os.environ | {"TERM": "dumb"}
+        done = portico(str(path), "--to", form, stdout=terminal, stderr=subprocess.PIPE, env=dumb)
+        assert done.returncode == 0
+        shown = screen.read(65536).decode()
+    assert not set("\x1b\x07\x9b\u202e") & set(shown)
+    assert "[2Ja" in shown
+    assert "ä" in shown
+
+
+def test_a_file_is_followed_on_a_terminal_that_shows_nothing_of_it(monkeypatch):
+    from portico.cli import data_progress
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    with data_progress.progress_of(quiet=False, to_stdout=True) as follow:
+        assert follow is None
+    with data_progress.progress_of(quiet=False, to_stdout=False) as follow:
+        assert follow is not None
+
+
+def test_ragged_records_are_filled_where_that_is_asked_for(capfd, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,c\n1\n1,2,3\n")
+    said(capfd, str(path), "--to", "jsonl", code=65)
+    out, _ = said(capfd, str(path), "--fill", "--to", "csv")
+    assert out.splitlines() == ["a,b,c", "1,,", "1,2,3"]
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_who_is_told_to_end_leaves_no_litter(number, tmp_path):
+    import signal
+
+    (tmp_path / "x.jsonl").write_text("before")
+    command = [sys.executable, "-m", "portico", "data", "--from", "csv", "-o", str(tmp_path / "x.jsonl")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"a,b\n" + b"1,2\n" * 200_000)
+        process.stdin.flush()  # it has read almost all of that, and therefore begun
+        process.send_signal(getattr(signal, number))
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + getattr(signal, number)
+    assert os.listdir(tmp_path) == ["x.jsonl"]
+    assert (tmp_path / "x.jsonl").read_text() == "before"
+
+
+def test_rows_have_columns(capfd, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('[[1,"a"],[2,["b"]]]')
+    assert said(capfd, str(path), "--to", "csv")[0].splitlines() == [
+        "column 1,column 2",
+        "1,a",
+        '2,"[""b""]"',
+    ]
+    assert (
+        "<record><column_1>1</column_1><column_2>a</column_2></record>"
+        in said(capfd, str(path), "--to", "xml")[0]
+    )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,23 @@ def test_what_is_wrong_is_one_line(page, capfd):
     assert "No such file" in said(capfd, "links", "nowhere.html", code=2)
     assert "No such file" in said(capfd, "tables", "nowhere.html", code=2)
     assert "choose one" in said(capfd, "data", page, "--to", "csv", code=65)
+
+
+def test_nothing_of_a_page_steers_the_terminal(capfd, tmp_path):
+    path = tmp_path / "x.html"
+    path.write_text("<a href='http://x/\u202ea'>\x1b[31m\u202e&#x1b;\x9b</a>", encoding="utf-8")
+    for args in (("links", str(path), "-t"), ("links", str(path), "--json")):
+        out = said(capfd, *args)
+        assert not set("\x1b\u202e\x9b") & set(out)
+    assert json.loads(out)["text"] == "\x1b[31m\u202e\x1b\x9b"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")
+@pytest.mark.parametrize("command", ["links", "tables"])
+def test_a_full_disk_is_no_fault_of_the_page(command, page):
+    with open("/dev/full", "wb") as full:
+        line = [sys.executable, "-m", "portico", command, page]
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 2
+    assert b"No space left" in done.stderr
+    assert page.encode() not in done.stderr

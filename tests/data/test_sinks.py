@@ -8,6 +8,8 @@ import io
 import lzma
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 import zstandard
 
 from portico.data import sink
-from portico.errors import ConfigError
+from portico.errors import ConfigError, DataError
 
 DATA = bytes(range(256)) * 2000
 UNPACKED: dict[str, Any] = {
@@ -137,3 +139,101 @@ def test_what_is_none() -> None:
     out.close()
     with pytest.raises(ValueError, match="closed"):
         out.write(b"x")
+
+
+# -- whose file it is
+
+
+def test_a_link_keeps_its_name_and_says_how_it_is_packed(tmp_path: Path) -> None:
+    (tmp_path / "new.csv.gz").symlink_to(tmp_path / "blob")
+    with sink(tmp_path / "new.csv.gz") as out:
+        assert out.suffix == "csv"
+        out.write(DATA)
+    assert (tmp_path / "new.csv.gz").is_symlink()
+    assert gzip.decompress((tmp_path / "blob").read_bytes()) == DATA
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_the_owner_of_before_is_the_owner(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"before")
+    os.chown(path, 1234, 2345)
+    path.chmod(0o2640)
+    with sink(path) as out:
+        out.write(b"after")
+    after = path.stat()
+    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (1234, 2345, 0o2640)
+
+
+def test_errors_name_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    for name in (tmp_path / "nowhere" / "x.csv", "/dev/full"):
+        with pytest.raises(OSError, match=f"{name}'$") as caught, sink(name) as out:
+            out.write(b"x")
+        assert caught.value.filename == str(name)
+    with pytest.raises(FileNotFoundError):
+        sink("")
+    with pytest.raises(FileNotFoundError):
+        sink(f"{tmp_path}/folder/")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_url_is_no_file() -> None:
+    with pytest.raises(ConfigError, match="is a URL"):
+        sink("http://x.test/y.csv")
+
+
+def test_a_named_pipe_is_named_as_files_are(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.gz"
+    os.mkfifo(path)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(path.read_bytes()))
+    reader.start()
+    with sink(path) as out:
+        assert out.suffix == "csv"
+        out.write(b"x")
+    reader.join()
+    assert gzip.decompress(got[0]) == b"x"
+
+
+def test_an_open_file_gets_what_is_written_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.gz"
+    with gzip.open(path, "wb") as file, sink(file) as out:
+        assert out.suffix == "csv"
+        out.write(DATA)
+    assert gzip.decompress(path.read_bytes()) == DATA
+
+
+def test_a_file_of_text_takes_what_its_characters_can_say() -> None:
+    with pytest.raises(ConfigError, match="binary mode"):
+        sink(io.StringIO(), packing="gzip")
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with pytest.raises(DataError, match="'ä' cannot be written in ascii"), sink(file) as out:
+        out.write("aä")
+
+
+def test_standard_output_that_was_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    monkeypatch.setattr("sys.stdout", text)
+    with sink("-") as out:
+        out.write("ä")
+    assert text.getvalue() == "ä"
+
+
+def test_what_was_printed_before_comes_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="utf-8"))
+    print("first")
+    with sink("-") as out:
+        out.write("second\n")
+    assert raw.getvalue() == b"first\nsecond\n"
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_a_descriptor_is_written_to_and_not_replaced(name: str, tmp_path: Path) -> None:
+    program = f"from portico.data import sink\nwith sink({name!r}) as out: out.write('x')"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"x"
+    path = tmp_path / "log"
+    path.write_bytes(b"before ")
+    with path.open("ab") as file:
+        subprocess.run([sys.executable, "-c", program], stdout=file, check=True)
+    assert path.read_bytes() == b"before x"

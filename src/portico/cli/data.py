@@ -36,6 +36,7 @@ __all__ = ["data"]
     help="Of CSV: numbers and dates as such, where a whole column is of one.",
 )
 @click.option("-d", "--delimiter", metavar="C", help="Of CSV, where it is not found.")
+@click.option("--fill", is_flag=True, help="Of CSV: records that are shorter than the header are filled up.")
 @click.option("--no-header", is_flag=True, help="CSV without names: its fields are column_1, column_2 …")
 @click.option("-e", "--encoding", metavar="NAME", help="Of text, where nothing tells it.")
 @click.option("--member", metavar="NAME", help="The file in a zip archive of several.")
@@ -60,5 +61,7 @@ def data(source: str, **options: Any) -> None:
     --keep-going all that was good is there all the same. Others are those of portico get."""
     # What converts takes longer to load than to show this help.
     from portico.cli.data_run import convert
+    from portico.cli.ending import ending_by_signals
 
-    convert(source, options)
+    with ending_by_signals():
+        convert(source, options)

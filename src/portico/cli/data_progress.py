@@ -22,15 +22,18 @@ _EVERY = 5.0
 
 
 @contextmanager
-def progress_of(*, quiet: bool) -> Iterator[Follow | None]:
-    """What is called with bytes read and bytes in all; ``None``: nobody wants to know."""
-    if quiet:
+def progress_of(*, quiet: bool, to_stdout: bool = True) -> Iterator[Follow | None]:
+    """What is called with bytes read and bytes in all; ``None``: nobody wants to know, or what is read is
+    shown on the terminal (``to_stdout``)."""
+    if quiet or sys.stderr is None:
         yield None
-    elif sys.stderr.isatty() and not sys.stdout.isatty():
+    elif not sys.stderr.isatty():
+        yield _lines()
+    elif to_stdout and sys.stdout is not None and sys.stdout.isatty():
+        yield None
+    else:
         with _bar() as follow:
             yield follow
-    else:
-        yield None if sys.stderr.isatty() else _lines()
 
 
 def _lines() -> Follow:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
@@ -55,6 +56,7 @@ class Where:
         operators |= {kind: _by_number(compare) for kind, compare in _COMPARISONS.items()}
         operators[ast.In] = _contains
         operators[ast.NotIn] = lambda one, many: not _contains(one, many)
+        operators |= {ast.Mult: _of_numbers(operator.mul), ast.Mod: _of_numbers(operator.mod)}
         for kind in (ast.Pow, ast.LShift, ast.RShift):
             del operators[kind]
         self._machine: Any = simpleeval.EvalWithCompoundTypes(
@@ -63,8 +65,8 @@ class Where:
             functions={"has": self._has, "len": len, "number": _number, "text": str, "abs": abs},
             allowed_attrs={str: _METHODS},
         )
-        for loop in (ast.ListComp, ast.GeneratorExp, ast.DictComp, ast.SetComp):
-            self._machine.nodes.pop(loop, None)
+        for node in (ast.ListComp, ast.GeneratorExp, ast.DictComp, ast.SetComp, ast.JoinedStr):
+            self._machine.nodes.pop(node, None)
         self._parsed = self._read(text.strip())
 
     def _read(self, text: str) -> Any:
@@ -89,10 +91,15 @@ class Where:
             raise ConfigError(
                 f"--where {self._text!r}: it may compare, add, multiply, and, or, not"
             ) from error
+        except self._library.FeatureNotAvailable as error:
+            hint = '; a field within a field is r["a"]["b"]' if "attribute access" in str(error) else ""
+            raise ConfigError(f"--where {self._text!r}: {error}{hint}") from None
         except self._library.InvalidExpression as error:
             raise ConfigError(f"--where {self._text!r}: {error}") from None
         except DataError:
             raise
+        except (KeyError, IndexError) as error:
+            raise DataError(f"--where {self._text!r}: there is no {error.args[0]!r} in it") from None
         except TypeError as error:
             hint = "number(field) makes nothing of what is no number"
             raise DataError(f"--where {self._text!r}: {error}; {hint}") from None
@@ -124,6 +131,17 @@ def _by_number(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return compare(left, right)
 
     return compared
+
+
+def _of_numbers(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operation on numbers alone: of a short text or list it would make a very long one."""
+
+    def computed(left: Any, right: Any) -> Any:
+        if not isinstance(left, (int, float, Decimal)) or not isinstance(right, (int, float, Decimal)):
+            raise TypeError("only numbers can be multiplied and divided")
+        return compute(left, right)
+
+    return computed
 
 
 def _contains(one: Any, many: Any) -> bool:

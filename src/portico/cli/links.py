@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from portico.cli.manners import Command, json_option, one_line, timeout_option
 from portico.errors import ConfigError, PorticoError
 
 __all__ = ["links", "tables"]
+
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What steers a terminal, of that which JSON lets stand in texts: its escapes mean the same."""
 
 
 @click.command(cls=Command)
@@ -38,6 +42,7 @@ def links(page: str, kinds: str, text: bool, base: str | None, timeout: float | 
       portico links https://example.org
       portico links https://example.org -k img,script --json"""
     from portico.data import html
+    from portico.data.table_cells import harmless
 
     wanted = None if kinds == "all" else [kind.strip() for kind in kinds.split(",")]
     with _reading(page, timeout):
@@ -45,8 +50,8 @@ def links(page: str, kinds: str, text: bool, base: str | None, timeout: float | 
             if json:
                 click.echo(_record(link._asdict()))
             else:
-                said = f"\t{' '.join(link.text.split())}" if text else ""
-                click.echo(one_line(link.url) + said.translate(_HARMLESS))
+                said = f"\t{harmless(' '.join(link.text.split()))}" if text else ""
+                click.echo(one_line(link.url) + said)
 
 
 @click.command(cls=Command)
@@ -86,13 +91,10 @@ def _reading(page: str, seconds: float | None) -> Iterator[None]:
         with timeout(seconds):
             yield
     except OSError as error:
-        if isinstance(error, (BrokenPipeError, PorticoError)):
-            raise
+        if isinstance(error, (BrokenPipeError, PorticoError)) or error.filename is None:
+            raise  # the latter comes from writing
         raise ConfigError(f"{error.filename or page}: {error.strerror or error}") from error
 
 
 def _record(facts: dict[str, Any]) -> str:
-    return json.dumps(facts, ensure_ascii=False)
-
-
-_HARMLESS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160)), "�")
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(facts, ensure_ascii=False))

@@ -71,7 +71,8 @@ _FORMATS: dict[str, Format] = {}
 
 
 def register_format(given: Format) -> None:
-    """Let ``read`` and ``write`` know a format, in the place of one of the same name."""
+    """Let ``read`` and ``write`` know a format, in the place of one of the same name. Where several fit, the
+    one that came last is taken: what others register goes before ours, of which CSV fits most texts."""
     _FORMATS[given.name] = given
 
 
@@ -82,27 +83,33 @@ def format_names() -> list[str]:
 
 def format_of(given: Source | Sink, name: str | None = None) -> Format:
     """The format of that name; else of a source or sink, by its media type, its suffix, or how it begins.
-    Raises ``ConfigError`` for an unknown name, ``DataError`` where nothing tells."""
+    Raises ``ConfigError`` for an unknown name, and for a sink of which nothing tells; ``DataError`` for such
+    a source."""
     if name is not None:
         found = _FORMATS.get(name)
         if found is None:
             raise ConfigError(f"format {name!r} is not known (known are {', '.join(format_names())})")
         return found
     kind = getattr(given, "content_type", "").partition(";")[0].strip().lower()
-    for each in _FORMATS.values():
+    for each in reversed(_FORMATS.values()):
         if kind in each.types:
             return each
-    for each in _FORMATS.values():
+    for each in reversed(_FORMATS.values()):  # application/problem+json, RFC 6839
+        if "+" in kind and kind.rpartition("+")[2] in each.suffixes:
+            return each
+    for each in reversed(_FORMATS.values()):
         if given.suffix in each.suffixes:
             return each
-    if isinstance(given, Source):
-        beginning = given.peek(_SNIFFED)
-        for each in _FORMATS.values():
-            if each.sniff is not None and each.sniff(beginning):
-                return each
-    raise DataError(
-        f"nothing tells its format; pass format= one of {', '.join(format_names())}", source=given.name
-    )
+    if not isinstance(given, Source):
+        known = ", ".join(each for each in format_names() if _FORMATS[each].write is not None)
+        raise ConfigError(f"{given.name}: its name tells no format; pass format= one of {known}")
+    beginning = given.peek(_SNIFFED)
+    for each in reversed(_FORMATS.values()):
+        if each.sniff is not None and each.sniff(beginning):
+            return each
+    known = ", ".join(each for each in format_names() if _FORMATS[each].read is not None)
+    what = "nothing tells its format" if beginning else "there is nothing in it"
+    raise DataError(f"{what}; pass format= one of {known}", source=given.name)
 
 
 def read(what: Any, format: str | None = None, **options: Any) -> Iterator[Any]:  # noqa: A002
@@ -154,13 +161,29 @@ def _looks_like_lines(beginning: bytes) -> bool:
     )
 
 
+_OF_NO_TEXT = bytes(range(9)) + bytes(range(0x10, 0x1B)) + b"\x1c\x1d\x1e\x1f"
+"""Control characters but those that end lines and pages, and those that change the characters' set."""
+
+
+def _looks_like_text(beginning: bytes) -> bool:
+    """Lines of text: no program, no picture."""
+    if b"\n" not in beginning and b"\r" not in beginning:
+        return False
+    half = len(beginning) // 2
+    if beginning.startswith((b"\xff\xfe", b"\xfe\xff")) or any(
+        beginning[at::2].count(0) > 0.6 * half and not beginning[1 - at :: 2].count(0) for at in (0, 1)
+    ):
+        return True  # UTF-16
+    return len(beginning.translate(None, _OF_NO_TEXT)) == len(beginning)
+
+
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?><!--.*?-->\s*)*+<(?:!doctype\s+html|html|head|body|table)[\s>]",
     re.IGNORECASE | re.DOTALL,
 )
 _DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml\s|!--|!DOCTYPE\s|[A-Za-z_:])")
 
-for _each in (
+_OURS = (
     Format(
         "jsonl",
         "portico.data.json:read_lines",
@@ -207,7 +230,9 @@ for _each in (
         "portico.data.csv:write_csv",
         ("csv",),
         ("text/csv", "application/csv"),
-        lambda beginning: b"\n" in beginning or b"\r" in beginning,  # last: most texts look like it
+        _looks_like_text,  # asked last: most texts look like it
     ),
-):
+)
+"""In the order in which they are asked."""
+for _each in reversed(_OURS):
     register_format(_each)

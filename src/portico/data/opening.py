@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from io import RawIOBase
+from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import urlsplit
 
 from portico import late
+from portico.data.files import PIECE, as_bytes, of_path, of_stdin, reader, text_of
 from portico.errors import ConfigError
-from portico.sync import run_blocking
 
-__all__ = ["Opened", "is_url", "opened", "suffixes_of"]
+__all__ = ["Opened", "bare", "is_url", "opened", "suffixes_of"]
 
-_PIECE = 1 << 18
-"""Bytes that are read at a time."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:", re.ASCII)
 _PACKED = frozenset("gz gzip bz2 xz zst br zip".split())
 
@@ -43,23 +40,24 @@ def opened(what: Any) -> Opened:
     """Open what may be a source: see ``portico.data.source``."""
     if isinstance(what, str):
         if what == "-":
-            return _of_file(sys.stdin.buffer, "standard input", _nothing)
+            return Opened(of_stdin(), "standard input")
         return _of_url(what) if is_url(what) else _of_path(what)
     if isinstance(what, os.PathLike):
         return _of_path(os.fspath(what))
-    if isinstance(what, (bytes, bytearray, memoryview)):
-        return _of_bytes(memoryview(what).cast("B"))
     if hasattr(what, "iter_bytes") and hasattr(what, "headers"):
-        return _of_response(what, _nothing)
-    if hasattr(what, "try_read"):  # a stream of ours, whose read() gives what has come
-        return Opened(what.read, f"the stream from {what.peer}")
-    if callable(getattr(what, "read", None)):
-        return _of_file(what, _name_of(what), _nothing)
+        return _of_response(getattr(what, "blocking", what), _nothing)
+    if callable(read := getattr(what, "read", None)) and not iscoroutinefunction(read):
+        if hasattr(what, "try_read"):  # a stream of ours, whose read() gives what has come
+            return Opened(read, f"the stream from {what.peer}")
+        return _of_file(what, _name_of(what))
     if hasattr(what, "scheme") and hasattr(what, "authority"):
         return _of_url(what)
+    with suppress(TypeError):  # bytes, and whatever holds such
+        return _of_bytes(memoryview(what))
     if isinstance(what, Iterable):
         return _of_pieces(iter(what))
-    hint = ": await its parts, or read it inside portico.aio.run" if hasattr(what, "__aiter__") else ""
+    awaited = hasattr(what, "__aiter__") or hasattr(what, "__await__") or hasattr(what, "read")
+    hint = ": await what it gives, or read the URL inside portico.aio.run" if awaited else ""
     raise ConfigError(f"no data can be read from {type(what).__name__}{hint}")
 
 
@@ -81,22 +79,16 @@ def _stem(name: str) -> str:
     return os.path.basename(name).lower().partition(".")[0]
 
 
+def bare(suffix: str) -> str:
+    """A suffix without that of its compression: ``csv`` of ``csv.gz``, nothing of ``gz``."""
+    before, _, last = suffix.rpartition(".")
+    return before if last in _PACKED else suffix
+
+
 def _of_path(path: str | bytes) -> Opened:
-    file = run_blocking(_open_file, path)
-    try:
-        status = os.fstat(file.fileno())
-    except BaseException:
-        file.close()
-        raise
-    size = status.st_size if stat.S_ISREG(status.st_mode) else None
+    pull, size, close = of_path(path)
     name = os.fsdecode(path)
-    return Opened(
-        lambda: run_blocking(file.read, _PIECE) or b"", name, size, suffix=suffixes_of(name), close=file.close
-    )
-
-
-def _open_file(path: str | bytes) -> RawIOBase:
-    return open(path, "rb", buffering=0)
+    return Opened(pull, name, size, suffix=suffixes_of(name), close=close)
 
 
 def _of_url(url: Any) -> Opened:
@@ -120,25 +112,16 @@ def _of_response(response: Any, close: Callable[[], object]) -> Opened:
     )
 
 
-def _of_bytes(data: memoryview) -> Opened:
-    pieces = (bytes(data[at : at + _PIECE]) for at in range(0, len(data), _PIECE))
+def _of_bytes(view: memoryview) -> Opened:
+    data = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+    pieces = (bytes(data[at : at + PIECE]) for at in range(0, len(data), PIECE))
     return Opened(lambda: next(pieces, b""), "the bytes", len(data))
 
 
-def _of_file(file: Any, name: str, close: Callable[[], object]) -> Opened:
+def _of_file(file: Any, name: str) -> Opened:
     """A file that is open; one of text gives text, which is as good as bytes of UTF-8."""
-    read = getattr(file, "read1", None) or file.read
-    encoding = None if isinstance(file, RawIOBase) or getattr(file, "encoding", None) is None else "utf-8"
-
-    def pull() -> bytes:
-        data = run_blocking(read, _PIECE)
-        if isinstance(data, str):
-            return data.encode("utf-8", "surrogatepass")
-        if data is None:
-            raise ConfigError(f"{name} does not wait for data: make it blocking")
-        return bytes(data)
-
-    return Opened(pull, name, encoding=encoding, suffix=suffixes_of(name), close=close)
+    encoding = "utf-8" if text_of(file) else None
+    return Opened(reader(file, name), name, encoding=encoding, suffix=suffixes_of(name))
 
 
 def _of_pieces(pieces: Iterator[Any]) -> Opened:
@@ -146,8 +129,8 @@ def _of_pieces(pieces: Iterator[Any]) -> Opened:
         for piece in pieces:
             if isinstance(piece, str):
                 raise ConfigError("the pieces are text: encode them, or pass one io.StringIO")
-            if piece:
-                return bytes(piece)
+            if data := as_bytes(piece, "the pieces"):
+                return data
         return b""
 
     return Opened(pull, "the pieces")

@@ -8,25 +8,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from portico.data.opening import suffixes_of
+from portico.data.opening import bare, is_url, suffixes_of
 from portico.data.packing import PACKERS, packer
-from portico.errors import ConfigError
+from portico.errors import ConfigError, DataError
 from portico.sync import run_blocking
 
 __all__ = ["Sink", "sink"]
 
 _HELD = 1 << 16
 """Bytes that are gathered before they are written."""
+_DESCRIPTORS = re.compile(r"/dev|/proc/\d+/fd")
+"""Folders whose names are open files, such as ``/dev/stdout``: there is nothing to be put in their place."""
 
 
 class Sink:
@@ -64,7 +69,7 @@ class Sink:
             raise ValueError(f"{self.name}: write to a closed sink")
         self._held.append(piece)
         self._size += len(piece)
-        if self._size >= _HELD:
+        if self.terminal or self._size >= _HELD:  # who looks at it waits for nothing
             self.flush()
         return len(data)
 
@@ -117,15 +122,19 @@ def sink(where: Any, *, packing: str | None = None) -> Sink:
 
     A path's file appears under its name, in the place of one that was there, when all has been written;
     devices and pipes are written to directly. ``packing``: ``gzip``, ``bzip2``, ``xz``, ``zstd`` or ``br``;
-    without one, the path's suffix tells; ``identity``: none. Raises ``OSError``, ``ConfigError``.
+    without one, a path's suffix tells, and a file that is open gets what is written; ``identity``: none.
+    Raises ``OSError``, ``ConfigError``.
     """
     if isinstance(where, Sink):
         return where
     made = _opened(where)
-    name = packing or _packing_of(made.suffix)
+    name = packing or ("identity" if hasattr(where, "write") else _packing_of(made.suffix))
     if name == "identity":
+        made.suffix = bare(made.suffix)
         return made
     try:
+        if _takes_text(where):
+            raise ConfigError(f"{made.name} takes text, and {name} makes bytes: open it in binary mode")
         return _packed(made, name)
     except BaseException:
         made.abort()
@@ -133,78 +142,125 @@ def sink(where: Any, *, packing: str | None = None) -> Sink:
 
 
 def _opened(where: Any) -> Sink:
-    if where == "-":
-        out = sys.stdout.buffer
-        return Sink(partial(_write, out), "standard output", terminal=out.isatty(), keep=out.flush)
+    if isinstance(where, str) and where == "-":
+        return _of_stdout()
     if isinstance(where, (str, os.PathLike)):
-        return _of_path(Path(where))
-    write = getattr(where, "write", None)
+        if isinstance(where, str) and is_url(where):
+            raise ConfigError(f"{where[:200]!r} is a URL: data is written to paths and files")
+        return _of_path(os.fspath(where))
+    return _of_file(where)
+
+
+def _of_stdout() -> Sink:
+    if sys.stdout is None:
+        raise ConfigError("standard output is closed")
+    sys.stdout.flush()  # what was printed before comes before
+    made = _of_file(getattr(sys.stdout, "buffer", sys.stdout), "standard output")
+    made.suffix = ""
+    return made
+
+
+def _of_file(file: Any, name: str = "") -> Sink:
+    write = getattr(file, "write", None)
     if not callable(write):
-        raise ConfigError(f"data cannot be written to {type(where).__name__}")
-    name = getattr(where, "name", None)
-    isatty = getattr(where, "isatty", None)
+        raise ConfigError(f"data cannot be written to {type(file).__name__}")
+    given = getattr(file, "name", None)
+    isatty = getattr(file, "isatty", None)
+    name = name or (given if isinstance(given, str) else "the file")
     return Sink(
-        partial(_write_text, write) if _takes_text(where) else partial(_write, where),
-        name if isinstance(name, str) else "the file",
-        suffix=suffixes_of(name) if isinstance(name, str) else "",
+        partial(_write_text, file, name) if _takes_text(file) else partial(_write, file, name),
+        name,
+        suffix=suffixes_of(given) if isinstance(given, str) else "",
         terminal=bool(isatty is not None and isatty()),
-        keep=getattr(where, "flush", None) or _nothing,
+        keep=getattr(file, "flush", None) or _nothing,
     )
 
 
-def _of_path(path: Path) -> Sink:
-    path = Path(os.path.realpath(path))
-    mode = _mode_of(path)
-    if mode is None:
-        file: Any = run_blocking(_open_file, path)
-        return Sink(
-            partial(_write, file), str(path), terminal=file.isatty(), keep=file.close, drop=file.close
-        )
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+def _of_path(given: str | bytes) -> Sink:
+    name = os.fsdecode(given)
+    suffix = suffixes_of(name)
+    with _naming(name):
+        if not name or name.endswith(os.sep):
+            raise FileNotFoundError(errno.ENOENT, "no name of a file")
+        before = _status(name)
+        if before is not None and (not stat.S_ISREG(before.st_mode) or _is_descriptor(name)):
+            file: Any = run_blocking(_open_file, name)
+            put = partial(_write, file, name)
+            return Sink(put, name, suffix=suffix, terminal=file.isatty(), keep=file.close, drop=file.close)
+        path = Path(os.path.realpath(name))
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")
     file = open(descriptor, "wb", buffering=0)  # noqa: SIM115  (closed by keep or drop)
 
     def keep() -> None:
-        run_blocking(_settle, file, mode)
-        os.replace(temporary, path)
+        with _naming(name):
+            run_blocking(_settle, file, before)
+            os.replace(temporary, path)
 
     def drop() -> None:
         file.close()
         Path(temporary).unlink(missing_ok=True)
 
-    return Sink(partial(_write, file), str(path), suffix=suffixes_of(path.name), keep=keep, drop=drop)
+    return Sink(partial(_write, file, name), name, suffix=suffix, keep=keep, drop=drop)
 
 
-def _open_file(path: Path) -> Any:
-    return open(path, "wb", buffering=0)
-
-
-def _mode_of(path: Path) -> int | None:
-    """The mode for a file here: that of one before it, else the usual one; ``None``: it is no file."""
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Errors name the file that was to be written, and not the one that stands in for it."""
     try:
-        before = os.stat(path)
+        yield
+    except OSError as error:
+        if error.errno is not None:  # of the system, no deadline
+            error.filename = name
+            del error.filename2  # of a renaming; None would be shown
+        raise
+
+
+def _is_descriptor(name: str) -> bool:
+    return _DESCRIPTORS.fullmatch(os.path.realpath(os.path.dirname(name) or ".")) is not None
+
+
+def _status(name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name)
     except FileNotFoundError:
+        return None
+
+
+def _open_file(name: str) -> Any:
+    return open(name, "ab", buffering=0)  # behind what others wrote to /dev/stdout
+
+
+def _settle(file: Any, before: os.stat_result | None) -> None:
+    """The owner and mode of the file before it, as far as that is allowed, else the usual mode."""
+    if before is None:
         mask = os.umask(0)
         os.umask(mask)
-        return 0o666 & ~mask
-    return stat.S_IMODE(before.st_mode) if stat.S_ISREG(before.st_mode) else None
-
-
-def _settle(file: Any, mode: int) -> None:
+        mode = 0o666 & ~mask
+    else:
+        with suppress(OSError):
+            os.fchown(file.fileno(), before.st_uid, before.st_gid)
+        mode = stat.S_IMODE(before.st_mode)
     os.fchmod(file.fileno(), mode)
     os.fsync(file.fileno())
     file.close()
 
 
-def _write(file: Any, data: bytes) -> None:
+def _write(file: Any, name: str, data: bytes) -> None:
     """All of it: a file without a buffer may take less at a time."""
     rest = memoryview(data)
-    while rest:
-        taken = run_blocking(file.write, rest)
-        rest = rest[taken if isinstance(taken, int) else len(rest) :]
+    with _naming(name):
+        while rest:
+            taken = run_blocking(file.write, rest)
+            rest = rest[taken if isinstance(taken, int) else len(rest) :]
 
 
-def _write_text(write: Callable[[str], object], data: bytes) -> None:
-    write(data.decode("utf-8"))
+def _write_text(file: Any, name: str, data: bytes) -> None:
+    try:
+        with _naming(name):
+            file.write(data.decode("utf-8"))
+    except UnicodeEncodeError as error:
+        character = error.object[error.start]
+        raise DataError(f"{character!r} cannot be written in {error.encoding}", name) from None
 
 
 def _takes_text(file: Any) -> bool:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from portico.charsets.text import bytes_needed, charset_of_beginning, charset_told, known
-from portico.data.opening import opened, suffixes_of
+from portico.data.opening import bare, opened, suffixes_of
 from portico.data.packed import packing_of, unpacked
 from portico.errors import ConfigError, DataError, EndOfStream, LimitExceeded, PorticoError, ProtocolError
 from portico.limits import Limits
@@ -66,6 +66,7 @@ class Source:
         self._encoding = encoding
         self._ahead = b""
         self._ended = False
+        self._closed = False
         self._packing = packing
         self._member = member
         self._settled = False
@@ -134,13 +135,21 @@ class Source:
             self._ahead = b"".join(parts)
 
     def _more(self) -> bytes:
+        if self._closed:
+            raise ValueError(f"{self.name}: read of a closed source")
         if self._ended:
             return b""
         try:
             data = self._pull()
         except (ProtocolError, EndOfStream) as error:
+            if error.request is not None:  # nothing is wrong with the data: they did not come
+                if self.name not in str(error):
+                    error.args = (f"{self.name}: {error}", *error.args[1:])
+                raise
             raise _named(error, self.name) from error
         except LimitExceeded as error:
+            if str(error).startswith(self.name):
+                raise
             raise LimitExceeded(f"{self.name}: {error}", error.limit, error.status) from error
         self._ended = not data
         return data
@@ -165,7 +174,8 @@ class Source:
         elif self._member is not None:
             raise ConfigError(f"member={self._member!r}: {self.name} is no zip archive")
         else:
-            self._ahead, self._ended = beginning, ended
+            # A server, or whoever opened it, may have unpacked what its name says to be packed.
+            self._ahead, self._ended, self._suffix = beginning, ended, bare(self._suffix)
 
     # -- text
 
@@ -212,7 +222,7 @@ class Source:
 
     def close(self) -> None:
         """Let go of what it reads from, if ``source`` opened that."""
-        self._ended = True
+        self._closed = self._settled = True
         self._ahead = b""
         self._close()
 
@@ -246,12 +256,14 @@ def source(
     names in ``portico.unpacking.FORMATS``, or ``zip``; without one it is found by its first bytes (gzip,
     bzip2, xz, zstd, zip), or by the name (``.br``); ``identity``: none. ``member``: the file in a zip archive
     of several. ``encoding``: of its text. ``limits``: ``unpacked``, ``unpack_ratio`` and ``answer`` count.
-    ``progress``: told of each piece that came.
+    ``progress``: told of each piece that came. A ``Source`` has its options already, and takes no more.
 
     Nothing is read before it is asked for. Raises ``OSError`` for a path, what ``portico.open`` does for a
     URL, ``ConfigError`` for anything else.
     """
     if isinstance(what, Source):
+        if packing or member or encoding or content_type or progress or name:
+            raise ConfigError(f"{what!r} is there already: its options belong to the call that made it")
         return what
     if encoding is not None:
         encoding = _codec(encoding)
@@ -285,7 +297,8 @@ def _told(pull: Callable[[], bytes], size: int | None, progress: Progress) -> Ca
         nonlocal done
         data = pull()
         done += len(data)
-        progress(done, size)
+        if data:
+            progress(done, size)
         return data
 
     return telling
@@ -297,6 +310,12 @@ def _suffix_within(suffix: str, member: str) -> str:
 
 
 def _codec(encoding: str) -> str:
-    with suppress(LookupError):
-        return known(encoding) or codecs.lookup(encoding).name
-    raise ConfigError(f"encoding={encoding!r}: no such character encoding")
+    with suppress(LookupError, ValueError):
+        name = known(encoding) or codecs.lookup(encoding).name
+        if codecs.lookup(name)._is_text_encoding and name not in _NO_TEXT:
+            return name
+    raise ConfigError(f"encoding={encoding[:40]!r}: no such character encoding")
+
+
+_NO_TEXT = ("idna", "punycode", "undefined")
+"""Codecs that Python counts among those of text: two are for names, one is there to fail."""

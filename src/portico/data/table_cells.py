@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["cut", "harmless", "padded", "width_of"]
+__all__ = ["cut", "harmless", "harmless_lines", "padded", "width_of"]
 
 _STEERING = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -17,6 +17,17 @@ _NAMES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 def harmless(text: str) -> str:
     """A text in which what would steer a terminal is spelled out."""
     return text if text.isascii() and text.isprintable() else _STEERING.sub(_spelled, text)
+
+
+def harmless_lines(text: str) -> str:
+    """As ``harmless``, for text whose lines and tabs are to stay; written so that JSON stays what it is."""
+    return _STEERING.sub(_spelled_for_json, text)
+
+
+def _spelled_for_json(found: re.Match[str]) -> str:
+    character = found[0]
+    ends_line = character == "\r" and found.string[found.end() : found.end() + 1] == "\n"
+    return character if character in "\n\t" or ends_line else f"\\u{ord(character):04x}"
 
 
 def _spelled(found: re.Match[str]) -> str:
