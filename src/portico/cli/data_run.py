@@ -15,7 +15,7 @@ from portico.cli.data_progress import progress_of
 from portico.cli.manners import exit_code, one_line
 from portico.data.formats import Format, format_of
 from portico.data.sinks import Sink, sink
-from portico.data.sources import source
+from portico.data.sources import Source, source
 from portico.deadline import timeout
 from portico.errors import ConfigError, DataError, PorticoError
 
@@ -43,7 +43,7 @@ def convert(what: str, options: Mapping[str, Any]) -> None:
             source(what, encoding=options["encoding"], member=options["member"], progress=progress) as opened,
             sink(options["output"] or "-") as out,
         ):
-            form = format_of(opened, options["from"])
+            form = _format(opened, options["from"])
             records = form.reader()(opened, **_of_reader(form, options, faults))
             target = _target(form, out, options["to"])
             for step in _steps(options, target, faults):
@@ -55,6 +55,14 @@ def convert(what: str, options: Mapping[str, Any]) -> None:
         raise ConfigError(f"{error.filename or what}: {error.strerror or error}") from error
     if faults:
         raise click.exceptions.Exit(exit_code(faults[0]))
+
+
+def _format(given: Source, name: str | None) -> Format:
+    """The format to read, or an error in the words of the command line."""
+    try:
+        return format_of(given, name)
+    except DataError as error:
+        raise DataError(error.reason.replace("pass format=", "pass --from"), error.source) from error
 
 
 def _target(form: Format, out: Sink, name: str | None) -> Format:
