@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from portico.cli.manners import Command, json_option, one_line, timeout_option
+from portico.cli.manners import PATH, Command, json_option, one_line, timeout_option
 from portico.errors import ConfigError, PorticoError
 
 __all__ = ["links", "tables"]
 
 
 @click.command(cls=Command)
-@click.argument("page", default="-", metavar="PAGE")
+@click.argument("page", default="-", metavar="PAGE", type=PATH)
 @click.option(
     "-k",
     "--kinds",
@@ -50,7 +50,7 @@ def links(page: str, kinds: str, text: bool, base: str | None, timeout: float | 
 
 
 @click.command(cls=Command)
-@click.argument("page", default="-", metavar="PAGE")
+@click.argument("page", default="-", metavar="PAGE", type=PATH)
 @timeout_option(None)
 @json_option()
 def tables(page: str, timeout: float | None, json: bool) -> None:

@@ -13,16 +13,20 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from portico import errors
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 __all__ = [
     "CLOSED_PIPE",
     "EXIT_CODES",
     "INTERRUPTED",
+    "PATH",
     "Command",
     "above_zero",
     "debug_option",
@@ -145,12 +149,30 @@ def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.meta[_DEBUG] = True
 
 
+class _Path(click.types.StringParamType):
+    """A text for which shells complete the names of files. What is wrong with one, the command says."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+PATH = _Path()
+"""The type of arguments that may be paths. Options of a ``Command`` for a FILE or DIR have it already."""
+
+
 class Command(click.Command):
     """A command with the options that all have: ``@click.command(cls=Command)``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.append(debug_option())
+        for param in self.params:
+            if param.metavar in ("FILE", "DIR"):
+                param.type = PATH
 
 
 def above_zero(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
