@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from portico.cli.data_progress import progress_of
-from portico.cli.manners import exit_code, one_line
+from portico.cli.manners import exit_code, in_words, one_line
 from portico.data.formats import Format, format_of
 from portico.data.sinks import Sink, sink
-from portico.data.sources import Source, source
+from portico.data.sources import source
 from portico.deadline import timeout
 from portico.errors import ConfigError, DataError, PorticoError
 
@@ -25,6 +25,13 @@ _FLAT = ("csv", "tsv", "table", "html")
 """Formats whose fields hold no records."""
 _SELECTED = {"json": "path", "xml": "select", "html": "table"}
 """What ``--select`` is called, by format."""
+
+_WORDS = {
+    "format=": "--from",
+    "table=": "--select",
+    **{f"{name}={end}": f"--{name} " for name in ("member", "encoding", "delimiter") for end in (" ", "")},
+}
+"""Options, by the arguments that the library speaks of."""
 
 _NO_NAME = re.compile(r"(?!\A[@#])[^\w.-]|\A(?=[\d.-])")
 """What is not in the name of an element, and where it cannot begin; ``@a`` and ``#text`` have a meaning."""
@@ -38,12 +45,13 @@ def convert(what: str, options: Mapping[str, Any]) -> None:
     faults: list[PorticoError] = []
     try:
         with (
+            in_words(_WORDS, ConfigError, DataError),
             timeout(options["timeout"]),
             progress_of(quiet=options["quiet"]) as progress,
             source(what, encoding=options["encoding"], member=options["member"], progress=progress) as opened,
             sink(options["output"] or "-") as out,
         ):
-            form = _format(opened, options["from"])
+            form = format_of(opened, options["from"])
             records = form.reader()(opened, **_of_reader(form, options, faults))
             target = _target(form, out, options["to"])
             for step in _steps(options, target, faults):
@@ -57,20 +65,13 @@ def convert(what: str, options: Mapping[str, Any]) -> None:
         raise click.exceptions.Exit(exit_code(faults[0]))
 
 
-def _format(given: Source, name: str | None) -> Format:
-    """The format to read, or an error in the words of the command line."""
-    try:
-        return format_of(given, name)
-    except DataError as error:
-        raise DataError(error.reason.replace("pass format=", "pass --from"), error.source) from error
-
-
 def _target(form: Format, out: Sink, name: str | None) -> Format:
     """The format to write: as asked for, or as the file's name says; a table for people; else as it came."""
     if name is not None:
         return format_of(out, name)
     if out.suffix:
-        return format_of(out)
+        with in_words({"format=": "--to"}, DataError):
+            return format_of(out)
     if out.terminal:
         return format_of(out, "table")
     return form if form.write is not None else format_of(out, "jsonl")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +34,7 @@ __all__ = [
     "default_scheme_option",
     "ending_quietly",
     "exit_code",
+    "in_words",
     "json_option",
     "one_line",
     "report",
@@ -86,6 +88,21 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def in_words(words: Mapping[str, str], *kinds: type[errors.PorticoError]) -> Iterator[None]:
+    """Errors of these kinds name what to write on the command line, not arguments of functions: ``words`` has
+    the one for the other (``"ca="``)."""
+    try:
+        yield
+    except kinds as error:
+        said = str(error)
+        arguments = "|".join(map(re.escape, words))
+        instead = re.sub(rf"\b(?:{arguments})", lambda found: words[found[0]], said)
+        if instead == said:
+            raise
+        raise type(error)(instead) from error
 
 
 def report(error: errors.PorticoError, ctx: click.Context, about: str = "") -> int:
