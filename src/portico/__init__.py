@@ -43,7 +43,7 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        return [*globals(), *import_module("portico.public").__all__]
+        return list({*globals(), *_APART, *import_module("portico.public").__all__})
 
 
 late.WIRES.append("portico.web.gateways")

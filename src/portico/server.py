@@ -291,7 +291,8 @@ def serve(
     admission: Admission | None = None,
     ready: Callable[[Server], None] | None = None,
 ) -> list[str]:
-    """Serve until SIGTERM or SIGINT: ``Server(…).run(ready)``. Blocks; returns what had to be cut."""
+    """Serve until SIGTERM or SIGINT: ``Server(…).run(ready)``, whose arguments it takes. Blocks; returns what
+    had to be cut."""
     server = Server(
         handler,
         *addresses,

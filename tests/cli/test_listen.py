@@ -26,11 +26,18 @@ HERE = "127.0.0.1:0"
 
 
 def ask(port: int, data: bytes = b"", *, host: str = "127.0.0.1") -> bytes:
-    """Send ``data`` and the end, and read to the end."""
+    """Send ``data`` and the end, and read to the end meanwhile: who echoes does not wait for ever."""
     with socket.create_connection(("127.0.0.1", port), ENOUGH, source_address=(host, 0)) as sock:
-        sock.sendall(data)
-        sock.shutdown(socket.SHUT_WR)
-        return received(sock)
+
+        def send() -> None:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        answer = received(sock)
+        sending.join(ENOUGH)
+        return answer
 
 
 def cut_off(port: int, host: str = "127.0.0.1") -> bool:

@@ -146,6 +146,8 @@ def test_a_bug_keeps_its_traceback(command: type[_Table], monkeypatch: pytest.Mo
     ("args", "said"),
     [
         (["nonesuch"], "No such command 'nonesuch' (see 'portico --help')"),
+        (["serv"], "No such command 'serv'; did you mean serve? (see 'portico --help')"),
+        (["--serv"], "No such option '--serv' (see 'portico --help')"),
         (["--nonesuch"], "No such option '--nonesuch' (see 'portico --help')"),
         (["try_it", "--nonesuch"], "(see 'portico try_it --help')"),
         (["try_it", "more"], "(see 'portico try_it --help')"),
@@ -166,6 +168,26 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert err.startswith("portico: ")
     assert said in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("portico loo", {"plain,lookup"}),
+        ("portico serve si", {"file,si"}),
+        ("portico serve --config por", {"file,por"}),
+        ("portico data pri", {"file,pri"}),
+        ("portico data x -o out", {"file,out"}),
+        ("portico get --folder d", {"file,d"}),
+        ("portico data --to js", {"plain,json", "plain,jsonl"}),
+        ("portico serve --engine t", {"plain,threads"}),
+        ("portico serve --engi", {"plain,--engine"}),
+    ],
+)
+def test_shells_complete_commands_options_and_files(words: str, completed: set[str]) -> None:
+    last = str(len(words.split()) - 1)
+    done = program(COMP_WORDS=words, COMP_CWORD=last, _PORTICO_COMPLETE="bash_complete")
+    assert set(done.stdout.split()) == completed
 
 
 def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -344,6 +344,19 @@ def test_silence_is_bounded():
         assert "GET" in repr(caught.value.request)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("timout", "did you mean timeout="),
+        ("header", "did you mean headers="),
+        ("nonsense", "there are: "),
+    ],
+)
+def test_an_option_with_a_slip_is_told_the_near_one(name, said):
+    with Session(env=False) as session, pytest.raises(TypeError, match=f"no option {name}=; {said}"):
+        session.get("http://127.0.0.1:1/", **{name: 1})
+
+
 @pytest.mark.parametrize("value", [0, -1, True, "5", (1, 2, 3), Timeouts])
 def test_a_timeout_that_cannot_be_is_an_error(value):
     with pytest.raises((ConfigError, TypeError)):

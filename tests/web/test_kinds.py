@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -134,6 +135,12 @@ def test_an_application_becomes_a_gateway_with_a_name():
     assert gateway.name == "wsgi:shop:app"
     assert as_gateway(wsgi).name == "wsgi:wsgi"
     assert as_gateway(Instance()).name == "wsgi:Instance"
+
+
+@pytest.mark.parametrize("name", ["site", Path("site")])
+def test_the_name_of_a_folder_is_told_how_to_be_one(name):
+    with pytest.raises(ConfigError, match=r"^'site' is no web application; .*\.Static\('site'\)$"):
+        Server(name, "http://127.0.0.1:0").prepare()
 
 
 @pytest.mark.parametrize("thing", [asgi, handler, Handler, 5, None, "x"])

@@ -54,6 +54,9 @@ else:
         globals().update((each, getattr(client, each)) for each in _CLIENT)
         return globals()[name]
 
+    def __dir__() -> list[str]:
+        return list({*globals(), *__all__})
+
 
 async def connect(
     address: Address | str | tuple[str, int] | os.PathLike[str],

@@ -41,27 +41,22 @@ def known(label: str) -> str | None:
 
 def charset_of(content: bytes, content_type: str) -> str:
     """The charset of a whole body."""
-    found = charset_told(content, content_type)
-    if found is not None:
-        return found
-    if _is_json(content_type):
-        return _of_json(content)
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        return _detected(content)
-    return "utf-8"
+    return _charset(content, content_type, whole=True)
 
 
 def charset_of_beginning(content: bytes, content_type: str) -> str:
     """The charset of what begins with ``content``, which may end in the middle of a character."""
+    return _charset(content, content_type, whole=False)
+
+
+def _charset(content: bytes, content_type: str, *, whole: bool) -> str:
     found = charset_told(content, content_type)
     if found is not None:
         return found
     if _is_json(content_type):
         return _of_json(content)
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(content)
+        codecs.utf_8_decode(content, "strict", whole)
     except UnicodeDecodeError:
         return _detected(content)
     return "utf-8"
@@ -173,14 +168,15 @@ def _with_its_order(name: str, content: bytes, label: str) -> str:
 
 def _in_document(content: bytes, content_type: str) -> str | None:
     kind = content_type.partition(";")[0].strip().lower()
-    found: re.Match[bytes] | None = None
     if kind in ("text/html", "application/xhtml+xml", ""):
         for label in named_by_page(content[:_HEAD]):
             if known(label) is not None:
                 return _of_document(label)
-    if found is None and (kind.endswith(("/xml", "+xml")) or kind in ("text/html", "")):
+    if kind.endswith(("/xml", "+xml")) or kind in ("text/html", ""):
         found = _XML.match(content[:_HEAD].lstrip())
-    return None if found is None else _of_document(found[1].decode("latin-1"))
+        if found is not None:
+            return _of_document(found[1].decode("latin-1"))
+    return None
 
 
 def _of_document(label: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 
 from portico.admission import Gate
-from portico.cli.manners import Command, json_option, one_line
+from portico.cli.manners import PATH, Command, json_option, one_line
 from portico.cli.serve_options import read_addresses, read_engine, read_tls
 from portico.cli.serve_site import bounds, make_served
 from portico.engines.workers.children import ask
@@ -25,7 +25,7 @@ _WRONG = 2
 
 
 @click.command(cls=Command)
-@click.argument("file", default="portico.toml", metavar="[FILE]")
+@click.argument("file", default="portico.toml", metavar="[FILE]", type=PATH)
 @click.option(
     "--programs/--no-programs",
     default=True,

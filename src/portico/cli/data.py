@@ -6,16 +6,31 @@ from typing import Any
 
 import click
 
-from portico.cli.manners import Command, timeout_option
+from portico.cli.manners import PATH, Command, timeout_option
 
 __all__ = ["data"]
 
 
+def _formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from portico.data.formats import format_names
+
+    return [name for name in format_names() if name.startswith(incomplete)]
+
+
 @click.command(cls=Command)
-@click.argument("source", default="-")
-@click.option("--from", "from", metavar="FORMAT", help="Of the source, where nothing tells it.")
+@click.argument("source", default="-", type=PATH)
 @click.option(
-    "--to", metavar="FORMAT", help="csv, tsv, json, jsonl, xml, html or table; else as FILE's name says."
+    "--from",
+    "from",
+    metavar="FORMAT",
+    shell_complete=_formats,
+    help="Of the source, where nothing tells it.",
+)
+@click.option(
+    "--to",
+    metavar="FORMAT",
+    shell_complete=_formats,
+    help="csv, tsv, json, jsonl, xml, html or table; else as FILE's name says.",
 )
 @click.option(
     "-s",

@@ -1,4 +1,4 @@
-"""``portico get``: files from the network, whole under their names, or parts that can be gone on with."""
+"""``portico get``: files from the network, whole under their names, or parts that can be resumed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
 @timeout_option(None)
 @json_option()
 def get(urls: tuple[str, ...], **options: Any) -> None:
-    """Download files. What is cut is gone on with, now and when called again; a file gets its name when it is
+    """Download files. What is cut is resumed, at once and when called again; a file gets its name when it is
     whole.
 
     \b
@@ -92,8 +92,8 @@ def get(urls: tuple[str, ...], **options: Any) -> None:
       portico get -i urls.txt -d files --rate 2Mi
       portico get -o - https://example.org/data.csv | head
 
-    Exit code 0: all are there; 18: of at least one there is a part, NAME.part, with which the same command
-    goes on; else what the first failure says: 2 wrong usage, 6 no such host, 7 no connection, 22 an answer
+    Exit code 0: all are there; 18: of at least one there is a part, NAME.part, which the same command
+    resumes; else what the first failure says: 2 wrong usage, 6 no such host, 7 no connection, 22 an answer
     that says no … """  # fmt: skip
     # What downloads takes longer to load than to show this help.
     from portico.cli.get_downloads import download

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from portico.cli.manners import Command, json_option, one_line, timeout_option
+from portico.cli.manners import PATH, Command, json_option, one_line, timeout_option
 from portico.errors import ConfigError, PorticoError
 
 __all__ = ["links", "tables"]
@@ -20,7 +20,7 @@ _STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 
 @click.command(cls=Command)
-@click.argument("page", default="-", metavar="PAGE")
+@click.argument("page", default="-", metavar="PAGE", type=PATH)
 @click.option(
     "-k",
     "--kinds",
@@ -55,7 +55,7 @@ def links(page: str, kinds: str, text: bool, base: str | None, timeout: float | 
 
 
 @click.command(cls=Command)
-@click.argument("page", default="-", metavar="PAGE")
+@click.argument("page", default="-", metavar="PAGE", type=PATH)
 @timeout_option(None)
 @json_option()
 def tables(page: str, timeout: float | None, json: bool) -> None:

@@ -9,26 +9,32 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from portico import errors
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 __all__ = [
     "CLOSED_PIPE",
     "EXIT_CODES",
     "INTERRUPTED",
+    "PATH",
     "Command",
     "above_zero",
     "debug_option",
     "default_scheme_option",
     "ending_quietly",
     "exit_code",
+    "in_words",
     "json_option",
     "one_line",
     "report",
@@ -82,6 +88,21 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def in_words(words: Mapping[str, str], *kinds: type[errors.PorticoError]) -> Iterator[None]:
+    """Errors of these kinds name what to write on the command line, not arguments of functions: ``words`` has
+    the one for the other (``"ca="``)."""
+    try:
+        yield
+    except kinds as error:
+        said = str(error)
+        arguments = "|".join(map(re.escape, words))
+        instead = re.sub(rf"\b(?:{arguments})", lambda found: words[found[0]], said)
+        if instead == said:
+            raise
+        raise type(error)(instead) from error
 
 
 def report(error: errors.PorticoError, ctx: click.Context, about: str = "") -> int:
@@ -145,12 +166,30 @@ def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.meta[_DEBUG] = True
 
 
+class _Path(click.types.StringParamType):
+    """A text for which shells complete the names of files. What is wrong with one, the command says."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+PATH = _Path()
+"""The type of arguments that may be paths. Options of a ``Command`` for a FILE or DIR have it already."""
+
+
 class Command(click.Command):
     """A command with the options that all have: ``@click.command(cls=Command)``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.append(debug_option())
+        for param in self.params:
+            if param.metavar in ("FILE", "DIR"):
+                param.type = PATH
 
 
 def above_zero(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:

@@ -14,12 +14,13 @@ from click.core import ParameterSource
 
 from portico.address import Address
 from portico.cli.logs import logging_to_stderr
-from portico.cli.manners import Command, json_option
+from portico.cli.manners import PATH, Command, json_option
 from portico.cli.memory import use_one_arena
 from portico.cli.serve_options import DEFAULT_ADDRESS
 from portico.cli.serve_settings import Asked
 from portico.cli.serve_site import Served
 from portico.cli.serve_start import Site
+from portico.engines import ENGINES
 from portico.errors import BindError, ConfigError, ResolveError
 from portico.server import Server
 from portico.web.config import Settings
@@ -32,6 +33,10 @@ _OVER = {"tcp": "http", "tls": "https"}
 _LEVELS = {"warning": 0, "info": 1, "debug": 2}
 
 
+def _engines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in ENGINES if name.startswith(incomplete)]
+
+
 def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
     if not 0 <= value <= 1e6:  # nan is refused, too: no wait could be bounded by it
         raise click.BadParameter(f"{value:g} is not a number of seconds from 0 to 1000000", ctx, param)
@@ -39,7 +44,7 @@ def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
 
 
 @click.command(cls=Command)
-@click.argument("target", nargs=-1, metavar="[[MOUNT=]TARGET]...")
+@click.argument("target", nargs=-1, metavar="[[MOUNT=]TARGET]...", type=PATH)
 @click.option(
     "--config",
     "-c",
@@ -62,6 +67,7 @@ def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
     default="threads",
     show_default=True,
     metavar="SPEC",
+    shell_complete=_engines,
     help="threads[:N], events[:N], inline, forks[:N] (a process for each connection), workers[:N][/ENGINE].",
 )
 @click.option("--workers", type=int, metavar="N", help="So many processes: short for workers:N/ENGINE.")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
+from portico.cli.manners import in_words
 from portico.errors import CertificateError, ConfigError, TLSError
 from portico.sockets.tls import ClientTLS, ServerTLS
 
@@ -20,20 +19,11 @@ _WORDS = {
     "client_ca=": "--client-ca FILE",
     "password=": "an unencrypted key",
 }
-_ARGUMENT = re.compile(r"\b(?:server_name=|client_ca=|ca=|certificate=|key=|verify=False|password=)")
 
 
-@contextmanager
-def in_options() -> Iterator[None]:
-    """Errors about TLS name what to write on the command line, not the arguments of a function."""
-    try:
-        yield
-    except (ConfigError, CertificateError, TLSError) as error:
-        said = str(error)
-        words = _ARGUMENT.sub(lambda found: _WORDS[found[0]], said)
-        if words == said:
-            raise
-        raise type(error)(words) from error
+def in_options() -> AbstractContextManager[None]:
+    """Errors about TLS name what to write on the command line."""
+    return in_words(_WORDS, ConfigError, CertificateError, TLSError)
 
 
 def client_tls(

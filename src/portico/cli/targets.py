@@ -189,6 +189,10 @@ def _about_nothing(text: str, rest: str) -> str:
         return f"there is no folder {rest}; for the application in {rest}.py write {rest}:NAME"
     if ".py:" in rest:
         module, _, name = rest.partition(".py:")
-        dotted = module.replace("/", ".")
-        return f"there is no {rest}; an application is written without .py, as in {dotted}:{name}"
+        path = os.path.normpath(module)
+        if path.startswith(("/", "..")):
+            path = f"{os.path.basename(path)}:{name} in its folder"
+        else:
+            path = f"{path.replace('/', '.')}:{name}"
+        return f"there is no {rest}; an application is written without .py, as in {path}"
     return f"there is no folder {rest}; name one that exists, or an application as module:name"

@@ -1,4 +1,4 @@
-"""Downloads that can be trusted: the whole file under its name, or a part that can be gone on with.
+"""Downloads that can be trusted: the whole file under its name, or a part that can be resumed.
 
 ::
 
@@ -6,7 +6,7 @@
         done = downloader.fetch("https://example.org/image.iso", sha256="9f86d0…")
         print(done.path, done.size)
 
-A file gets its name when it is whole, and its checksum right. What is cut is gone on with, at once and later,
+A file gets its name when it is whole, and its checksum right. What is cut is resumed, at once and later,
 by ``Range`` and ``If-Range``: never with bytes of another version of the resource. Bytes are kept as they are
 sent, so that checksums of files hold; nothing is asked to be compressed.
 """
@@ -74,7 +74,7 @@ class Downloader:
         file the time that the server tells. ``on_progress``: for this file alone. ``options``: as of
         ``Session.request``. A file that is there already and known to be the same, by its checksum or else by
         size and time, is not loaded again. Raises ``ConfigError`` for another one, ``ChecksumError``, and
-        what ``Session`` raises; then ``NAME.part`` may be gone on with.
+        what ``Session`` raises; then ``NAME.part`` may be resumed.
         """
         where = URL.parse(url)
         rules = self._rules if on_progress is None else replace(self._rules, on_progress=on_progress)
@@ -84,7 +84,7 @@ class Downloader:
     def pour(self, url: str | URL, out: BinaryIO, *, sha256: str | None = None, **options: Any) -> Done:
         """Download ``url`` into ``out``, which is written to in order, as it comes, and not closed.
 
-        What is cut is gone on with, as for files; but a version that has changed is a ``ProtocolError``, and
+        What is cut is resumed, as for files; but a version that has changed is a ``ProtocolError``, and
         a wrong checksum a ``ChecksumError``, when all has been written: that cannot be taken back. Raises
         what ``Session`` and ``out`` raise.
         """

@@ -16,7 +16,7 @@ from portico.limits import Limits
 from portico.sockets.names import Resolver
 from portico.sockets.tls import ClientTLS
 
-__all__ = ["UNSET", "Hooks", "Options", "as_hooks", "client_tls"]
+__all__ = ["UNSET", "Hooks", "Options", "as_hooks", "client_tls", "unknown_option"]
 
 
 class _Unset:
@@ -53,6 +53,24 @@ class Options:
     resolve: Resolver | None = None
     trace: Trace | None = None
     memory: str = ""
+
+
+_SAID = (
+    "allow_redirects", "auth", "cache", "cert", "check", "cookies", "data", "downgrade", "files", "headers",
+    "hooks", "json", "limits", "params", "proxies", "redirects", "resolve", "retry", "stream", "timeout",
+    "trace", "verify",
+)  # fmt: skip
+"""What a call may say, in the words of its caller."""
+
+
+def unknown_option(given: Mapping[str, Any]) -> TypeError:
+    """The error for options among which is one that there is not."""
+    from difflib import get_close_matches
+
+    name = next(each for each in given if each not in Options.__dataclass_fields__)
+    near = get_close_matches(name, _SAID, 1)
+    hint = f"did you mean {near[0]}=?" if near else f"there are: {', '.join(_SAID)}"
+    return TypeError(f"a request has no option {name}=; {hint}")
 
 
 def as_hooks(value: Mapping[str, Any] | None) -> Hooks:

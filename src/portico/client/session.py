@@ -38,7 +38,7 @@ from portico.client.carrier import Carrier
 from portico.client.cookies import as_jar, given_cookies
 from portico.client.encode import encode_body
 from portico.client.fields import default_headers, update_fields
-from portico.client.options import UNSET, Options, as_hooks, client_tls
+from portico.client.options import UNSET, Options, as_hooks, client_tls, unknown_option
 from portico.client.params import add_params
 from portico.client.pool import PoolSize
 from portico.client.redirects import MOST
@@ -269,7 +269,11 @@ class Session(Verbs[Response]):
             changes["cache"] = _as_cache(changes["cache"])
         if "hooks" in changes:
             changes["hooks"] = as_hooks(changes["hooks"])
-        return replace(defaults, **{name: value for name, value in changes.items() if value is not UNSET})
+        wanted = {name: value for name, value in changes.items() if value is not UNSET}
+        try:
+            return replace(defaults, **wanted)
+        except TypeError:
+            raise unknown_option(wanted) from None
 
     def _tls(self, verify: Any, cert: Any) -> ClientTLS:
         """TLS for one call: the session's own, but for what the call says. (A ``ClientTLS`` says all.)"""

@@ -40,3 +40,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     where = "handlers" if name == "handler" else "http.server" if "HTTP" in name else "socketserver"
     return getattr(import_module(f"portico.compat.{where}"), name)
+
+
+def __dir__() -> list[str]:
+    return list({*globals(), *__all__})

@@ -204,11 +204,6 @@ class ClientConnection:
             if isinstance(event, bytes):
                 yield event
 
-    @property
-    def awaits_answer(self) -> bool:
-        """Whether the server owes the head of an answer."""
-        return self._codec.their_state is State.ANSWER
-
     # -- what comes after
 
     @property

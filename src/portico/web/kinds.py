@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
+from os import PathLike
 from typing import Any
 
 from portico.errors import ConfigError
@@ -45,6 +46,11 @@ def as_gateway(handler: Any, name: str = "") -> Gateway:
         raise ConfigError(
             f"{name or handler!r} is a handler of streams: serve it on tcp://, tls:// or unix: addresses; "
             "a request handler is called with a request"
+        )
+    if isinstance(handler, (str, PathLike)):
+        text = repr(str(handler))
+        raise ConfigError(
+            f"{text} is no web application; a folder or file is served by portico.web.static.Static({text})"
         )
     raise ConfigError(
         f"{name or handler!r} is no web application: expected app(environ, start_response), app(request), "
