@@ -179,9 +179,11 @@ class Limits:
     xml_text: int = 10_000_000
     """Characters of one text or comment, or bytes of one tag, as libxml2 bounds them."""
     xml_attributes: int = 1000
-    """Of one element, where events are read; ten are many."""
+    """Of one element, namespaces that it declares among them; ten are many."""
     xml_names: int = 1 << 19
     """Characters of all different names: parsers keep each of them. 25,000 are in no vocabulary."""
+    xml_steps: int = 2_000_000
+    """Templates and rounds of loops of one transformation: a document of 20 MB has so many elements."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

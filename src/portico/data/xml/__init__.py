@@ -13,8 +13,9 @@ depth and of the size of parts. Limits are those of the source: ``source(x, limi
 
 from __future__ import annotations
 
+from portico.data.xml.event import Event
 from portico.data.xml.format import read_xml
-from portico.data.xml.parser import Event, events, handle
+from portico.data.xml.parser import events, handle
 from portico.data.xml.safety import below
 from portico.data.xml.schemas import transform, validate
 from portico.data.xml.streaming import records

@@ -23,6 +23,7 @@ _PIECE = 1 << 16
 """Bytes that are parsed at a time: as fast as a whole file, and little to hold."""
 _NATIVE = frozenset(("utf-8", "utf8", "iso-8859-1", "us-ascii", "ascii"))
 """Encodings that expat and libxml2 read themselves."""
+_UTF_8 = frozenset(("utf-8", "utf8"))
 _DECLARED = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']""")
 _WIDE = (
     (b"\xff\xfe\0\0", "utf-32-le"),
@@ -43,7 +44,7 @@ def reading(what: Any) -> AbstractContextManager[Source]:
 
 
 def pieces_of(given: Source) -> tuple[Iterator[bytes], str | None]:
-    """A document in pieces, and the encoding that they are in, if it is not what the document says.
+    """A document in pieces, and the encoding that they are in; ``None``: UTF-8, as the document says.
 
     Raises ``DataError`` for an encoding that is not read.
     """
@@ -51,7 +52,7 @@ def pieces_of(given: Source) -> tuple[Iterator[bytes], str | None]:
     if codec is None:
         label = _declared(given)
         if label.lower() in _NATIVE:
-            return _cut(given.chunks()), None
+            return _cut(given.chunks()), None if label.lower() in _UTF_8 else label
         codec = known(label)
         if codec is None:
             raise DataError(f"encoding {label[:40]!r} is not read", given.name, line=1)

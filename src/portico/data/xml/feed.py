@@ -16,6 +16,7 @@ from portico.data.xml.safety import (
     refusal,
     resolving,
 )
+from portico.data.xml.tags import Tags
 from portico.engines.identity import get_ident
 from portico.errors import DataError, LimitExceeded, LocalProtocolError, PorticoError
 
@@ -44,6 +45,7 @@ class Feed:
         self._rest = pieces
         self._declared = False
         self._since = 0
+        self._tags = self._new_tags()
         self._thread = get_ident()
         self.root_tag = self._look()
 
@@ -131,8 +133,12 @@ class Feed:
             raise refusal(error, self.given.name) from None
 
     def _all(self) -> Iterator[bytes]:
+        self._since, self._tags = 0, self._new_tags()
         yield from filter(None, self._beginning)
         yield from self._rest
+
+    def _new_tags(self) -> Tags:
+        return Tags(self.given.limits.xml_attributes, self.given.name)
 
     def _parser(self, kind: str, *args: Any, **more: Any) -> Any:
         return resolving(getattr(lxml_etree(), kind)(*args, **more, **self._options), self._resolver)
@@ -149,6 +155,7 @@ class Feed:
         self._check_thread()
         try:
             self._check_tag(piece)
+            self._tags.look(piece)
             parser.feed(piece)
         except lxml_etree().XMLSyntaxError as error:
             return refusal(error, self.given.name)

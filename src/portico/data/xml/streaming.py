@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from random import random
-from typing import Any
+from typing import Any, Literal
 
 from portico.data.sources import Source
 from portico.data.xml.bytes import reading
@@ -13,9 +13,13 @@ from portico.data.xml.expanding import expanded
 from portico.data.xml.feed import Feed
 from portico.data.xml.match import Pattern
 from portico.data.xml.safety import allowed
-from portico.errors import ConfigError, LimitExceeded
+from portico.errors import ConfigError, DataError, LimitExceeded
 
-__all__ = ["records"]
+__all__ = ["Errors", "converted", "matches", "records", "told_of"]
+
+Errors = Literal["raise"] | list[DataError] | Callable[[DataError], object]
+"""What is done about an element that does not fit a type: raised, collected in a list, told to a function."""
+Told = Callable[[DataError], object] | None
 
 _SAMPLED = 1 / 32
 """Of so many pieces the names are looked at; of all would take longer than parsing does."""
@@ -31,6 +35,7 @@ def records(
     attribute: str = "@",
     text: str = "#text",
     lists: Collection[str] = (),
+    on_error: Errors = "raise",
     allow: Collection[str] = (),
 ) -> Iterator[Any]:
     """The elements that fit a pattern (see ``xml.match``), each as soon as it has ended, and so one within
@@ -39,7 +44,9 @@ def records(
     ``select``: ``"item"``, ``"shop/item"``, ``"/list/item"``, ``"{uri}item"``, ``"p:item"`` with
     ``namespaces={"p": uri}``. ``as_``: ``"element"`` of lxml, or ``"dict"``, in which attributes are called
     ``attribute`` and their name, and text ``text``; children of the names in ``lists`` are lists even where
-    there is one. ``type``: what a dict is converted to, by msgspec: a ``Struct``, a dataclass. ``allow``:
+    there is one. ``type``: what a dict is converted to, by msgspec: a ``Struct``, a dataclass. ``on_error``:
+    a list that gets the error of each element that does not fit the type, or a function that is told; the
+    next one follows. What is not well-formed ends the document, and is raised always. ``allow``:
     ``"entities"``, ``"huge"`` (see ``xml.safety``).
 
     Comments and processing instructions are left out: they would cut texts in two. An element has its
@@ -47,9 +54,9 @@ def records(
     dropped with every 64 KiB.
 
     Raises ``DataError`` with line and column, after the elements before it; ``LimitExceeded`` for what a
-    document may not do, and beyond ``Limits.xml_record`` and ``xml_names``; what ``source`` does;
-    ``ConfigError`` for a pattern that is none, and without lxml; ``LocalProtocolError`` where another thread
-    goes on with the iteration.
+    document may not do, and beyond ``Limits.xml_record``, ``xml_attributes`` and ``xml_names``; what
+    ``source`` does; ``ConfigError`` for a pattern that is none, and without lxml; ``LocalProtocolError``
+    where another thread goes on with the iteration.
     """
     if as_ not in ("element", "dict"):
         raise ConfigError(f"as_={as_!r}: expected 'element' or 'dict'")
@@ -58,21 +65,42 @@ def records(
     mapper = None
     if as_ == "dict" or type is not None:
         mapper = Mapper(namespaces, attribute=attribute, text=text, lists=lists)
-    return _records(what, pattern, names, mapper, type)
+    return _records(what, pattern, names, mapper, type, told_of(on_error))
 
 
 def _records(
-    what: Any, pattern: Pattern, allow: frozenset[str], mapper: Mapper | None, wanted: Any
+    what: Any, pattern: Pattern, allow: frozenset[str], mapper: Mapper | None, wanted: Any, told: Told
 ) -> Iterator[Any]:
     with reading(what) as given:
         found = matches(given, pattern, allow)
-        if mapper is None:
-            yield from found
-        elif wanted is None:
-            yield from map(mapper.record, found)
+        yield from found if mapper is None else converted(found, mapper, wanted, told, given.name)
+
+
+def converted(found: Iterator[Any], mapper: Mapper, wanted: Any, told: Told, name: str) -> Iterator[Any]:
+    """Elements as dicts, or what those are converted to."""
+    if wanted is None:
+        yield from map(mapper.record, found)
+        return
+    for element in found:
+        try:
+            made = mapper.typed(element, wanted, name)
+        except DataError as error:
+            if told is None:
+                raise
+            told(error)
         else:
-            for element in found:
-                yield mapper.typed(element, wanted, given.name)
+            yield made
+
+
+def told_of(on_error: Errors) -> Told:
+    """The function that is told of errors. Raises ``ConfigError`` for what is none."""
+    if on_error == "raise":
+        return None
+    if isinstance(on_error, list):
+        return on_error.append
+    if not callable(on_error):
+        raise ConfigError(f"on_error={on_error!r}: expected 'raise', a list or a function")
+    return on_error
 
 
 def matches(given: Source, pattern: Pattern, allow: frozenset[str]) -> Iterator[Any]:

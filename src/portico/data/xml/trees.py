@@ -33,8 +33,8 @@ def load(what: Any, *, allow: Collection[str] = (), resolver: Resolver | None = 
     gives the content of a URL; ``below(folder)`` makes one of a folder.
 
     Raises ``DataError`` with line and column for what is not well-formed, or refers to what is not read;
-    ``LimitExceeded`` for what a document may not do, and for more than ``Limits.answer`` bytes; what
-    ``source`` does; ``ConfigError`` without lxml.
+    ``LimitExceeded`` for what a document may not do, beyond ``Limits.xml_attributes``, and for more than
+    ``Limits.answer`` bytes; what ``source`` does; ``ConfigError`` without lxml.
     """
     names = allowed(allow, resolver)
     with reading(what) as given:
@@ -53,15 +53,20 @@ def xpath(
     *,
     namespaces: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
+    regexp: bool = False,
 ) -> Any:
     """What an expression of XPath 1.0 (and the functions of EXSLT) finds: elements and texts in a list, or a
-    number, a text, a truth value. ``variables`` are its ``$name``, which need no quoting.
+    number, a text, a truth value. ``variables`` are its ``$name``, which need no quoting. ``regexp``: whether
+    EXSLT's regular expressions may be called, of which one can take forever.
+
+    An expression reads nothing, but is a program: it runs for as long as it takes, and no deadline ends it.
+    Take it from who is trusted, and what strangers say as variables.
 
     Raises ``ConfigError`` for an expression that is none, or has an unknown prefix, function or variable.
     """
     etree = lxml_etree()
     try:
-        made = etree.XPath(expression, namespaces=dict(namespaces or {}), smart_strings=False)
+        made = etree.XPath(expression, namespaces=dict(namespaces or {}), regexp=regexp, smart_strings=False)
         return made(tree, **(variables or {}))
     except (etree.XPathError, TypeError, ValueError) as error:
         raise ConfigError(f"xpath {expression[:200]!r}: {error}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,6 +40,7 @@ def validator(schema: Any, kind: str | None, resolver: Resolver | None) -> Any:
     Raises ``DataError`` for one that is none, ``ConfigError`` where nothing tells its kind.
     """
     etree = lxml_etree()
+    resolver = _bounded(resolver)
     if isinstance(schema, (etree._Element, etree._ElementTree)):
         tree = schema if isinstance(schema, etree._ElementTree) else etree.ElementTree(schema)
         return _of_tree(tree, tree.docinfo.URL or "the schema", kind, resolver)
@@ -47,6 +49,20 @@ def validator(schema: Any, kind: str | None, resolver: Resolver | None) -> Any:
             return _dtd(given, resolver)
         allow = ("external",) if resolver is not None else ()
         return _of_tree(load(given, allow=allow, resolver=resolver), given.name, kind, resolver)
+
+
+def _bounded(resolver: Resolver | None) -> Resolver | None:
+    """Raises ``LimitExceeded`` for more files than a schema has."""
+    if resolver is None:
+        return None
+    asked = count(1)
+
+    def resolve(url: str) -> bytes | None:
+        if next(asked) > _FILES:
+            raise LimitExceeded(f"a schema that includes more than {_FILES} files", "files", 413)
+        return resolver(url)
+
+    return resolve
 
 
 def failed(error: Any, name: str) -> PorticoError:
@@ -134,8 +150,6 @@ class _Parts:
     def _fetched(self, url: str) -> Path:
         if url in self._paths:
             return self._paths[url]
-        if len(self._paths) >= _FILES:
-            raise LimitExceeded(f"a schema that includes more than {_FILES} files", "files", 413)
         path = self._paths[url] = self._folder / f"{len(self._paths)}.rng"
         content = None if self._resolver is None else self._resolver(url)
         if content is None:
