@@ -49,15 +49,18 @@ def pieces_of(given: Source) -> tuple[Iterator[bytes], str | None]:
     Raises ``DataError`` for an encoding that is not read.
     """
     codec = _told(given) or _wide(given.peek(4))
+    mark = len(BOM_UTF8) if given.peek(len(BOM_UTF8)) == BOM_UTF8 else 0
     if codec is None:
         label = _declared(given)
         if label.lower() in _NATIVE:
+            if mark:  # which counts for more than what it says
+                return _cut(given.chunks(), mark), "utf-8"
             return _cut(given.chunks()), None if label.lower() in _UTF_8 else label
         codec = known(label)
         if codec is None:
             raise DataError(f"encoding {label[:40]!r} is not read", given.name, line=1)
     if codec == "utf-8":
-        return _cut(given.chunks()), codec
+        return _cut(given.chunks(), mark), codec
     return _cut(_transcoded(given, codec)), "utf-8"
 
 
@@ -73,6 +76,8 @@ def _transcoded(given: Source, codec: str) -> Iterator[bytes]:
             raise DataError(
                 f"byte 0x{byte:02x} is no {codec}", given.name, line=line, column=column
             ) from None
+        if line == column == 1:  # a byte order mark is none
+            text = text.removeprefix("\ufeff")
         line, column = _moved(line, column, text)
         yield text.encode("utf-8", "surrogatepass")
 
@@ -111,8 +116,9 @@ def _told(given: Source) -> str | None:
     return charset_of_beginning(given.peek(4), given.content_type)
 
 
-def _cut(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Bytes in pieces that are not too large."""
+def _cut(chunks: Iterator[bytes], skipped: int = 0) -> Iterator[bytes]:
+    """Bytes in pieces that are not too large. ``skipped``: of a byte order mark, which is no column."""
     for chunk in chunks:
-        for at in range(0, len(chunk), _PIECE):
+        for at in range(skipped, len(chunk), _PIECE):
             yield chunk[at : at + _PIECE]
+        skipped = max(skipped - len(chunk), 0)

@@ -11,7 +11,8 @@ KINDS = (*ALWAYS, "cdata", "doctype", "namespace")
 
 
 class Event(NamedTuple):
-    """Something in a document. ``line`` and ``column``: where it begins, from 1.
+    """Something in a document. ``line`` and ``column``: where it begins, from 1; of a document
+    type, where its name and identifiers have ended.
 
     ========================  ==========================================================================
     ``kind``                  what else it has

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from portico.data.sources import Source
@@ -10,7 +11,7 @@ from portico.data.xml.dicts import Mapper
 from portico.data.xml.match import Pattern
 from portico.data.xml.safety import allowed
 from portico.data.xml.streaming import Errors, converted, matches, told_of
-from portico.errors import DataError
+from portico.errors import DataError, PorticoError
 
 __all__ = ["read_xml"]
 
@@ -45,15 +46,21 @@ def _alike(source: Source, allow: frozenset[str]) -> Iterator[Any]:
     first = next(found, None)
     if first is None:
         return
-    tag, held = first.tag, first
-    for element in found:
-        if element.tag != tag:
+    try:
+        second = next(found, None)
+    except PorticoError:  # nothing has come that differs
+        yield first
+        raise
+    for element in chain((second,) if second is not None else (), found):
+        if element.tag != first.tag:
             raise DataError(
-                f"<{element.tag}> follows <{tag}> in the root, whose children are therefore no records; "
-                "pass select= the name of the elements that are",
+                f"<{element.tag}> follows <{first.tag}> in the root, whose children are therefore no records; pass "
+                "select= the name of the elements that are",
                 source.name,
                 line=element.sourceline,
             )
-        yield held
-        held = element
-    yield held
+        if element is second:
+            yield first
+        yield element
+    if second is None:
+        yield first

@@ -43,8 +43,6 @@ _STAND_IN = re.compile("[ↂ\u20e1](.)(.)", re.DOTALL)
 _DIGITS = 0x4E00
 """Letters of both editions from here on are digits to the base of 1024."""
 _LONGER = 2
-_MARK = "\ufeff"
-"""At the beginning of a document it belongs to its encoding; elsewhere it is a letter."""
 
 
 class StandIns:
@@ -78,8 +76,6 @@ class StandIns:
     def _replaced(self, text: str) -> bytes:
         parts: list[str] = []
         at = 0
-        if self._line == self._column == 1 and text.startswith(_MARK):
-            parts, text = [_MARK], text[1:]
         for markup in _MARKUP.finditer(text):
             for found in _DOUBTFUL.finditer(text, *markup.span()):
                 parts += self._plain(text[at : found.start()]), self._stand_in(found[0])

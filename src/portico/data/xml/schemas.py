@@ -43,7 +43,9 @@ def transform(
     etree = lxml_etree()
     limits = stylesheet.limits if isinstance(stylesheet, Source) else Limits()
     style, name = _document(stylesheet, None if resolver is None else counting(resolver))
-    style = counted(deepcopy(style) if style is stylesheet else style)
+    style = counted(
+        deepcopy(style) if isinstance(stylesheet, (etree._Element, etree._ElementTree)) else style
+    )
     if style.docinfo.URL is None:  # else lxml makes one up, and paths lose their first slash
         style.docinfo.URL = "stylesheet.xsl"
     values = {key: _parameter(key, value) for key, value in parameters.items()}

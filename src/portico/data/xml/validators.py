@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -69,12 +69,17 @@ def failed(error: Any, name: str) -> PorticoError:
     """An error of lxml, with the place that its log tells, or of a resolver, as one of ours."""
     if isinstance(error, DataError):
         return error if error.source else DataError(error.reason, name)
-    entries = [entry for entry in error.error_log if not entry.message.startswith(("runtime", "compilation"))]
     reason = str(error)
-    if reason == "unknown error":
-        reason = "; ".join(dict.fromkeys(entry.message for entry in entries[:3])) or "it failed"
+    if not _says(reason):
+        messages = (entry.message for entry in error.error_log if _says(entry.message))
+        reason = "; ".join(islice(dict.fromkeys(messages), 3)) or "it failed"
     line = next((entry.line for entry in error.error_log if entry.line), None)
     return DataError(reason, name, line=line)
+
+
+def _says(message: str) -> bool:
+    """Not where it is, nor the last letter of a message, which lxml takes for one."""
+    return len(message) > 1 and not message.startswith(("runtime", "compilation", "unknown error"))
 
 
 def _of_tree(tree: Any, name: str, kind: str | None, resolver: Resolver | None) -> Any:
