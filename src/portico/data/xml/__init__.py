@@ -19,7 +19,7 @@ from portico.data.xml.parser import events, handle
 from portico.data.xml.safety import below
 from portico.data.xml.schemas import transform, validate
 from portico.data.xml.streaming import records
-from portico.data.xml.trees import load, write, xpath
+from portico.data.xml.trees import load, remove, write, xpath
 from portico.data.xml.writing import write_xml
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "load",
     "read_xml",
     "records",
+    "remove",
     "transform",
     "validate",
     "write",

@@ -54,8 +54,8 @@ def _alike(source: Source, allow: frozenset[str]) -> Iterator[Any]:
     for element in chain((second,) if second is not None else (), found):
         if element.tag != first.tag:
             raise DataError(
-                f"<{element.tag}> follows <{first.tag}> in the root, whose children are therefore no records; pass "
-                "select= the name of the elements that are",
+                f"<{element.tag}> follows <{first.tag}> in the root, so its children are no records; "
+                "pass select= the name of the elements that are",
                 source.name,
                 line=element.sourceline,
             )

@@ -7,14 +7,15 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-from portico.data.sinks import Sink, sink
+from portico.data.sinks import sink
 from portico.data.xml.bytes import reading
+from portico.data.xml.encoded import put
 from portico.data.xml.feed import Feed
-from portico.data.xml.including import included
+from portico.data.xml.including import included, put_text
 from portico.data.xml.safety import Resolver, allowed, lxml_etree
 from portico.errors import ConfigError
 
-__all__ = ["load", "write", "xpath"]
+__all__ = ["load", "remove", "write", "xpath"]
 
 _INDENT = "  "
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
@@ -72,6 +73,15 @@ def xpath(
         raise ConfigError(f"xpath {expression[:200]!r}: {error}") from None
 
 
+def remove(element: Any) -> None:
+    """Take an element out of its tree. The text behind it stays; lxml's own ``remove`` takes that along.
+    Raises ``ConfigError`` for a root."""
+    if element.getparent() is None:
+        raise ConfigError("an element without a parent cannot be removed")
+    put_text(element, "")
+    element.tail = None
+
+
 def write(
     tree: Any,
     where: Any,
@@ -87,7 +97,8 @@ def write(
     under ``xml:space="preserve"``. ``canonical``: ``"1.0"``, ``"exclusive"`` or ``"2.0"`` (``True``), without
     comments, always in UTF-8. ``declaration``: whether it begins with ``<?xml …?>``.
 
-    What a stylesheet made is written as that says, in UTF-8 if it says nothing. Raises ``ConfigError`` for an
+    What an encoding has not is written as references, in comments, too; in a name it is a ``DataError``. What
+    a stylesheet made is written as that says, in UTF-8 if it says nothing. Raises ``ConfigError`` for an
     unknown encoding or form, ``OSError``.
     """
     etree = lxml_etree()
@@ -105,7 +116,7 @@ def write(
         elif isinstance(tree, etree._XSLTResultTree) and not pretty:
             tree.write_output(out)
         else:
-            _write(tree, out, encoding, declaration)
+            put(tree, out, encoding, declaration)
 
 
 def _form(canonical: bool | str) -> dict[str, Any] | None:
@@ -115,13 +126,6 @@ def _form(canonical: bool | str) -> dict[str, Any] | None:
     if name not in _CANONICAL:
         raise ConfigError(f"canonical={canonical!r}: expected one of {', '.join(_CANONICAL)}")
     return _CANONICAL[name]
-
-
-def _write(tree: Any, out: Sink, encoding: str, declaration: bool) -> None:
-    try:
-        tree.write(out, encoding=encoding, xml_declaration=declaration, with_tail=False)
-    except LookupError:
-        raise ConfigError(f"encoding={encoding!r}: no such character encoding") from None
 
 
 def _indent(root: Any) -> None:
