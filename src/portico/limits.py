@@ -173,7 +173,11 @@ class Limits:
     xml_prolog: int = 1 << 20
     """Bytes before the root element: the largest document types that are written out have some 100 KB."""
     xml_record: int = 16 << 20
-    """Bytes of one record, from its start tag on: its tree takes about ten times as much memory."""
+    """Bytes of one record, from its start tag on, ten at least for each tag and attribute: its tree takes
+    about ten times as much memory."""
+    xml_nodes: int = 16 << 20
+    """Tags and attributes of a whole tree, each ``<`` and ``=``, which take a hundred bytes to 250: in real
+    documents of 256 MB there are some ten million, in hostile ones a hundred."""
     xml_depth: int = 256
     """Levels, as libxml2 bounds them: documents that people write stay below 30."""
     xml_text: int = 10_000_000

@@ -306,6 +306,34 @@ def test_names_that_never_end(kind: bytes, name: str) -> None:
             pass
 
 
+@pytest.mark.parametrize("part", [b"<b/>", b"<b c=''/>", b"x<b/>"])
+def test_small_tags_weigh_more_than_their_bytes(part: bytes) -> None:
+    def document() -> Iterator[bytes]:
+        yield b"<a>"
+        for _ in range(3000):
+            yield part * 10_000
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    limits = Limits(xml_nodes=200_000, xml_record=1 << 20)
+    with pytest.raises(LimitExceeded, match="200000 tags and attributes"):
+        xml.load(source(document(), limits=limits))
+    with pytest.raises(LimitExceeded, match="a record of more than"):
+        list(xml.records(source(document(), limits=limits), "a"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < SPARED
+
+
+def test_names_are_counted_wherever_they_come() -> None:
+    def document(fresh: int) -> Iterator[bytes]:
+        yield b"<r>"
+        for number in range(300):
+            yield b"<b>x</b>" * 8000 + b"".join(b"<n%d_%d/>" % (number, each) for each in range(fresh))
+
+    with pytest.raises(LimitExceeded, match="different names"):
+        list(xml.records(document(1000), "c"))
+    with pytest.raises(DataError):  # it does not end
+        list(xml.records(document(2), "c"))
+
+
 def test_a_whole_document_is_bounded_and_so_is_a_record() -> None:
     data = b"<a>" + b"<b>xxxxxxxxxx</b>" * 10_000 + b"</a>"
     with pytest.raises(LimitExceeded, match="take records"):

@@ -25,6 +25,14 @@ __all__ = ["Feed"]
 _MARK = 4
 """Bytes by which libxml2 tells UTF-16 and UTF-32; they must come at once."""
 
+_WEIGHT = 10
+"""Bytes that a tag or attribute counts for at least: that of four takes as much memory as that of ten."""
+
+
+def _nodes(piece: bytes) -> int:
+    """About how many tags and attributes: some ``=`` stand in texts, a few ``<`` in comments."""
+    return piece.count(b"<") + piece.count(b"=")
+
 
 class Feed:
     """A document of a source. ``root_tag`` and what stands before the root are known, and have been checked.
@@ -94,8 +102,8 @@ class Feed:
     def pull(
         self, events: Collection[str], tags: Collection[str] | None
     ) -> Iterator[tuple[int, Iterator[Any]]]:
-        """For each piece that came, its size and the events of ``lxml.etree.XMLPullParser``. What came before
-        an error is given before that is raised.
+        """For each piece that came, its weight and the events of ``lxml.etree.XMLPullParser``. What came
+        before an error is given before that is raised.
 
         The events are to be taken one by one: elements that somebody holds are dear to drop.
         """
@@ -103,7 +111,7 @@ class Feed:
         parser = self._parser("XMLPullParser", events, tag=tags, collect_ids=self._declared)
         for piece in self._all():
             failed = self._fed(parser, piece)
-            yield len(piece), parser.read_events()
+            yield max(len(piece), _WEIGHT * _nodes(piece)), parser.read_events()
             if failed is not None:
                 raise failed
         failed = self._ended(parser)
@@ -112,11 +120,20 @@ class Feed:
             raise failed
 
     def tree(self, most: int) -> Any:
-        """The whole, as an ``ElementTree``. Raises ``LimitExceeded`` for more than ``most`` bytes."""
+        """The whole, as an ``ElementTree``. Raises ``LimitExceeded`` for more than ``most`` bytes, or
+        ``Limits.xml_nodes``."""
         parser = self._parser("XMLParser")
-        size = 0
+        size = nodes = 0
         for piece in self._all():
             size += len(piece)
+            nodes += _nodes(piece)
+            if nodes > self.given.limits.xml_nodes:
+                raise LimitExceeded(
+                    f"{self.given.name}: more than {self.given.limits.xml_nodes} tags and attributes at "
+                    "once; take records() of it, or pass limits=Limits(xml_nodes=…)",
+                    "xml_nodes",
+                    413,
+                )
             if size > most:
                 raise LimitExceeded(
                     f"{self.given.name}: more than {most} bytes at once; take records() of it, or pass "

@@ -22,7 +22,10 @@ Errors = Literal["raise"] | list[DataError] | Callable[[DataError], object]
 Told = Callable[[DataError], object] | None
 
 _SAMPLED = 1 / 32
-"""Of so many pieces the names are looked at; of all would take longer than parsing does."""
+"""Of so many pieces the names are looked at, and of those after one that had new names; of all would take
+longer than parsing does."""
+_FEW = 256
+"""Characters of new names in a piece that are nothing to look after."""
 
 
 def records(
@@ -135,14 +138,17 @@ class _Release:
         self._given = given
         self._fits = pattern.fits
         self._names: set[str] = set()
+        self._length = 0
+        self._suspect = True
         self._held = 0
         self._kept: Any = None
 
     def after(self, size: int, last: Any) -> None:
-        """A piece of ``size`` bytes has been parsed, and what ended in it was given, ``last`` at last."""
+        """A piece that counts for ``size`` bytes has been parsed, and what ended in it was given, at last
+        ``last``."""
         if self.root is None:
             return
-        if random() < _SAMPLED:
+        if self._suspect or random() < _SAMPLED:
             self._look()
         node = self.root
         while len(node) and not self._fits(node):
@@ -164,11 +170,17 @@ class _Release:
 
     def _look(self) -> None:
         """libxml2 keeps every name that it has met, as long as the thread lives, and does not count them."""
+        found: set[str] = set()
         for node in self.root.iter():
-            self._names.add(node.tag)
-            self._names.update(node.keys())
-            self._names.update(node.nsmap.values())
-        if sum(map(len, self._names)) > self._given.limits.xml_names:
+            found.add(node.tag)
+            found.update(node.keys())
+            found.update(*node.nsmap.items() if node.nsmap else ())
+        new = found - self._names
+        length = sum(len(name or "") for name in new)
+        self._names |= new
+        self._length += length
+        self._suspect = length > _FEW
+        if self._length > self._given.limits.xml_names:
             raise LimitExceeded(
                 f"{self._given.name}: different names of more than {self._given.limits.xml_names} characters "
                 "in all",

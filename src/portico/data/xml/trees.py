@@ -34,8 +34,9 @@ def load(what: Any, *, allow: Collection[str] = (), resolver: Resolver | None = 
     gives the content of a URL; ``below(folder)`` makes one of a folder.
 
     Raises ``DataError`` with line and column for what is not well-formed, or refers to what is not read;
-    ``LimitExceeded`` for what a document may not do, beyond ``Limits.xml_attributes``, and for more than
-    ``Limits.answer`` bytes; what ``source`` does; ``ConfigError`` without lxml.
+    ``LimitExceeded`` for what a document may not do, beyond ``Limits.xml_attributes`` and
+    ``xml_nodes``, and for more than ``Limits.answer`` bytes; what ``source`` does; ``ConfigError`` without
+    lxml.
     """
     names = allowed(allow, resolver)
     with reading(what) as given:
