@@ -11,6 +11,8 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 
+from portico.data.xml.event import Event
+
 __all__ = ["FIRST", "FURTHER", "StandIns"]
 
 FIRST = (
@@ -110,6 +112,24 @@ class StandIns:
         rest = piece[end:]
         self._column += len(rest) if rest.isascii() else len(rest.decode(errors="replace"))
 
+    def told(self, events: list[Event], line: int) -> list[Event]:
+        """Events with the names and columns of the document; ``line``: of the next one."""
+        show = self.shown
+        told = [
+            Event(
+                event.kind,
+                show(event.name),
+                {show(name): show(value) for name, value in event.attributes.items()},
+                show(event.text),
+                event.line,
+                self.column(event.line, event.column),
+            )
+            for event in events
+        ]
+        for each in [each for each in self._places if each < line]:
+            del self._places[each]
+        return told
+
     def shown(self, text: str) -> str:
         """A text that expat told, as it is in the document."""
         return _STAND_IN.sub(_character, text)
@@ -117,11 +137,6 @@ class StandIns:
     def column(self, line: int, column: int) -> int:
         """The column that a place has in the document."""
         return column - _LONGER * bisect_left(self._places.get(line, ()), column)
-
-    def forget(self, line: int) -> None:
-        """Nothing before that line is asked for any more."""
-        for each in [each for each in self._places if each < line]:
-            del self._places[each]
 
 
 _COMBINING = frozenset(map(chr, (*range(0x300, 0x370), 0x203F, 0x2040)))

@@ -41,9 +41,12 @@ class Reader:
         self._texts: list[str] = []
         self._parts: list[str] = []
         self._text_kind = "text"
+        self._tells = "text" in kinds
         self._length = 0
         self._at = (1, 1)
         self._depth = 0
+        self._deepest = given.limits.xml_depth
+        self._starts = "start" in kinds
         self._fed = 0
         self._begun = False
         self._undeclared = Undeclared()
@@ -81,25 +84,9 @@ class Reader:
         """The events since the last time."""
         taken, self._events = self._events, []
         if self._stand_ins is not None and self._stand_ins.used:
-            return self._shown(taken, self._stand_ins)
+            pending = self._at[0] if self._texts else self._parser.CurrentLineNumber
+            return self._stand_ins.told(taken, pending)
         return taken
-
-    def _shown(self, events: list[Event], stand_ins: StandIns) -> list[Event]:
-        """Events with the names and places that the document has."""
-        show = stand_ins.shown
-        shown = [
-            Event(
-                event.kind,
-                show(event.name),
-                {show(name): show(value) for name, value in event.attributes.items()},
-                show(event.text),
-                event.line,
-                stand_ins.column(event.line, event.column),
-            )
-            for event in events
-        ]
-        stand_ins.forget(self._at[0] if self._texts else self._parser.CurrentLineNumber)
-        return shown
 
     def feed(self, piece: bytes, last: bool = False) -> PorticoError | None:
         """Parse some more; an error is given, not raised, for events may have come before it."""
@@ -157,25 +144,29 @@ class Reader:
             self._events.append(_made(Event, (kind, name, attributes, text, *where)))
 
     def _put_text(self) -> None:
-        text = self._texts[0] if len(self._texts) == 1 and not self._parts else self._joined()
+        texts = self._texts
+        if self._parts:
+            texts, self._parts = [*self._parts, *texts], []
+        text = texts[0] if len(texts) == 1 else "".join(texts)
         self._texts, self._length = [], 0
-        if self._text_kind in self._kinds:
+        if self._tells:
             self._events.append(_made(Event, (self._text_kind, "", {}, text, *self._at)))
-
-    def _joined(self) -> str:
-        text = "".join((*self._parts, *self._texts))
-        self._parts = []
-        return text
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if not self._begun:
             self._begin()
         self._depth += 1
-        if self._depth > self._limits.xml_depth:
-            self._beyond("xml_depth", f"more than {self._limits.xml_depth} levels")
+        if self._depth > self._deepest:
+            self._beyond("xml_depth", f"more than {self._deepest} levels")
         if attributes:
             attributes = self._attributes(attributes)
-        self._put("start", self._names.get(name) or self._new(name), attributes, "")
+        if self._texts:
+            self._put_text()
+        name = self._names.get(name) or self._new(name)
+        if self._starts:
+            parser = self._parser  # as in _put, whose call would take a fifth of the time
+            where = parser.CurrentLineNumber, parser.CurrentColumnNumber + 1
+            self._events.append(_made(Event, ("start", name, attributes, "", *where)))
 
     def _begin(self) -> None:
         self._begun = True
@@ -197,7 +188,7 @@ class Reader:
         self._depth -= 1
         if self._texts:
             self._put_text()
-        parser = self._parser  # as in _put, whose call would take a fifth of the time
+        parser = self._parser
         where = parser.CurrentLineNumber, parser.CurrentColumnNumber + 1
         self._events.append(_made(Event, ("end", self._names[name], {}, "", *where)))
 
@@ -208,7 +199,8 @@ class Reader:
 
     def _text(self, text: str) -> None:
         if not self._texts:
-            self._at = (self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber + 1)
+            parser = self._parser
+            self._at = (parser.CurrentLineNumber, parser.CurrentColumnNumber + 1)
         elif len(self._texts) > _PARTS:
             self._parts.append("".join(self._texts[:-1]))
             del self._texts[:-1]
@@ -221,11 +213,11 @@ class Reader:
         if self._texts:
             self._put_text()
         self._at = (self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber + 1)
-        self._text_kind, self._texts = "cdata", [""]
+        self._text_kind, self._texts, self._tells = "cdata", [""], True
 
     def _cdata_ended(self) -> None:
         self._put_text()
-        self._text_kind = "text"
+        self._text_kind, self._tells = "text", "text" in self._kinds
 
     def _comment(self, text: str) -> None:
         self._put("comment", "", {}, text)
