@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
+from itertools import chain
 
 from portico.data.xml.event import Event
 
@@ -32,19 +33,27 @@ _FIRSTS = (
 Hangul."""
 _FURTHERS = "\u0300-\u036f\u203f\u2040"
 _COMMON = bytes((*range(0xC0), 0xC2, 0xC3, *range(0xE5, 0xE9), 0xEB, 0xEC))
-"""Bytes of UTF-8 that none of those begins with: to delete them is ten times as fast as to search others."""
-_RARE = re.compile(
-    rb"[\xc4-\xcf\xd2-\xdf\xe0\xe1\xe3\xee-\xf4]|\xd0[\x80\x8d]|\xd1[\x90-\xbf]|\xe4[\x80-\xb7]|\xe9[\xbe\xbf]"
-    rb"|\xe2(?:\x80[\x8c\x8d\xbf]|[\x81-\x86\xb0-\xbf])|\xea[\x80-\xaf]|\xed[\x9e\x9f]"
-)
-"""What every one begins with, and some others."""
-_MARKUP = re.compile(r"""(?:\A|<)(?:[^<>"']|"[^<"]*"|'[^<']*')*|[&%][^;&<\s]*|[ↂ\u20e1]""")
+"""Bytes of UTF-8 that none of those begins with: to delete them is the fastest way to see whether there are
+others."""
+_PARTS = r"""(?:[^<>"'%s]|"[^<"]*"|'[^'<]*')*"""
+_MARKUP = re.compile(rf"<{_PARTS % ''}|[&%][^;&<\s]*|[ↂ\u20e1]")
 """Where names are: in all that looks like a tag, and in references."""
-_DOUBTFUL = re.compile(f"[{_FIRSTS}]|[{_FURTHERS}]")
+_DOUBT = _FIRSTS + _FURTHERS
+_DOUBTFUL = re.compile(f"[{_DOUBT}]")
+_IN_MARKUP = re.compile(
+    rf"[<&%ↂ\u20e1](?:(?<=<){_PARTS % _DOUBT}[{_DOUBT}]|(?<=[&%])[^;&<\s{_DOUBT}]*[{_DOUBT}]|(?<=[ↂ\u20e1]))"
+)
+"""Whether there is any; each tag by itself is dear to look at, and so are alternatives at each character."""
+_ENDED = re.compile((rf"<{_PARTS % ''}>").encode())
+_REFERRING = re.compile(rb"[&%][^;&<\s]*\Z")
+_NO_TAGS = (b"<!--", b"<![CDATA[", b"<?")
 _STAND_IN = re.compile("[ↂ\u20e1](.)(.)", re.DOTALL)
 _DIGITS = 0x4E00
 """Letters of both editions from here on are digits to the base of 1024."""
 _LONGER = 2
+_SHORT = 1 << 12
+"""Bytes of a tag that may wait for their end: there is no event of it before. In the next piece of a longer
+one, all is taken for markup."""
 
 
 class StandIns:
@@ -55,31 +64,52 @@ class StandIns:
         self._cut = b""
         self._line, self._column = 1, 1
         self._returned = False
+        self._inside = False
         self._places: dict[int, list[int]] = defaultdict(list)
 
     def given(self, piece: bytes) -> bytes:
-        """What expat is to be given for a piece. Half a character at its end comes with the next piece."""
-        if not self._cut and piece.isascii():
-            self._pass(piece)
-            return piece
+        """What expat is to be given for a piece. Half a character, tag or reference at its end comes with the
+        next piece, unless it is long."""
         piece, self._cut = _whole(self._cut + piece)
-        if piece.translate(None, _COMMON) and _RARE.search(piece) is not None:
-            try:
-                return self._replaced(piece.decode())
-            except UnicodeDecodeError:  # expat says where
-                pass
-        self._pass(piece)
-        return piece
+        end = _complete(piece)
+        short = len(piece) - end < _SHORT
+        if short:
+            piece, self._cut = piece[:end], piece[end:] + self._cut
+        text = None if piece.isascii() else self._suspect(piece)
+        made = piece
+        if text is None:
+            self._pass(piece)
+        else:
+            made = self._replaced(text)
+        if b"<" in piece or not short:
+            self._inside = not short
+        return made
+
+    def _suspect(self, piece: bytes) -> str | None:
+        """A piece as text, if it has a character in doubt in its markup."""
+        if not piece.translate(None, _COMMON):
+            return None
+        try:
+            text = piece.decode()
+        except UnicodeDecodeError:  # expat says where
+            return None
+        first = _DOUBTFUL.search(text)
+        if first is None:
+            return None
+        found = (self._inside and "<" not in text[: first.start()]) or _IN_MARKUP.search(text)
+        return text if found else None
 
     def last(self) -> bytes:
-        """What is left at the end, half a character."""
+        """What is left at the end: half of something."""
         return self._cut
 
     def _replaced(self, text: str) -> bytes:
         parts: list[str] = []
         at = 0
-        for markup in _MARKUP.finditer(text):
-            for found in _DOUBTFUL.finditer(text, *markup.span()):
+        begun = (text.find("<") + 1 or len(text) + 1) - 1 if self._inside else 0
+        spans = chain(((0, begun),), (each.span() for each in _MARKUP.finditer(text, begun)))
+        for span in spans:
+            for found in _DOUBTFUL.finditer(text, *span):
                 parts += self._plain(text[at : found.start()]), self._stand_in(found[0])
                 at = found.end()
         parts.append(self._plain(text[at:]))
@@ -144,6 +174,15 @@ _COMBINING = frozenset(map(chr, (*range(0x300, 0x370), 0x203F, 0x2040)))
 
 def _character(found: re.Match[str]) -> str:
     return chr((ord(found[1]) - _DIGITS) * 1024 + ord(found[2]) - _DIGITS)
+
+
+def _complete(piece: bytes) -> int:
+    """Where the tag or reference begins that has not ended."""
+    at = piece.rfind(b"<")
+    if at >= 0 and _ENDED.match(piece, at) is None and not piece.startswith(_NO_TAGS, at):
+        return at
+    found = _REFERRING.search(piece, max(at, len(piece) - _SHORT, 0))
+    return len(piece) if found is None else found.start()
 
 
 def _whole(piece: bytes) -> tuple[bytes, bytes]:
