@@ -20,13 +20,18 @@ from portico.data.xml.tags import Tags
 from portico.engines.identity import get_ident
 from portico.errors import DataError, LimitExceeded, LocalProtocolError, PorticoError
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "weight"]
 
 _MARK = 4
 """Bytes by which libxml2 tells UTF-16 and UTF-32; they must come at once."""
 
 _WEIGHT = 10
 """Bytes that a tag or attribute counts for at least: that of four takes as much memory as that of ten."""
+
+
+def weight(piece: bytes) -> int:
+    """Bytes that a piece counts for in memory."""
+    return max(len(piece), _WEIGHT * _nodes(piece))
 
 
 def _nodes(piece: bytes) -> int:
@@ -101,8 +106,8 @@ class Feed:
 
     def pull(
         self, events: Collection[str], tags: Collection[str] | None
-    ) -> Iterator[tuple[int, Iterator[Any]]]:
-        """For each piece that came, its weight and the events of ``lxml.etree.XMLPullParser``. What came
+    ) -> Iterator[tuple[bytes, Iterator[Any]]]:
+        """Each piece that came, and the events of ``lxml.etree.XMLPullParser``. What came
         before an error is given before that is raised.
 
         The events are to be taken one by one: elements that somebody holds are dear to drop.
@@ -111,11 +116,11 @@ class Feed:
         parser = self._parser("XMLPullParser", events, tag=tags, collect_ids=self._declared)
         for piece in self._all():
             failed = self._fed(parser, piece)
-            yield max(len(piece), _WEIGHT * _nodes(piece)), parser.read_events()
+            yield piece, parser.read_events()
             if failed is not None:
                 raise failed
         failed = self._ended(parser)
-        yield 0, parser.read_events()
+        yield b"", parser.read_events()
         if failed is not None:
             raise failed
 

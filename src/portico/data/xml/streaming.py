@@ -10,7 +10,7 @@ from portico.data.sources import Source
 from portico.data.xml.bytes import reading
 from portico.data.xml.dicts import Mapper
 from portico.data.xml.expanding import expanded
-from portico.data.xml.feed import Feed
+from portico.data.xml.feed import Feed, weight
 from portico.data.xml.match import Pattern
 from portico.data.xml.safety import allowed
 from portico.errors import ConfigError, DataError, LimitExceeded
@@ -115,7 +115,7 @@ def matches(given: Source, pattern: Pattern, allow: frozenset[str]) -> Iterator[
     release = _Release(given, pattern)
     fits = pattern.fits
     last = None
-    for size, events in feed.pull(("start", "end"), tags):
+    for piece, events in feed.pull(("start", "end"), tags):
         for event, element in events:
             if event == "end":
                 if fits(element):
@@ -123,7 +123,7 @@ def matches(given: Source, pattern: Pattern, allow: frozenset[str]) -> Iterator[
                     yield element
             elif release.root is None:
                 release.root = element
-        release.after(size, last)
+        release.after(piece, last)
 
 
 class _Release:
@@ -143,9 +143,8 @@ class _Release:
         self._held = 0
         self._kept: Any = None
 
-    def after(self, size: int, last: Any) -> None:
-        """A piece that counts for ``size`` bytes has been parsed, and what ended in it was given, at last
-        ``last``."""
+    def after(self, piece: bytes, last: Any) -> None:
+        """A piece has been parsed, and what ended in it was given, at last ``last``."""
         if self.root is None:
             return
         if self._suspect or random() < _SAMPLED:
@@ -155,11 +154,11 @@ class _Release:
             del node[:-1]
             node.text = None
             node = node[-1]
-        self._bound(node if node is not last and self._fits(node) else None, size)
+        self._bound(node if node is not last and self._fits(node) else None, piece)
 
-    def _bound(self, wanted: Any, size: int) -> None:
+    def _bound(self, wanted: Any, piece: bytes) -> None:
         """While one that is wanted is open, it grows."""
-        self._held = self._held + size if wanted is not None and wanted is self._kept else 0
+        self._held = self._held + weight(piece) if wanted is not None and wanted is self._kept else 0
         self._kept = wanted
         if self._held > self._given.limits.xml_record:
             raise LimitExceeded(
