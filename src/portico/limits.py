@@ -173,15 +173,21 @@ class Limits:
     xml_prolog: int = 1 << 20
     """Bytes before the root element: the largest document types that are written out have some 100 KB."""
     xml_record: int = 16 << 20
-    """Bytes of one record, from its start tag on: its tree takes about ten times as much memory."""
+    """Bytes of one record, from its start tag on, ten at least for each tag and attribute: its tree takes
+    about ten times as much memory."""
+    xml_nodes: int = 16 << 20
+    """Tags and attributes of a whole tree, each ``<`` and ``=``, which take a hundred bytes to 250: in real
+    documents of 256 MB there are some ten million, in hostile ones a hundred."""
     xml_depth: int = 256
     """Levels, as libxml2 bounds them: documents that people write stay below 30."""
     xml_text: int = 10_000_000
     """Characters of one text or comment, or bytes of one tag, as libxml2 bounds them."""
     xml_attributes: int = 1000
-    """Of one element, where events are read; ten are many."""
+    """Of one element, namespaces that it declares among them; ten are many."""
     xml_names: int = 1 << 19
     """Characters of all different names: parsers keep each of them. 25,000 are in no vocabulary."""
+    xml_steps: int = 2_000_000
+    """Templates and rounds of loops of one transformation: a document of 20 MB has so many elements."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

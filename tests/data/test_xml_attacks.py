@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import resource
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portico.data import source, xml
+from portico.data.xml.tags import Tags
 from portico.errors import DataError, LimitExceeded, PorticoError
 from portico.limits import Limits
-from tests.data.xml_documents import BOMBS, SECRET, declaring, harmless, thefts
+from tests.data.xml_documents import BOMBS, SECRET, cut, declaring, harmless, thefts
 
 WAYS: dict[str, Callable[..., Any]] = {
     "events": lambda data, **options: list(xml.events(data, **options)),
@@ -161,21 +166,131 @@ def test_a_document_without_a_root(before: bytes, way: Callable[..., Any]) -> No
         way(source(pieces, limits=Limits(xml_prolog=1 << 16)))
 
 
-def test_attributes() -> None:
-    data = b"<a %s/>" % b" ".join(b"a%d='1'" % number for number in range(2000))
-    with pytest.raises(LimitExceeded, match="more than 1000 attributes"):
-        list(xml.events(data))
-    assert len(list(xml.events(source(data, limits=Limits(xml_attributes=2000))))) == 2
-    assert len(xml.load(data).getroot().attrib) == 2000
+@pytest.mark.parametrize("data", [b"<a %s/>", b"<r><a %s></a></r>", b"<r>x<b c=''/>\n<a\n%s/><b/></r>"])
+@pytest.mark.parametrize("form", [b"a%d=''", b"xmlns:a%d='u'", b'\xc3\xa4%d = "\n>\'="'])
+@pytest.mark.parametrize("step", [1 << 20, 1009, 7])
+def test_attributes(data: bytes, form: bytes, step: int, way: Callable[..., Any]) -> None:
+    for count in (1000, 1001):
+        whole = data.replace(b"%s", b" ".join(form % number for number in range(count)))
+        pieces = [whole[at : at + step] for at in range(0, len(whole), step)]
+        if count == 1000:
+            way(pieces)
+        else:
+            with pytest.raises(LimitExceeded, match="more than 1000 attributes"):
+                way(pieces)
+            way(source(pieces, limits=Limits(xml_attributes=2000)))
 
 
-def test_a_tag_of_a_million_attributes_takes_as_much_as_they_do_and_no_more(way: Callable[..., Any]) -> None:
-    """The parsers make all attributes of a tag, of 20 MB at most, before anybody can count them."""
-    data = b"<r><a %s/></r>" % b" ".join(b"a%d=''" % number for number in range(2_000_000))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with suppress(LimitExceeded):
+@given(st.data())
+def test_attributes_are_counted_at_any_chunking(data: st.DataObject) -> None:
+    most = data.draw(st.integers(1, 8))
+    tags = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=6))
+    document = "<r>" + "".join(f"{'x' * (n % 3)}<a{_some(n)}/>" for n in tags) + "</r>"
+    counter = Tags(most, "it")
+    try:
+        for piece in data.draw(cut(document.encode())):
+            counter.look(piece)
+        found = 0
+    except LimitExceeded:
+        found = 1
+    assert found == (max(tags) > most)
+
+
+def _some(count: int) -> str:
+    return "".join(f" a{number}=''" for number in range(count))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<!-- if a<b " + b"x = 'y'; " * 2000 + b"-->",
+        b"<![CDATA[" + b"<a b='c'>" * 2000 + b"]]>",
+        b"<![CDATA[a<b" + b"&& x='<' " * 2000 + b"]]>",
+        b"<b/>" + b" x='y' " * 2000,
+        b"<b>" + b" x='y' " * 2000 + b"</b>",
+        b"</b>" + b" x='y' " * 2000 + b"<b>",
+        b"<?p " + b" x='y' " * 2000 + b"?>",
+        b'<b c="' + b" x='y' " * 2000 + b'"/>',
+        b"<b/>" * 2000 + b" " * 9000,
+    ],
+)
+def test_what_only_looks_like_attributes(content: bytes, way: Callable[..., Any]) -> None:
+    if content.startswith(b"</b>"):
+        content = b"<b>" + content + b"</b>"
+    document = b"<a>" + content + b"</a>"
+    for step in (1 << 20, 4096, 11):
+        way([document[at : at + step] for at in range(0, len(document), step)])
+
+
+ATTACKS = r"""
+import resource, sys
+from portico.data import source, xml
+from portico.errors import LimitExceeded
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+def many(form, count=2_000_000, before=b"<r><a "):
+    yield before
+    for at in range(0, count, 5000):
+        yield b" ".join(form % number for number in range(at, at + 5000)) + b" "
+    yield b"/></r>"
+
+def endless(start, part=b"x"):
+    yield b"<a>" + start
+    for _ in range(1200):
+        yield part * (100_000 // len(part))
+
+attacks = {
+    "attributes": lambda: many(b"a%d=''"), "attributes of the root": lambda: many(b"a%d=''", before=b"<r "),
+    "namespaces": lambda: many(b"xmlns:a%d='u'"), "apart": lambda: many(b"a%d\n=\t''"),
+    "attributes at once": lambda: [b"".join(many(b"a%d=''", 900_000))],
+    "defaults": lambda: iter([
+        b"<!DOCTYPE r [<!ATTLIST a " + b" ".join(b"a%d CDATA 'x'" % n for n in range(900)) + b">]><r>",
+        *[b"<a/>" * 10_000] * 100]),
+    "a long default": lambda: iter([
+        b"<!DOCTYPE r [<!ATTLIST a b CDATA '" + b"x" * 900_000 + b"'>]><r>", *[b"<a/>" * 1000] * 1000]),
+    **{repr(start): lambda start=start: endless(start) for start in (
+        b"", b"<", b"</", b"<b ", b"<b c='", b"<b xmlns='", b"<!--", b"<?p ", b"<![CDATA[", b"&")},
+    "spaces": lambda: endless(b"<b", b" "), "references": lambda: endless(b"<b c='", b"&lt;"),
+    "a text of references": lambda: endless(b"", b"&#x3b1;"),
+}
+ways = {
+    "events": lambda data: sum(len(event.text) for event in xml.events(data)),
+    "load": xml.load,
+    "records": lambda data: sum(1 for each in xml.records(data, "*")),
+}
+
+def peak():
+    status = open("/proc/self/status").read()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+way = ways[sys.argv[1]]
+way(b"<a/>")
+for name, attack in attacks.items():
+    data = attack()
+    if isinstance(data, list):
+        open("/proc/self/clear_refs", "w").write("5")  # what it takes to make it is none of ours
+    before, began = peak(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    try:
         way(data)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+        limit = "none"
+    except LimitExceeded as error:
+        limit = error.limit
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_utime - began
+    print(f"{peak() - before}\t{used:.1f}\t{limit}\t{name}")
+"""
+
+
+@pytest.mark.parametrize("name", ["events", "load", "records"])
+def test_an_attack_by_size_takes_little_memory_and_time(name: str) -> None:
+    """In a process of its own, which may have no more than 1 GiB."""
+    done = subprocess.run([sys.executable, "-c", ATTACKS, name], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert len(rows) == 20
+    for memory, seconds, limit, attack in rows:
+        assert limit != "none", attack
+        assert int(memory) < 32 << 10, attack
+        assert float(seconds) < 20, attack
 
 
 @pytest.mark.parametrize("kind", [b"<a%d_%d/>", b"<b a%d_%d=''/>", b"<b xmlns='a%d_%d'/>"])
@@ -189,6 +304,34 @@ def test_names_that_never_end(kind: bytes, name: str) -> None:
     with pytest.raises(LimitExceeded, match="different names"):
         for _ in xml.events(document()) if name == "events" else xml.records(document(), "c"):
             pass
+
+
+@pytest.mark.parametrize("part", [b"<b/>", b"<b c=''/>", b"x<b/>"])
+def test_small_tags_weigh_more_than_their_bytes(part: bytes) -> None:
+    def document() -> Iterator[bytes]:
+        yield b"<a>"
+        for _ in range(3000):
+            yield part * 10_000
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    limits = Limits(xml_nodes=200_000, xml_record=1 << 20)
+    with pytest.raises(LimitExceeded, match="200000 tags and attributes"):
+        xml.load(source(document(), limits=limits))
+    with pytest.raises(LimitExceeded, match="a record of more than"):
+        list(xml.records(source(document(), limits=limits), "a"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < SPARED
+
+
+def test_names_are_counted_wherever_they_come() -> None:
+    def document(fresh: int) -> Iterator[bytes]:
+        yield b"<r>"
+        for number in range(300):
+            yield b"<b>x</b>" * 8000 + b"".join(b"<n%d_%d/>" % (number, each) for each in range(fresh))
+
+    with pytest.raises(LimitExceeded, match="different names"):
+        list(xml.records(document(1000), "c"))
+    with pytest.raises(DataError):  # it does not end
+        list(xml.records(document(2), "c"))
 
 
 def test_a_whole_document_is_bounded_and_so_is_a_record() -> None:

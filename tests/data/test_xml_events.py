@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from portico.data import source, xml
-from portico.errors import ConfigError, DataError
+from portico.errors import ConfigError, DataError, LimitExceeded
 from tests.data.xml_documents import cut, elements
 
 DOCUMENT = """<?xml version="1.0"?>
@@ -141,6 +142,161 @@ def test_a_handler_is_told_of_what_it_has_methods_for() -> None:
     handler = Handler()
     xml.handle(b"<a b='c'>d<e/><!-- f --><?g h?></a>", handler)
     assert handler.told == [("a", {"b": "c"}), "d", ("e", {}), ("g", "h")]
+
+
+def test_a_handler_that_wants_all_and_its_place() -> None:
+    told: list[Any] = []
+
+    class Handler:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *arguments: told.append((name, *arguments))
+
+    xml.handle(b"<!DOCTYPE a SYSTEM 's'><a xmlns='u' xmlns:p='v'><![CDATA[b]]></a>", Handler())
+    assert told == [
+        ("place", 1, 23), ("doctype", "a", {"system": "s"}),
+        ("place", 1, 24), ("namespace", "", "u"), ("place", 1, 24), ("namespace", "p", "v"),
+        ("place", 1, 24), ("start", "{u}a", {}),
+        ("place", 1, 49), ("cdata", "b"),
+        ("place", 1, 62), ("end", "{u}a"),
+    ]  # fmt: skip
+
+
+def test_an_error_of_a_handler_comes_out_and_what_was_opened_is_closed(tmp_path: Path) -> None:
+    class Handler:
+        def start(self, name: str, attributes: dict[str, str]) -> None:
+            raise KeyError(name)
+
+    path = tmp_path / "x.xml"
+    path.write_bytes(b"<a/>")
+    with pytest.raises(KeyError, match="a"):
+        xml.handle(path, Handler())
+    found = xml.events(path)
+    next(found)
+    found.close()
+
+
+def of(data: bytes, *kinds: str) -> list[tuple[Any, ...]]:
+    return [
+        (event.kind, event.name, event.text, event.line, event.column)
+        for event in xml.events(data, kinds=kinds)
+    ]
+
+
+def test_kinds() -> None:
+    data = b"<a>b<!-- c -->d<![CDATA[e<]]>f<?g h?><i/>j<![CDATA[]]></a>"
+    assert of(data, "text") == [("text", "", "bde<f", 1, 4), ("text", "", "j", 1, 42)]
+    assert of(data, "text", "comment") == [
+        ("text", "", "b", 1, 4),
+        ("comment", "", " c ", 1, 5),
+        ("text", "", "de<f", 1, 15),
+        ("text", "", "j", 1, 42),
+    ]
+    assert of(data, "text", "cdata") == [
+        ("text", "", "bd", 1, 4),
+        ("cdata", "", "e<", 1, 16),
+        ("text", "", "f", 1, 30),
+        ("text", "", "j", 1, 42),
+        ("cdata", "", "", 1, 43),
+    ]
+    assert of(data, "cdata") == [("cdata", "", "e<", 1, 16), ("cdata", "", "", 1, 43)]
+    assert [each[0] for each in of(data, "end", "start")] == ["start", "start", "end", "end"]
+    assert of(data, "instruction") == [("instruction", "g", "h", 1, 31)]
+    assert of(data) == []
+    with pytest.raises(DataError):
+        of(b"<a>", "comment")
+    with pytest.raises(ConfigError, match=r"kinds='doc'.*doctype"):
+        xml.events(data, kinds="doc")
+
+
+@pytest.mark.parametrize(
+    ("declared", "attributes", "column"),
+    [
+        ("a", {}, 12),
+        ("a SYSTEM 'x'", {"system": "x"}, 23),
+        ("a PUBLIC '-//X' 'y' [<!ELEMENT a ANY>]", {"public": "-//X", "system": "y"}, 31),
+    ],
+)
+def test_a_document_type(declared: str, attributes: dict[str, str], column: int) -> None:
+    found = list(xml.events(f"<!DOCTYPE {declared}>\n<a/>".encode(), kinds=("doctype", "start")))
+    assert [tuple(event) for event in found] == [
+        ("doctype", "a", attributes, "", 1, column),
+        ("start", "a", {}, "", 2, 1),
+    ]
+
+
+def test_namespaces_that_come_and_go() -> None:
+    data = b"<a xmlns='u'><b xmlns='' xmlns:p='v' p:x='1' xml:lang='de'/><c/></a>"
+    found = [(event.kind, event.name, event.text) for event in xml.events(data, kinds=("namespace", "start"))]
+    assert found == [
+        ("namespace", "", "u"), ("start", "{u}a", ""),
+        ("namespace", "", ""), ("namespace", "p", "v"), ("start", "b", ""),
+        ("start", "{u}c", ""),
+    ]  # fmt: skip
+
+
+# -- names of the fifth edition
+
+ODD = "\u0132\u0e01\u1200\u3400\ua000\U0001f600\U000effff"
+"""Letters that may begin a name since the fifth edition only."""
+FIFTH = f"""<{ODD}:r xmlns:{ODD}='u' b='\u1200\n'>\u1200\n\u2182<a\u0346 \u2182='1'/>\u1200
+<!-- <\u1200 \u20e1\u4e00\u4e00 --><b>\u1200<\u0345\u2182</b><c/>
+</{ODD}:r>""".replace("<\u0345", "")
+
+
+@given(st.data())
+def test_names_that_expat_does_not_know(data: st.DataObject) -> None:
+    document = FIFTH.encode(data.draw(st.sampled_from(("utf-8", "utf-8-sig", "utf-16"))))
+    found = list(xml.events(data.draw(cut(document))))
+    assert [event[:4] for event in found] == list(as_events(etree.fromstring(document)))
+    lines = FIFTH.split("\n")
+    for event in found:
+        if event.kind in ("start", "comment"):
+            at = lines[event.line - 1][event.column - 1 :]
+            assert at.startswith(f"<{event.local}" if event.local and ODD[0] not in at[1] else "<")
+    assert [(event.line, event.column) for event in found if event.local in ("c", "b")] == [
+        (4, lines[3].index("<b>") + 1), (4, lines[3].index("</b>") + 1),
+        (4, lines[3].index("<c/>") + 1), (4, lines[3].index("<c/>") + 5),
+    ]  # fmt: skip
+
+
+@given(st.characters(min_codepoint=0x80, exclude_categories=("Cs",)), st.sampled_from(("{}", "a{}", "a{}b")))
+def test_each_character_may_be_in_a_name_or_not_as_lxml_has_it(character: str, form: str) -> None:
+    name = form.format(character)
+    data = f"<r><{name} {name}='1'/><?{name} x?></r>".encode()
+    try:
+        expected = [element.tag for element in etree.fromstring(data).iter(etree.Element)]
+    except etree.XMLSyntaxError:
+        with pytest.raises(DataError):
+            list(xml.events(data))
+    else:
+        found = list(xml.events(data))
+        assert [event.name for event in found if event.kind == "start"] == expected
+        assert found[1].attributes == {name: "1"}
+
+
+def test_entities_with_such_names() -> None:
+    data = f"<!DOCTYPE r [<!ENTITY {ODD} '<{ODD}/>'><!ATTLIST r {ODD} CDATA 'd'>]><r>&{ODD};</r>".encode()
+    found = list(xml.events(data, allow="entities"))
+    assert [event.name for event in found] == ["r", ODD, ODD, "r"]
+    assert found[0].attributes == {ODD: "d"}
+    assert [each.tag for each in xml.records(data, ODD, allow="entities")] == [ODD]
+    with pytest.raises(LimitExceeded, match=ODD[:-1]):
+        list(xml.events(data))
+
+
+def test_errors_behind_such_names_say_where() -> None:
+    data = f"<r>\n<{ODD}></{ODD}></x>".encode()
+    with pytest.raises(DataError) as caught:
+        list(xml.events(data))
+    assert (caught.value.line, caught.value.column) == (2, 2 * len(ODD) + 8)
+
+
+def test_lines_that_end_otherwise() -> None:
+    data = f"<r>\r\n<{ODD}/>\r<{ODD}/><b/>\r\n\r<{ODD}/><c/></r>".encode()
+    for size in (1, 2, 3, 100):
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        places = {event.name: (event.line, event.column) for event in xml.events(pieces, kinds="start")}
+        assert places == {"r": (1, 1), "b": (3, len(ODD) + 4), "c": (5, len(ODD) + 4), ODD: (5, 1)}
 
 
 @pytest.mark.parametrize(

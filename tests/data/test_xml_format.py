@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -44,6 +45,45 @@ def test_children_that_are_not_alike_are_no_records() -> None:
     assert [next(found), next(found)] == [{"#text": ""}, {"#text": ""}]
     with pytest.raises(DataError, match="<b> follows <a>"):
         list(found)
+
+
+@pytest.mark.parametrize("select", [None, "i", "/r/i"])
+def test_as_types_and_what_does_not_fit_is_collected(select: str | None) -> None:
+    data = b"<r>\n<i><name>a</name><when>2026-01-02</when></i>\n<i><when>x</when></i><i><name/></i>\n</r>"
+    errors: list[DataError] = []
+    found = read(data, "xml", select=select, type=Named, on_error=errors)
+    assert list(found) == [Named("a", date(2026, 1, 2)), Named("")]
+    assert [(each.line, each.path) for each in errors] == [(3, "$.when")]
+    with pytest.raises(DataError):
+        list(read(data, "xml", select=select, type=Named))
+
+
+class Named(msgspec.Struct):
+    name: str
+    when: date | None = None
+
+
+@pytest.mark.parametrize(
+    ("data", "count", "reason"),
+    [("<r><i a='1'/><i a='2'/></x>", 2, "mismatch"), ("<r><i a='1'/><i a='2'/><x/></r>", 2, "follows"),
+     ("<r><i a='1'/>" * 300, 1, "follows|depth"),
+     ("<!DOCTYPE r [<!ENTITY e ''>]><r><i/></r>", 0, "entities")],
+)  # fmt: skip
+def test_the_tool_keeps_what_was_good(
+    data: str, count: int, reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from portico.cli.main import run
+
+    (tmp_path / "x.xml").write_text(data)
+    arguments = ["data", str(tmp_path / "x.xml"), "--to", "jsonl", "-o", str(tmp_path / "out.jsonl")]
+    code = run(arguments)
+    assert code in (63, 65)
+    assert not (tmp_path / "out.jsonl").exists()
+    assert run([*arguments, "--keep-going"]) == code
+    _, said = capfd.readouterr()
+    assert re.search(reason, said)
+    assert "Traceback" not in said
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == count
 
 
 def test_by_its_name_and_packed(tmp_path: Path) -> None:

@@ -213,6 +213,29 @@ def test_as_types() -> None:
     assert next(xml.records(data, "item", type=Plain, attribute="")) == Plain(7, 1.5)
 
 
+def test_what_does_not_fit_is_collected() -> None:
+    data = (
+        b"<r>\n<i id='1'><price>2</price></i>\n<i id='x'/>\n<i id='3'/><i id='4'><price>5</price></i>\n</x>"
+    )
+    errors: list[DataError] = []
+    for on_error in (errors, errors.append):
+        errors.clear()
+        found = xml.records(data, "i", type=Item, on_error=on_error)
+        assert [next(found).id, next(found).id] == [1, 4]
+        with pytest.raises(DataError, match="mismatch"):  # which ends the document
+            next(found)
+        assert [(each.source, each.line, each.path) for each in errors] == [
+            ("the bytes", 3, "$.@id"),
+            ("the bytes", 4, "$"),
+        ]
+        assert "price" in errors[1].reason
+    assert len(errors) == 2
+    with pytest.raises(DataError):
+        list(xml.records(data, "i", type=Item))
+    with pytest.raises(ConfigError, match="on_error"):
+        xml.records(data, "i", type=Item, on_error="ignore")  # type: ignore[arg-type]
+
+
 # -- errors
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
-from portico.data import xml
-from portico.errors import ConfigError, DataError, LimitExceeded
+from portico.data import source, xml
+from portico.deadline import timeout
+from portico.errors import ConfigError, DataError, LimitExceeded, Timeout
+from portico.limits import Limits
 
 XSL = "xmlns:xsl='http://www.w3.org/1999/XSL/Transform' version='1.0'"
 XS = "xmlns:xs='http://www.w3.org/2001/XMLSchema'"
@@ -225,6 +229,179 @@ def test_a_stylesheet_that_fails(content: str, reason: str) -> None:
     with pytest.raises(DataError, match=reason) as caught:
         styled(content)
     assert caught.value.source == "the bytes"
+
+
+RUNS = {
+    "calls that call twice": (
+        "<xsl:template match='/'><xsl:call-template name='a'><xsl:with-param name='n' select='40'/>"
+        "</xsl:call-template></xsl:template><xsl:template name='a'>\n<xsl:param name='n'/>x<xsl:if test='$n'>"
+        + "<xsl:call-template name='a'><xsl:with-param name='n' select='$n - 1'/></xsl:call-template>" * 2
+        + "</xsl:if></xsl:template>"
+    ),
+    "loops in loops": (
+        "<xsl:template match='/'>"
+        + "<xsl:for-each select='//n'><xsl:sort select='.' order='descending'/>" * 40
+        + "<x/>"
+        + "</xsl:for-each>" * 40
+        + "</xsl:template>"
+    ),
+    "templates that apply": (
+        "<xsl:template match='*'><xsl:param name='d' select='40'/><xsl:if test='$d'>"
+        + "<xsl:apply-templates select='/*'><xsl:with-param name='d' select='$d - 1'/></xsl:apply-templates>"
+        * 2
+        + "</xsl:if></xsl:template>"
+    ),
+    "functions": (
+        "<f:function name='m:f' xmlns:f='http://exslt.org/functions' xmlns:m='urn:m'><xsl:param name='n'/>"
+        "<f:result select='m:f($n) + m:f($n)'/></f:function>"
+        "<xsl:template match='/'><xsl:value-of select='m:f(1)' xmlns:m='urn:m'/></xsl:template>"
+    ),
+    "no end": "<xsl:template match='/' name='a'><xsl:call-template name='a'/></xsl:template>",
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_stylesheet_that_would_not_end(name: str) -> None:
+    style = f"<xsl:stylesheet {XSL} extension-element-prefixes='f' xmlns:f='http://exslt.org/functions'>"
+    given = source(f"{style}{RUNS[name]}</xsl:stylesheet>".encode(), limits=Limits(xml_steps=20_000))
+    with pytest.raises((LimitExceeded, DataError), match=r"20000 steps|recursion|depth"):
+        xml.transform(xml.load(b"<r><n>1</n><n>2</n></r>"), given)
+
+
+def test_the_deadline_ends_a_stylesheet() -> None:
+    with timeout(0.05), pytest.raises(Timeout, match="transform by the bytes"):
+        styled(RUNS["loops in loops"])
+    with pytest.raises(LimitExceeded, match=r"2000000 steps.*xml_steps"):
+        styled(RUNS["calls that call twice"])
+
+
+def test_what_is_included_counts_too(tmp_path: Path) -> None:
+    for name in ("include", "import"):
+        style = f"<xsl:stylesheet {XSL}>{RUNS['loops in loops']}</xsl:stylesheet>"
+        for data in (style.encode(), style.encode("utf-16")):
+            (tmp_path / "part.xsl").write_bytes(data)
+            main = f"<xsl:stylesheet {XSL}><xsl:{name} href='part.xsl'/></xsl:stylesheet>".encode()
+            given = source(main, limits=Limits(xml_steps=20_000))
+            with pytest.raises(LimitExceeded, match="20000 steps"):
+                xml.transform(xml.load(b"<r><n/><n/></r>"), given, resolver=xml.below(tmp_path))
+    (tmp_path / "part.xsl").write_text("<xsl:stylesheet")
+    with pytest.raises(DataError, match="part"):
+        xml.transform(xml.load(b"<r/>"), main, resolver=xml.below(tmp_path))
+
+
+def test_to_count_changes_nothing_else() -> None:
+    content = (
+        "<xsl:template match='/'>a <xsl:for-each select='//n'>b<xsl:sort select='.' order='descending'/>\n"
+        "</xsl:for-each></xsl:template>"
+    )
+    with pytest.raises(DataError):  # a text before xsl:sort was wrong, and is
+        styled(content)
+    assert ">a 2,1,<" in styled(
+        "<xsl:template match='/'><r>a <xsl:for-each select='//n'><xsl:sort order='descending'/>"
+        "<xsl:value-of select='.'/>,</xsl:for-each></r></xsl:template>"
+    )
+    assert ">dy<" in styled(
+        "<xsl:template match='/'><r><xsl:call-template name='a'/></r></xsl:template>"
+        "<xsl:template name='a'><xsl:param name='p' select=\"'d'\"/><!-- c --><xsl:value-of select='$p'/>y"
+        "</xsl:template>"
+    )
+    style = xml.load(
+        f"<xsl:stylesheet {XSL}><xsl:template match='/'>x</xsl:template></xsl:stylesheet>".encode()
+    )
+    before = etree.tostring(style)
+    for given in (style, style.getroot()):
+        assert str(xml.transform(xml.load(b"<r/>"), given)).endswith("x\n")
+    assert etree.tostring(style) == before
+    assert "steps" not in styled("<xsl:template match='/'><a><xsl:copy-of select='/'/></a></xsl:template>")
+
+
+def test_regular_expressions_are_called_where_that_is_allowed() -> None:
+    names = {"re": "http://exslt.org/regular-expressions"}
+    tree = xml.load(b"<r><n>ab1</n></r>")
+    with pytest.raises(ConfigError, match="nregistered"):
+        xml.xpath(tree, "re:test(//n, '[0-9]')", namespaces=names)
+    assert xml.xpath(tree, "re:test(//n, '[0-9]')", namespaces=names, regexp=True) is True
+    content = (
+        "<xsl:template match='/' xmlns:re='http://exslt.org/regular-expressions'>"
+        "<xsl:value-of select=\"re:test(//n, '[0-9]')\"/></xsl:template>"
+    )
+    with pytest.raises(DataError):
+        styled(content)
+    assert "true" in styled(content, regexp=True)
+
+
+def test_an_expression_reads_nothing(beside: Path) -> None:
+    tree = xml.load(b"<r/>")
+    for expression in (
+        f"document('{beside}/part.xml')", f"document('file://{beside}/part.xml')",
+        "unparsed-text('/etc/passwd')",
+        "system-property('xsl:vendor')", f"unparsed-entity-uri('{beside}')", f"doc('{beside}/part.xml')",
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match="xpath"):
+            xml.xpath(tree, expression)
+
+
+HARD = {
+    "a pattern that others take forever for": ("<xs:pattern value='(a+)+'/>", "a" * 5000 + "b", "pattern"),
+    "one with many ways": ("<xs:pattern value='(a?){30}a{30}'/>", "a" * 29, "pattern"),
+    "one of a million states": (
+        "<xs:pattern value='((a{1,100}){1,100}){1,100}'/>",
+        "a" * 30 + "b",
+        "Internal error",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_patterns_of_a_schema_take_no_time(name: str) -> None:
+    pattern, text, reason = HARD[name]
+    schema = (
+        f"<xs:schema {XS}><xs:element name='r'><xs:simpleType><xs:restriction base='xs:string'>{pattern}"
+        "</xs:restriction></xs:simpleType></xs:element></xs:schema>"
+    ).encode()
+    try:
+        errors = xml.validate(f"<r>{text}</r>".encode(), schema)
+    except DataError as error:
+        errors = [error]
+    assert reason in str(errors)
+
+
+def test_a_schema_of_huge_numbers() -> None:
+    many = "maxOccurs='999999999'"
+    for inner in (
+        f"<xs:element name='n' {many}/>",
+        f"<xs:sequence {many}><xs:element name='n' {many}/></xs:sequence>",
+        "<xs:element name='n' minOccurs='999999' maxOccurs='999999'/>",
+    ):
+        content = f"<xs:complexType><xs:sequence>{inner}</xs:sequence></xs:complexType>"
+        schema = f"<xs:schema {XS}><xs:element name='r'>{content}</xs:element></xs:schema>".encode()
+        assert (xml.validate(b"<r><n/><n/></r>", schema) == []) == (" minOccurs" not in inner)
+
+
+def test_a_schema_that_includes_without_end() -> None:
+    asked: list[str] = []
+
+    def endless(url: str) -> bytes:
+        asked.append(url)
+        return f"<xs:schema {XS}><xs:include schemaLocation='{url}x'/></xs:schema>".encode()
+
+    with pytest.raises((DataError, LimitExceeded)):
+        xml.validate(b"<r/>", endless("x"), resolver=endless)
+    assert len(asked) == 201
+
+
+@pytest.mark.parametrize("kind", ["xsd", "relaxng", "schematron", "dtd"])
+def test_a_schema_asks_no_network(kind: str) -> None:
+    schema = {**SCHEMAS, "schematron": f"<schema {SCH}><include href='HERE/x'/></schema>"}
+    for name, text in schema.items():
+        if name.startswith(kind):
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                listener.settimeout(0)
+                here = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                with suppress(DataError, ConfigError):
+                    xml.validate(b"<r/>", text.replace("HERE", here).encode(), kind=kind)
+                with pytest.raises(BlockingIOError):
+                    listener.accept()
 
 
 READS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lxml import etree
 from portico.data import source, xml
 from portico.errors import ConfigError, DataError, LimitExceeded
 from tests.data.xml_documents import cut, elements
+from tests.peers import need
 
 ORDERS = """<?xml version="1.0" encoding="UTF-8"?>
 <o:orders xmlns:o="urn:orders" xmlns="urn:items"><!-- today -->
@@ -77,6 +79,124 @@ def test_changes() -> None:
     assert [each.get("id") for each in again.getroot()] == [None, None, "1", "3"]
     assert again.findtext("i:order[@id='3']/i:item", namespaces=NAMES) == "Äpfel"
     assert "ns0" not in written(tree)
+
+
+def test_finding_by_wildcards_and_a_default_namespace() -> None:
+    tree = xml.load(
+        b"<r xmlns='u' xmlns:p='v'><a>1<b/></a><p:a>2<p:a>3</p:a></p:a><c xmlns=''>4</c><!-- a --></r>"
+    )
+    assert [each.text for each in tree.findall("{*}a")] == ["1", "2"]
+    assert [each.text for each in tree.iterfind(".//{*}a")] == ["1", "2", "3"]
+    assert [each.text for each in tree.findall(".//{v}*")] == ["2", "3"]
+    assert [each.text for each in tree.findall("{}*")] == ["4"]
+    assert len(tree.findall("*")) == 3  # a comment is no element
+    for names in ({None: "u"}, {"": "u"}):
+        assert tree.findtext("a", namespaces=names) == "1"
+        assert tree.find("a/b", namespaces=names) is not None
+    assert tree.findtext("a") is None
+    assert tree.findtext("x", default="none") == "none"
+    assert [each.text for each in tree.getroot().iter("{*}a")] == ["1", "2", "3"]
+    assert tree.getroot().nsmap == {None: "u", "p": "v"}
+    with pytest.raises(SyntaxError):
+        tree.find("q:a")
+
+
+def test_to_remove_an_element_leaves_the_text_behind_it() -> None:
+    tree = xml.load(b"<a>1<b/>2<c/>3<!-- x -->4<d><e/>5</d></a>")
+    root = tree.getroot()
+    for element in (root.find("c"), root[2], root.find("b"), root.find("d/e")):
+        xml.remove(element)
+        assert (element.getparent(), element.tail) == (None, None)
+    assert written(tree, declaration=False) == "<a>1234<d>5</d></a>"
+    xml.remove(root.find("d"))
+    assert written(tree, declaration=False) == "<a>1234</a>"
+    with pytest.raises(ConfigError, match="parent"):
+        xml.remove(root)
+
+
+def test_what_stands_around_the_root_is_kept() -> None:
+    data = (
+        "<?xml version='1.0' encoding='UTF-8' standalone='yes'?>\n<!-- before --><?p x?>"
+        '<!DOCTYPE a PUBLIC "-//X" "x.dtd" [\n<!ELEMENT a ANY>\n]>\n'
+        '<a xmlns:q="urn:q"><b q:c="1"/>tail</a><!-- after --><?q?>'
+    )
+    tree = xml.load(data.encode())
+    assert written(tree) == data
+    assert written(tree, declaration=False) == data.partition("\n")[2]
+    assert "standalone" not in written(xml.load(data.replace("'yes'", "'no'").encode()))
+    assert "standalone" not in written(xml.load(b"<a/>"))
+    assert "standalone='yes'" in written(tree, pretty=True)
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-8", "utf-16", "utf-32", "iso-8859-1", "iso-8859-15", "windows-1252", "us-ascii", "koi8-r",
+     "shift_jis", "euc-jp", "big5", "gb18030"],
+)  # fmt: skip
+def test_what_an_encoding_has_not_is_written_as_references(encoding: str) -> None:
+    text = "ä€Я北😀<&>\r\x85\u2028"
+    tree = xml.load(b"<a><b/></a>")
+    tree.getroot().text = text
+    tree.getroot()[0].set("c", text + "\n\t\"'")
+    out = io.BytesIO()
+    xml.write(tree, out, encoding=encoding)
+    again = xml.load(out.getvalue()).getroot()
+    assert (again.text, again[0].get("c")) == (text, text + "\n\t\"'")
+    assert out.getvalue().count(b"&#") >= 2 or encoding in ("utf-8", "utf-16", "utf-32")
+
+
+@pytest.mark.parametrize(
+    "document", ["<ä/>", "<a>\n<b ä=''/></a>", "<a xmlns:ä='u'/>", "<a/><?ä?>", "<?a ä?><a/>"]
+)
+def test_what_an_encoding_has_not_where_no_reference_can_stand_is_refused(
+    document: str, tmp_path: Path
+) -> None:
+    tree, path = xml.load(document.encode()), tmp_path / "x.xml"
+    for encoding in ("iso-8859-1", "windows-1252", "utf-8", "utf-16"):
+        xml.write(tree, path, encoding=encoding)
+        assert etree.tostring(xml.load(path)) == etree.tostring(tree)
+    before = path.read_bytes()
+    for encoding in ("us-ascii", "koi8-r"):
+        with pytest.raises(DataError, match=f"'ä'? cannot be written in {encoding}"):
+            xml.write(tree, path, encoding=encoding)
+    assert path.read_bytes() == before
+    xml.write(xml.load("<!-- ä --><a>ä</a>".encode()), path, encoding="us-ascii")
+    assert b"<a>&#228;</a>" in path.read_bytes()
+
+
+@given(st.data())
+def test_pretty_moves_white_space_only_where_it_means_nothing(data: st.DataObject) -> None:
+    tree = xml.load(etree.tostring(data.draw(elements()), encoding="utf-8"))
+    again = xml.load(written(tree, pretty=True).encode())
+    for before, after in zip(tree.iter(), again.iter(), strict=True):
+        assert (before.tag, dict(before.attrib)) == (after.tag, dict(after.attrib))
+        texts = [before.text, *(each.tail for each in before)]
+        if any(text and text.strip() for text in texts) or not len(before):
+            assert [after.text, *(each.tail for each in after)] == texts
+    assert written(again, pretty=True) == written(tree, pretty=True)
+
+
+@given(st.data())
+def test_canonical_forms_are_those_of_lxml(data: st.DataObject) -> None:
+    document = etree.tostring(data.draw(elements()), encoding="utf-8")
+    tree = xml.load(document)
+    for form, options in {
+        "1.0": {"method": "c14n"},
+        "exclusive": {"method": "c14n", "exclusive": True},
+        "2.0": {"method": "c14n2"},
+    }.items():
+        expected = etree.tostring(etree.fromstring(document), with_comments=False, **options)
+        assert written(tree, canonical=form).encode() == expected
+        assert written(xml.load(expected), canonical=form).encode() == expected
+
+
+def test_canonical_1_0_is_xmllints(tmp_path: Path) -> None:
+    xmllint = need("xmllint")
+    path = tmp_path / "x.xml"
+    path.write_bytes(ORDERS.encode().replace(b"<!-- today -->", b"<?p x?>"))
+    for option, form in (("--c14n", "1.0"), ("--exc-c14n", "exclusive")):
+        done = subprocess.run([xmllint, option, str(path)], capture_output=True, check=True, timeout=50)
+        assert written(xml.load(path), canonical=form).encode() == done.stdout
 
 
 def test_writing(tmp_path: Path) -> None:

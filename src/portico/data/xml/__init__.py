@@ -13,12 +13,13 @@ depth and of the size of parts. Limits are those of the source: ``source(x, limi
 
 from __future__ import annotations
 
+from portico.data.xml.event import Event
 from portico.data.xml.format import read_xml
-from portico.data.xml.parser import Event, events, handle
+from portico.data.xml.parser import events, handle
 from portico.data.xml.safety import below
 from portico.data.xml.schemas import transform, validate
 from portico.data.xml.streaming import records
-from portico.data.xml.trees import load, write, xpath
+from portico.data.xml.trees import load, remove, write, xpath
 from portico.data.xml.writing import write_xml
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "load",
     "read_xml",
     "records",
+    "remove",
     "transform",
     "validate",
     "write",

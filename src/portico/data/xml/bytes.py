@@ -23,6 +23,7 @@ _PIECE = 1 << 16
 """Bytes that are parsed at a time: as fast as a whole file, and little to hold."""
 _NATIVE = frozenset(("utf-8", "utf8", "iso-8859-1", "us-ascii", "ascii"))
 """Encodings that expat and libxml2 read themselves."""
+_UTF_8 = frozenset(("utf-8", "utf8"))
 _DECLARED = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']""")
 _WIDE = (
     (b"\xff\xfe\0\0", "utf-32-le"),
@@ -43,20 +44,23 @@ def reading(what: Any) -> AbstractContextManager[Source]:
 
 
 def pieces_of(given: Source) -> tuple[Iterator[bytes], str | None]:
-    """A document in pieces, and the encoding that they are in, if it is not what the document says.
+    """A document in pieces, and the encoding that they are in; ``None``: UTF-8, as the document says.
 
     Raises ``DataError`` for an encoding that is not read.
     """
     codec = _told(given) or _wide(given.peek(4))
+    mark = len(BOM_UTF8) if given.peek(len(BOM_UTF8)) == BOM_UTF8 else 0
     if codec is None:
         label = _declared(given)
         if label.lower() in _NATIVE:
-            return _cut(given.chunks()), None
+            if mark:  # which counts for more than what it says
+                return _cut(given.chunks(), mark), "utf-8"
+            return _cut(given.chunks()), None if label.lower() in _UTF_8 else label
         codec = known(label)
         if codec is None:
             raise DataError(f"encoding {label[:40]!r} is not read", given.name, line=1)
     if codec == "utf-8":
-        return _cut(given.chunks()), codec
+        return _cut(given.chunks(), mark), codec
     return _cut(_transcoded(given, codec)), "utf-8"
 
 
@@ -72,6 +76,8 @@ def _transcoded(given: Source, codec: str) -> Iterator[bytes]:
             raise DataError(
                 f"byte 0x{byte:02x} is no {codec}", given.name, line=line, column=column
             ) from None
+        if line == column == 1:  # a byte order mark is none
+            text = text.removeprefix("\ufeff")
         line, column = _moved(line, column, text)
         yield text.encode("utf-8", "surrogatepass")
 
@@ -110,8 +116,9 @@ def _told(given: Source) -> str | None:
     return charset_of_beginning(given.peek(4), given.content_type)
 
 
-def _cut(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Bytes in pieces that are not too large."""
+def _cut(chunks: Iterator[bytes], skipped: int = 0) -> Iterator[bytes]:
+    """Bytes in pieces that are not too large. ``skipped``: of a byte order mark, which is no column."""
     for chunk in chunks:
-        for at in range(0, len(chunk), _PIECE):
+        for at in range(skipped, len(chunk), _PIECE):
             yield chunk[at : at + _PIECE]
+        skipped = max(skipped - len(chunk), 0)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from portico.data.sources import Source, source
-from portico.data.xml.parser import Event, events
+from portico.data.xml.event import Event
+from portico.data.xml.parser import events
 
 __all__ = ["expanded"]
 

@@ -16,13 +16,27 @@ from portico.data.xml.safety import (
     refusal,
     resolving,
 )
+from portico.data.xml.tags import Tags
 from portico.engines.identity import get_ident
 from portico.errors import DataError, LimitExceeded, LocalProtocolError, PorticoError
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "weight"]
 
 _MARK = 4
 """Bytes by which libxml2 tells UTF-16 and UTF-32; they must come at once."""
+
+_WEIGHT = 10
+"""Bytes that a tag or attribute counts for at least: that of four takes as much memory as that of ten."""
+
+
+def weight(piece: bytes) -> int:
+    """Bytes that a piece counts for in memory."""
+    return max(len(piece), _WEIGHT * _nodes(piece))
+
+
+def _nodes(piece: bytes) -> int:
+    """About how many tags and attributes: some ``=`` stand in texts, a few ``<`` in comments."""
+    return piece.count(b"<") + piece.count(b"=")
 
 
 class Feed:
@@ -44,6 +58,7 @@ class Feed:
         self._rest = pieces
         self._declared = False
         self._since = 0
+        self._tags = self._new_tags()
         self._thread = get_ident()
         self.root_tag = self._look()
 
@@ -91,9 +106,9 @@ class Feed:
 
     def pull(
         self, events: Collection[str], tags: Collection[str] | None
-    ) -> Iterator[tuple[int, Iterator[Any]]]:
-        """For each piece that came, its size and the events of ``lxml.etree.XMLPullParser``. What came before
-        an error is given before that is raised.
+    ) -> Iterator[tuple[bytes, Iterator[Any]]]:
+        """Each piece that came, and the events of ``lxml.etree.XMLPullParser``. What came
+        before an error is given before that is raised.
 
         The events are to be taken one by one: elements that somebody holds are dear to drop.
         """
@@ -101,20 +116,29 @@ class Feed:
         parser = self._parser("XMLPullParser", events, tag=tags, collect_ids=self._declared)
         for piece in self._all():
             failed = self._fed(parser, piece)
-            yield len(piece), parser.read_events()
+            yield piece, parser.read_events()
             if failed is not None:
                 raise failed
         failed = self._ended(parser)
-        yield 0, parser.read_events()
+        yield b"", parser.read_events()
         if failed is not None:
             raise failed
 
     def tree(self, most: int) -> Any:
-        """The whole, as an ``ElementTree``. Raises ``LimitExceeded`` for more than ``most`` bytes."""
+        """The whole, as an ``ElementTree``. Raises ``LimitExceeded`` for more than ``most`` bytes, or
+        ``Limits.xml_nodes``."""
         parser = self._parser("XMLParser")
-        size = 0
+        size = nodes = 0
         for piece in self._all():
             size += len(piece)
+            nodes += _nodes(piece)
+            if nodes > self.given.limits.xml_nodes:
+                raise LimitExceeded(
+                    f"{self.given.name}: more than {self.given.limits.xml_nodes} tags and attributes at "
+                    "once; take records() of it, or pass limits=Limits(xml_nodes=…)",
+                    "xml_nodes",
+                    413,
+                )
             if size > most:
                 raise LimitExceeded(
                     f"{self.given.name}: more than {most} bytes at once; take records() of it, or pass "
@@ -131,8 +155,12 @@ class Feed:
             raise refusal(error, self.given.name) from None
 
     def _all(self) -> Iterator[bytes]:
+        self._since, self._tags = 0, self._new_tags()
         yield from filter(None, self._beginning)
         yield from self._rest
+
+    def _new_tags(self) -> Tags:
+        return Tags(self.given.limits.xml_attributes, self.given.name)
 
     def _parser(self, kind: str, *args: Any, **more: Any) -> Any:
         return resolving(getattr(lxml_etree(), kind)(*args, **more, **self._options), self._resolver)
@@ -149,6 +177,7 @@ class Feed:
         self._check_thread()
         try:
             self._check_tag(piece)
+            self._tags.look(piece)
             parser.feed(piece)
         except lxml_etree().XMLSyntaxError as error:
             return refusal(error, self.given.name)

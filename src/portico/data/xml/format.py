@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from portico.data.sources import Source
 from portico.data.xml.dicts import Mapper
 from portico.data.xml.match import Pattern
 from portico.data.xml.safety import allowed
-from portico.data.xml.streaming import matches, records
-from portico.errors import DataError
+from portico.data.xml.streaming import Errors, converted, matches, told_of
+from portico.errors import DataError, PorticoError
 
 __all__ = ["read_xml"]
 
@@ -23,20 +24,20 @@ def read_xml(
     attribute: str = "@",
     text: str = "#text",
     lists: Collection[str] = (),
+    type: Any = None,  # noqa: A002
+    on_error: Errors = "raise",
     allow: Collection[str] = (),
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Any]:
     """The elements that ``select`` names, as dicts (see ``xml.dicts``); all else is as in ``records``.
 
     Without ``select``: the children of the root, as long as they all have one name. Raises ``DataError`` at
     the first that has another, for then something else may be meant.
     """
-    if select is not None:
-        options: dict[str, Any] = {"namespaces": namespaces, "attribute": attribute, "text": text}
-        yield from records(source, select, as_="dict", lists=lists, allow=allow, **options)
-        return
+    told = told_of(on_error)
     mapper = Mapper(namespaces, attribute=attribute, text=text, lists=lists)
-    for element in _alike(source, allowed(allow, None)):
-        yield mapper.record(element)
+    names = allowed(allow, None)
+    found = _alike(source, names) if select is None else matches(source, Pattern(select, namespaces), names)
+    yield from converted(found, mapper, type, told, source.name)
 
 
 def _alike(source: Source, allow: frozenset[str]) -> Iterator[Any]:
@@ -45,15 +46,21 @@ def _alike(source: Source, allow: frozenset[str]) -> Iterator[Any]:
     first = next(found, None)
     if first is None:
         return
-    tag, held = first.tag, first
-    for element in found:
-        if element.tag != tag:
+    try:
+        second = next(found, None)
+    except PorticoError:  # nothing has come that differs
+        yield first
+        raise
+    for element in chain((second,) if second is not None else (), found):
+        if element.tag != first.tag:
             raise DataError(
-                f"<{element.tag}> follows <{tag}> in the root, whose children are therefore no records; "
+                f"<{element.tag}> follows <{first.tag}> in the root, so its children are no records; "
                 "pass select= the name of the elements that are",
                 source.name,
                 line=element.sourceline,
             )
-        yield held
-        held = element
-    yield held
+        if element is second:
+            yield first
+        yield element
+    if second is None:
+        yield first

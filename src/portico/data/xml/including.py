@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from portico.data.xml.safety import Resolver
 from portico.errors import DataError, LimitExceeded
 
-__all__ = ["included"]
+__all__ = ["included", "put_text"]
 
 _NAMESPACE = "{http://www.w3.org/2001/XInclude}"
 _FILES, _LEVELS = 1000, 40
@@ -49,7 +49,7 @@ class _Including:
                 continue
             self._count(len(content), len(within))
             if element.get("parse", "xml") == "text":
-                _put_text(element, self._text(element, content))
+                put_text(element, self._text(element, content))
             elif url in within:
                 raise self._error(element, f"{url[:200]!r} includes itself")
             else:
@@ -76,7 +76,7 @@ class _Including:
         at = parent.index(element)
         children = list(fallback)
         parent[at:at] = children
-        _put_text(element, "")
+        put_text(element, "")
         if fallback.text:
             _put_before(parent, at, fallback.text)
 
@@ -95,7 +95,7 @@ class _Including:
         return DataError(reason, self._name, line=element.sourceline)
 
 
-def _put_text(element: Any, text: str) -> None:
+def put_text(element: Any, text: str) -> None:
     """A text, and what follows an element, in its place."""
     parent = element.getparent()
     if parent is None:

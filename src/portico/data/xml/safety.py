@@ -32,6 +32,8 @@ ALLOWANCES = frozenset(("entities", "external", "xinclude", "huge"))
 Resolver = Callable[[str], "bytes | None"]
 """From a URL to what is there; ``None``: it is not to be had, and the document is refused."""
 
+_PREDEFINED = frozenset(("lt", "gt", "amp", "apos", "quot"))
+"""These may be declared, but only as what they are (XML 1.0, 4.6)."""
 _PLACE = re.compile(r"(?:, line \d+, column \d+|\s*\(line \d+\))\Z")
 
 
@@ -99,7 +101,7 @@ def check_document(tree: Any, name: str, allow: frozenset[str]) -> None:
     entities and may not."""
     declared = tree.docinfo.internalDTD
     if not allow & {"entities", "external"} and declared is not None:
-        entity = next(declared.iterentities(), None)
+        entity = next((each for each in declared.iterentities() if each.name not in _PREDEFINED), None)
         if entity is not None:
             raise LimitExceeded(
                 f"{name}: it declares entities ({str(entity.name)[:40]!r}), which are not expanded here; "

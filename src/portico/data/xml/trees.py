@@ -7,14 +7,15 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-from portico.data.sinks import Sink, sink
+from portico.data.sinks import sink
 from portico.data.xml.bytes import reading
+from portico.data.xml.encoded import put
 from portico.data.xml.feed import Feed
-from portico.data.xml.including import included
+from portico.data.xml.including import included, put_text
 from portico.data.xml.safety import Resolver, allowed, lxml_etree
 from portico.errors import ConfigError
 
-__all__ = ["load", "write", "xpath"]
+__all__ = ["load", "remove", "write", "xpath"]
 
 _INDENT = "  "
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
@@ -33,8 +34,9 @@ def load(what: Any, *, allow: Collection[str] = (), resolver: Resolver | None = 
     gives the content of a URL; ``below(folder)`` makes one of a folder.
 
     Raises ``DataError`` with line and column for what is not well-formed, or refers to what is not read;
-    ``LimitExceeded`` for what a document may not do, and for more than ``Limits.answer`` bytes; what
-    ``source`` does; ``ConfigError`` without lxml.
+    ``LimitExceeded`` for what a document may not do, beyond ``Limits.xml_attributes`` and
+    ``xml_nodes``, and for more than ``Limits.answer`` bytes; what ``source`` does; ``ConfigError`` without
+    lxml.
     """
     names = allowed(allow, resolver)
     with reading(what) as given:
@@ -53,18 +55,32 @@ def xpath(
     *,
     namespaces: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
+    regexp: bool = False,
 ) -> Any:
     """What an expression of XPath 1.0 (and the functions of EXSLT) finds: elements and texts in a list, or a
-    number, a text, a truth value. ``variables`` are its ``$name``, which need no quoting.
+    number, a text, a truth value. ``variables`` are its ``$name``, which need no quoting. ``regexp``: whether
+    EXSLT's regular expressions may be called, of which one can take forever.
+
+    An expression reads nothing, but is a program: it runs for as long as it takes, and no deadline ends it.
+    Take it from who is trusted, and what strangers say as variables.
 
     Raises ``ConfigError`` for an expression that is none, or has an unknown prefix, function or variable.
     """
     etree = lxml_etree()
     try:
-        made = etree.XPath(expression, namespaces=dict(namespaces or {}), smart_strings=False)
+        made = etree.XPath(expression, namespaces=dict(namespaces or {}), regexp=regexp, smart_strings=False)
         return made(tree, **(variables or {}))
     except (etree.XPathError, TypeError, ValueError) as error:
         raise ConfigError(f"xpath {expression[:200]!r}: {error}") from None
+
+
+def remove(element: Any) -> None:
+    """Take an element out of its tree. The text behind it stays; lxml's own ``remove`` takes that along.
+    Raises ``ConfigError`` for a root."""
+    if element.getparent() is None:
+        raise ConfigError("an element without a parent cannot be removed")
+    put_text(element, "")
+    element.tail = None
 
 
 def write(
@@ -82,7 +98,8 @@ def write(
     under ``xml:space="preserve"``. ``canonical``: ``"1.0"``, ``"exclusive"`` or ``"2.0"`` (``True``), without
     comments, always in UTF-8. ``declaration``: whether it begins with ``<?xml …?>``.
 
-    What a stylesheet made is written as that says, in UTF-8 if it says nothing. Raises ``ConfigError`` for an
+    What an encoding has not is written as references, in comments, too; in a name it is a ``DataError``. What
+    a stylesheet made is written as that says, in UTF-8 if it says nothing. Raises ``ConfigError`` for an
     unknown encoding or form, ``OSError``.
     """
     etree = lxml_etree()
@@ -100,7 +117,7 @@ def write(
         elif isinstance(tree, etree._XSLTResultTree) and not pretty:
             tree.write_output(out)
         else:
-            _write(tree, out, encoding, declaration)
+            put(tree, out, encoding, declaration)
 
 
 def _form(canonical: bool | str) -> dict[str, Any] | None:
@@ -110,13 +127,6 @@ def _form(canonical: bool | str) -> dict[str, Any] | None:
     if name not in _CANONICAL:
         raise ConfigError(f"canonical={canonical!r}: expected one of {', '.join(_CANONICAL)}")
     return _CANONICAL[name]
-
-
-def _write(tree: Any, out: Sink, encoding: str, declaration: bool) -> None:
-    try:
-        tree.write(out, encoding=encoding, xml_declaration=declaration, with_tail=False)
-    except LookupError:
-        raise ConfigError(f"encoding={encoding!r}: no such character encoding") from None
 
 
 def _indent(root: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,6 +40,7 @@ def validator(schema: Any, kind: str | None, resolver: Resolver | None) -> Any:
     Raises ``DataError`` for one that is none, ``ConfigError`` where nothing tells its kind.
     """
     etree = lxml_etree()
+    resolver = _bounded(resolver)
     if isinstance(schema, (etree._Element, etree._ElementTree)):
         tree = schema if isinstance(schema, etree._ElementTree) else etree.ElementTree(schema)
         return _of_tree(tree, tree.docinfo.URL or "the schema", kind, resolver)
@@ -49,16 +51,35 @@ def validator(schema: Any, kind: str | None, resolver: Resolver | None) -> Any:
         return _of_tree(load(given, allow=allow, resolver=resolver), given.name, kind, resolver)
 
 
+def _bounded(resolver: Resolver | None) -> Resolver | None:
+    """Raises ``LimitExceeded`` for more files than a schema has."""
+    if resolver is None:
+        return None
+    asked = count(1)
+
+    def resolve(url: str) -> bytes | None:
+        if next(asked) > _FILES:
+            raise LimitExceeded(f"a schema that includes more than {_FILES} files", "files", 413)
+        return resolver(url)
+
+    return resolve
+
+
 def failed(error: Any, name: str) -> PorticoError:
     """An error of lxml, with the place that its log tells, or of a resolver, as one of ours."""
     if isinstance(error, DataError):
         return error if error.source else DataError(error.reason, name)
-    entries = [entry for entry in error.error_log if not entry.message.startswith(("runtime", "compilation"))]
     reason = str(error)
-    if reason == "unknown error":
-        reason = "; ".join(dict.fromkeys(entry.message for entry in entries[:3])) or "it failed"
+    if not _says(reason):
+        messages = (entry.message for entry in error.error_log if _says(entry.message))
+        reason = "; ".join(islice(dict.fromkeys(messages), 3)) or "it failed"
     line = next((entry.line for entry in error.error_log if entry.line), None)
     return DataError(reason, name, line=line)
+
+
+def _says(message: str) -> bool:
+    """Not where it is, nor the last letter of a message, which lxml takes for one."""
+    return len(message) > 1 and not message.startswith(("runtime", "compilation", "unknown error"))
 
 
 def _of_tree(tree: Any, name: str, kind: str | None, resolver: Resolver | None) -> Any:
@@ -134,8 +155,6 @@ class _Parts:
     def _fetched(self, url: str) -> Path:
         if url in self._paths:
             return self._paths[url]
-        if len(self._paths) >= _FILES:
-            raise LimitExceeded(f"a schema that includes more than {_FILES} files", "files", 413)
         path = self._paths[url] = self._folder / f"{len(self._paths)}.rng"
         content = None if self._resolver is None else self._resolver(url)
         if content is None:

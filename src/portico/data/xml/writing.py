@@ -12,16 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from portico.data.sinks import Sink
+from portico.data.xml.names import FIRST, FURTHER
 from portico.errors import ConfigError, DataError
 
 __all__ = ["write_xml"]
 
-_START = (
-    "A-Z_a-zÀ-ÖØ-öø-\u02ff\u0370-\u037d\u037f-\u1fff\u200c-\u200d\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff"
-    "\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
-)
-_MORE = f"[{_START}\\-.0-9·\u0300-\u036f\u203f-\u2040]*"
-_NAME = f"(?:([{_START}]{_MORE}):)?[{_START}]{_MORE}"
+_NAME = f"(?:([{FIRST}][{FURTHER}]*):)?[{FIRST}][{FURTHER}]*"
 """A name with or without a prefix (Namespaces in XML, 4). Compiled at first use, which takes a while."""
 _NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no document can have, escaped or not (XML 1.0, 2.2)."""
