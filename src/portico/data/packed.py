@@ -31,9 +31,6 @@ _IN_MEMORY = 1 << 20
 _STEP = 1 << 18
 _JUDGED = 32 << 20
 """As in ``portico.unpacking``: bytes after which it is judged how much was made of how little."""
-_UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OverflowError, EOFError)
-"""What zipfile raises for bytes that are no archive: ``ValueError`` for offsets before its beginning, and for
-names that are no text."""
 _ENCRYPTED = 1
 _READABLE = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
 _METHODS = {9: "Deflate64", 20: "zstd", 93: "zstd", 95: "xz", 97: "WavPack", 98: "PPMd", 99: "AES"}
@@ -73,16 +70,7 @@ def _unzipped(packed: Source, member: str | None) -> tuple[Callable[[], bytes], 
     spool: Any = tempfile.SpooledTemporaryFile(_IN_MEMORY, prefix="portico-zip-")  # noqa: SIM115
     try:
         _copy(packed, spool)
-        archive = zipfile.ZipFile(spool)
-        found = _member(archive, member, packed.name)
-        _check_readable(found, packed.name)
-        file = archive.open(found)
-    except DataError:
-        spool.close()
-        raise
-    except _UNREADABLE as error:
-        spool.close()
-        raise DataError(f"a zip archive that cannot be read: {error}", packed.name) from None
+        found, file = _opened(spool, member, packed.name)
     except BaseException:
         spool.close()
         raise
@@ -92,6 +80,18 @@ def _unzipped(packed: Source, member: str | None) -> tuple[Callable[[], bytes], 
         packed.close()
 
     return _bounded(file, found, packed), found.filename, close
+
+
+def _opened(spool: Any, member: str | None, name: str) -> tuple[zipfile.ZipInfo, Any]:
+    try:
+        archive = zipfile.ZipFile(spool)
+        found = _member(archive, member, name)
+        _check_readable(found, name)
+        return found, archive.open(found)
+    except PorticoError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of damaged ones it raises ValueError and IndexError, too
+        raise DataError(f"a zip archive that cannot be read: {error}", name) from None
 
 
 def _copy(packed: Source, spool: BinaryIO) -> None:
