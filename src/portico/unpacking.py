@@ -116,6 +116,7 @@ class _Stage(ABC):
         self._input = b""
         self._begun = False  # in the middle of a stream
         self._any = False
+        self._padded = False
         self._ended = False
 
     def read(self) -> bytes:
@@ -147,8 +148,10 @@ class _Stage(ABC):
     def _begin(self) -> bool:
         """Begin a stream with what has come. ``False``: it takes more to tell."""
         if self._any and not self._input.strip(b"\0"):
-            self._input = b""  # padding, as tar writes it
+            self._input, self._padded = b"", True  # as tar writes it; nothing may follow, however it is cut
             return False
+        if self._padded:
+            raise ProtocolError(f"bytes after the end of the {self._name} data", 502)
         if self._any:
             self._check_another()
         self._open()

@@ -72,6 +72,8 @@ def test_what_is_cut_short_or_goes_on_is_an_error(program: list[str]) -> None:
     for more in (b"garbage", bytes(8) + packed):
         with pytest.raises(DataError, match="bytes after the end"):
             read(packed + more)
+        with pytest.raises(DataError, match="bytes after the end"):
+            read([packed, bytes(4), more])
     for at in range(20, len(packed), len(packed) // 20):
         try:
             assert read(packed[:at] + bytes([packed[at] ^ 0x55]) + packed[at + 1 :]) or "no check" in str(

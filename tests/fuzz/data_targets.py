@@ -215,7 +215,14 @@ def _packed() -> list[bytes]:
     zstd = zstandard.ZstdCompressor(level=1).compress(b"hello hello hello")
     made = [gzip.compress(b"hello", mtime=0), bz2.compress(b"hello"), lzma.compress(b"hello"), zstd]
     skipped = b"\x50\x2a\x4d\x18\x05\0\0\0hello"
-    return [b"plain", archive.getvalue(), *made, *(each * 2 for each in made), skipped + zstd + skipped]
+    return [
+        b"plain",
+        archive.getvalue(),
+        *made,
+        *(each * 2 for each in made),
+        made[0] + b"\0" + made[0],
+        skipped + zstd + skipped,
+    ]
 
 
 DATA_SEEDS: dict[str, Callable[[], list[bytes]]] = {
