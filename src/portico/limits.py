@@ -92,6 +92,11 @@ class Limits:
     unpack_ratio: int | None = 200
     """How many times the bytes that came, beyond 32 MiB: real texts and logs stay below 100."""
 
+    # Data: packed sources
+    zstd_window: int = 128 << 20
+    """How far ``zstd --long`` and ``--ultra`` may refer back, which is held in memory: the program itself
+    takes as much unless it is told otherwise. Answers of HTTP have 8 MiB (RFC 9659)."""
+
     # Forms; all of a body is bounded by ``body``
     form_fields: int = 1000
     """Fields of a form, files not counted; the largest forms of real sites have some hundreds."""

@@ -38,7 +38,9 @@ stand for 128 KiB."""
 _FRUITLESS: Final = 10_000
 """Steps in a row that give nothing: empty streams, padding, headers that come byte by byte."""
 _WINDOW: Final = 1 << 23
-"""The largest window that a zstd decoder has to have (RFC 9659)."""
+"""The largest window that a zstd decoder has to have where the answers of HTTP are packed (RFC 9659)."""
+_TOO_WIDE: Final = "too much memory"
+"""What zstd says of a frame whose window is too large."""
 _SKIPPABLE: Final = re.compile(rb"[\x50-\x5f](?:\x2a(?:\x4d(?:\x18)?)?)?\Z", re.DOTALL)
 """How a zstd frame begins, or as much of it as has come, that holds nothing to unpack (RFC 8878, 3.1.2)."""
 _JUDGED: Final = 32 << 20
@@ -48,10 +50,13 @@ _JUDGED: Final = 32 << 20
 class Unpacking:
     """The bytes that ``source`` gives, without their packings, of which the last one was put on last.
 
+    ``window``: bytes of what was made before that zstd may refer to, and keeps in memory: that of RFC 9659.
     Raises ``ConfigError`` for a packing that is unknown, or whose library is not installed.
     """
 
-    def __init__(self, packings: Sequence[str], source: Source, limits: Limits) -> None:
+    def __init__(
+        self, packings: Sequence[str], source: Source, limits: Limits, *, window: int = _WINDOW
+    ) -> None:
         self.packed = 0
         """Bytes that came."""
         self.unpacked = 0
@@ -60,7 +65,7 @@ class Unpacking:
         self._source = source
         read: Source = self._count
         for name in reversed(packings):
-            read = self._bounded(_stage(name)(name, read).read)
+            read = self._bounded(_stage(name)(name, read, window).read)
         self._read = read
 
     def read(self) -> bytes:
@@ -104,12 +109,14 @@ class _Stage(ABC):
     signature: bytes | None = None
     """How another stream begins, where several may follow each other."""
 
-    def __init__(self, name: str, source: Source) -> None:
+    def __init__(self, name: str, source: Source, window: int) -> None:
         self._name = name
+        self._window = window
         self._source = source
         self._input = b""
         self._begun = False  # in the middle of a stream
         self._any = False
+        self._padded = False
         self._ended = False
 
     def read(self) -> bytes:
@@ -141,8 +148,10 @@ class _Stage(ABC):
     def _begin(self) -> bool:
         """Begin a stream with what has come. ``False``: it takes more to tell."""
         if self._any and not self._input.strip(b"\0"):
-            self._input = b""  # padding, as tar writes it
+            self._input, self._padded = b"", True  # as tar writes it; nothing may follow, however it is cut
             return False
+        if self._padded:
+            raise ProtocolError(f"bytes after the end of the {self._name} data", 502)
         if self._any:
             self._check_another()
         self._open()
@@ -306,12 +315,18 @@ class _Zstd(_Stage):
 
     def _open(self) -> None:
         library = _zstandard()
-        self._machine = library.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+        self._machine = library.ZstdDecompressor(max_window_size=self._window).decompressobj()
         self._at = 0
 
     def _step(self) -> bytes:
         end = self._at + _BITE
-        data: bytes = self._machine.decompress(self._input[self._at : end])
+        try:
+            data: bytes = self._machine.decompress(self._input[self._at : end])
+        except Exception as error:
+            if _TOO_WIDE not in str(error):
+                raise
+            said = f"zstd data with a window of more than {self._window} bytes"
+            raise LimitExceeded(said, "zstd_window", 413) from None
         self._at = end
         if self._machine.eof:
             self._input, self._begun = self._machine.unused_data + self._input[end:], False

@@ -327,3 +327,8 @@ def test_lines_of_errors_among_the_sampled_are_right() -> None:
 def test_nan_is_a_float_where_one_is_asked_for() -> None:
     (found,) = records(b"x,y\n1,nan\n", type=Point)
     assert math.isnan(found.y)
+
+
+def test_a_number_that_no_float_holds_stays_text() -> None:
+    assert list(records(b"a,b\n1e400,1e300\n", types="auto")) == [{"a": "1e400", "b": 1e300}]
+    assert list(records(b"a,b\ninf,NaN\n", types="auto")) == [{"a": "inf", "b": "NaN"}]

@@ -16,6 +16,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portico.data import write as write_any
 from portico.data.csv import TSV, UNIX, Dialect, records, rows, write
@@ -259,3 +261,63 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], tmp_path:
     with pytest.raises(ConfigError):
         write([], tmp_path / "x.csv", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_in_a_field_as_json_is_json(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("before")
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    loop: list[Any] = []
+    loop.append(loop)
+    bad = ((deep, "too deep"), (loop, "Circular"), ([float("nan")], "float"), ({1: [10**5000]}, "digits"))
+    for value, reason in bad:
+        with pytest.raises(DataError, match=reason) as caught:
+            write([["a"], [value]], file)
+        assert caught.value.path == "record 2"
+        assert file.read_text() == "before"
+
+
+FIELDS = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8), st.text(",;\t\"'\r\n =+#\0a", max_size=6)
+)
+
+
+TABLES = st.integers(1, 4).flatmap(
+    lambda width: st.lists(st.lists(FIELDS, min_size=width, max_size=width), max_size=5)
+)
+VALUES = st.tuples(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(),
+    st.booleans(),
+    st.dates(),
+    st.datetimes().map(lambda one: one.replace(fold=0)),
+    st.decimals(allow_nan=False, allow_infinity=False),
+)
+
+
+@given(
+    TABLES,
+    st.sampled_from(["excel", "unix", "tsv"]),
+    st.sampled_from(["minimal", "all", "nonnumeric"]),
+    st.sampled_from([None, ";", "|", " "]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_texts_come_back_in_every_dialect(
+    table: list[list[str]], dialect: str, quoting: Any, delimiter: str | None, encoding: str
+) -> None:
+    out = io.BytesIO()
+    write(table, out, dialect=dialect, quoting=quoting, delimiter=delimiter, encoding=encoding)
+    options: dict[str, Any] = {"dialect": dialect, "delimiter": delimiter, "encoding": encoding}
+    assert list(rows(out.getvalue(), packing="identity", **options)) == table
+
+
+@given(st.lists(VALUES, max_size=4))
+def test_values_come_back_by_their_types(values: list[tuple[Any, ...]]) -> None:
+    out = io.BytesIO()
+    names = ["f", "i", "b", "d", "t", "n"]
+    write(values, out, header=names)
+    types = dict(zip(names, (float, int, bool, date, datetime, Decimal), strict=True))
+    found = list(records(out.getvalue(), types=types, packing="identity"))
+    assert [repr(tuple(each.values())) for each in found] == [repr(each) for each in values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -15,6 +16,7 @@ import msgspec
 import pytest
 
 from portico.data.json import documents, lines, load, records
+from portico.data.json.depth import deeper, value_deeper
 from portico.errors import DataError, LimitExceeded
 from portico.limits import Limits
 
@@ -55,9 +57,6 @@ def nested(depth: int, opening: str = "[", closing: str = "]", middle: str = "")
     ids=["arrays", "only opened", "objects", "both", "an element", "a value", "a few", "few objects", "some"],
 )
 def test_too_deep_is_refused_and_the_process_lives(reader: str, data: bytes) -> None:
-    if reader == "records, passed over" and len(data) < 10_000:
-        READERS[reader](data)  # what is passed over may be as deep as the interpreter allows
-        return
     with pytest.raises((LimitExceeded, DataError)) as caught:
         READERS[reader](data)
     if data[-1:] in b"]}" and not isinstance(caught.value, DataError):
@@ -89,6 +88,81 @@ def test_depth_counts_brackets_and_not_what_looks_like_them() -> None:
         list(lines(b"1\n2\n" + nested(600)))
     with pytest.raises((LimitExceeded, DataError)):
         load(nested(DEEP, '{"a": [', "]}"), type=Tree)
+
+
+class Chain(msgspec.Struct):
+    x: Chain | None = None
+
+
+@pytest.mark.parametrize("reader", [each for each in READERS if each != "records, passed over"])
+@pytest.mark.parametrize("kind", [None, Any, Chain, dict[str, Any]], ids=str)
+def test_depth_is_the_same_with_and_without_types(reader: str, kind: Any) -> None:
+    for depth in (512, 513, 800, 5000):
+        data = nested(depth, '{"x":', "}", "null")
+        text = b"[" + data + b"]" if reader == "records" else data
+        wanted = {"type": kind} if kind is not None and reader != "load, checked" else {}
+        if depth == 512:
+            READERS[reader](text, **wanted)
+            continue
+        with pytest.raises(LimitExceeded, match=r"deep|in each other") as caught:
+            READERS[reader](text, **wanted)
+        assert caught.value.limit == "json_depth"
+
+
+SMALL_STACK = """
+import sys, threading
+from typing import Any
+from portico.data.json import documents, lines, load, records, write
+from portico.errors import DataError, LimitExceeded
+
+def tried(deep):
+    loop = []
+    loop.append({"x": loop})
+    for read in (load, lambda *a, **o: list(lines(*a, **o)), lambda *a, **o: list(documents(*a, **o)),
+                 lambda d, **o: list(records(b"[1," + d + b"]", **o)),
+                 lambda d, **o: list(records(d, "x.*"))):
+        for kind in (None, Any, dict[str, Any]):
+            for depth in (513, 900, 100_000):
+                try:
+                    read(b'{"x":' * depth + b"1" + b"}" * depth, type=kind)
+                except (LimitExceeded, DataError) as error:
+                    told.append(type(error))
+    try:
+        write(loop, sys.stdout.buffer)
+    except DataError as error:
+        told.append(str(error))
+
+told = []
+"""
+WAYS = {
+    "thread": "threading.stack_size(1 << 18)\nt = threading.Thread(None, tried, None, [0])\n"
+    "t.start()\nt.join()",
+    "greenlet": "import greenlet\ngreenlet.greenlet(tried).switch(0)",
+    "aio": "import asyncio, portico.aio\nasyncio.run(portico.aio.run(tried, 0))",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_stacks_are_small_the_process_lives(way: str) -> None:
+    code = f"{SMALL_STACK}\n{WAYS[way]}\nprint(len(told), told[-1][-60:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("43 ")  # of 513 levels, what is at x.* has no more than 511
+    assert "512 deep" in done.stdout
+
+
+def test_brackets_in_strings_are_none_however_they_are_escaped() -> None:
+    texts = ['"["', r'"\\"', r'"\"["', r'"\\\"{"', '""', '"{[" , "]}"', '"é["', r'"\u005b["']
+    for text in texts:
+        for levels in (1, 2, 9, 20):
+            data = "[" * levels + ",".join([text] * 3) + "]" * levels
+            assert not deeper(data, levels)
+            assert not deeper(data.encode(), levels)
+            assert deeper(data, levels - 1)
+            assert value_deeper(data, 0, levels - 1)
+            assert not value_deeper(data + data, 0, levels)
 
 
 def test_a_deep_stack_of_the_caller_is_no_crash() -> None:

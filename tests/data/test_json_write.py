@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 from portico.data import read
 from portico.data import write as write_any
 from portico.data.json import lines, load, records, write, write_json, write_lines
+from portico.data.json.by_hand import by_hand
 from portico.errors import DataError
 from tests.data.test_json import VALUES, same
 
@@ -174,6 +176,9 @@ LOOP.append({"again": LOOP})
 DEEP: list[Any] = []
 for _ in range(5000):
     DEEP = [DEEP]
+SHALLOW: list[Any] = []
+for _ in range(512):
+    SHALLOW = [SHALLOW]
 
 
 @pytest.mark.parametrize(
@@ -192,8 +197,15 @@ for _ in range(5000):
         ([{(1, 2): 1}], "$[0]", "key"),
         (["x", "\ud800"], "$", "half a surrogate"),
         ([10**5000], "$[0]", "digits"),
-        (LOOP, "$", "contains itself|too deep"),
-        (DEEP, "$", "deep"),
+        ([{float("nan"): 1}], "$[0]", "key of an object is nan"),
+        ([{float("-inf"): 1}, "nan"], "$[0]", "key of an object is -inf"),
+        ([{Decimal("NaN"): 1}], "$[0]", "NaN is no number"),
+        ([{Decimal("-Infinity"): 1}], "$[0]", "-Infinity is no number"),
+        ([{frozenset([1]): 1}], "$[0]", "key"),
+        ([{object(): 1}], "$[0]", "key"),
+        ([LOOP], "$", "contains itself"),
+        (DEEP, "$", "512 deep"),
+        (SHALLOW, "$", "512 deep"),
     ],
 )  # fmt: skip
 def test_what_has_no_json_is_refused_by_its_path(
@@ -210,6 +222,36 @@ def test_what_has_no_json_is_refused_by_its_path(
             many([1, value], file)
         assert caught.value.path.startswith("$[1]")
         assert file.read_text() == "before"
+
+
+@pytest.mark.parametrize("sort", [False, True])
+def test_keys_that_stand_for_text_are_text(by: str, sort: bool) -> None:
+    class Colour(Enum):
+        RED = "red"
+        TWO = 2
+
+    keys = {
+        1: "1", 10**30: str(10**30), 1.5: "1.5", -0.0: "-0.0", Decimal("2.50"): "2.50",
+        Decimal("-1E+9"): "-1E+9",
+        datetime(2026, 1, 2, tzinfo=UTC): "2026-01-02T00:00:00Z", date(2026, 1, 2): "2026-01-02",
+        UUID(int=5): str(UUID(int=5)), b"ab": "YWI=", Colour.RED: "red", Colour.TWO: "2", "nan": "nan",
+        '{1.5:2,"inf":': '{1.5:2,"inf":', timedelta(seconds=-90.5): "-PT90.5S",
+    }  # fmt: skip
+    for key, text in keys.items():
+        assert load(written({key: 1, "z": [key]}, sort=sort).encode(), numbers="decimal")[text] == 1
+    everything = load(written([dict.fromkeys(keys, 1)], sort=sort).encode())
+    assert everything == [dict.fromkeys(keys.values(), 1)]
+
+
+def test_durations_are_the_same_by_hand() -> None:
+    for days, seconds, microseconds in product((0, 1, -3), (0, 1, 86399), (0, 1, 500_000)):
+        one = timedelta(days, seconds, microseconds)
+        assert by_hand(one, (), sort=False, ascii=False, indent=None) == msgspec.json.encode(one)
+
+
+def test_512_levels_are_written_by_both_ways(by: str) -> None:
+    assert written(SHALLOW[0]) == "[" * 512 + "]" * 512 + "\n"
+    assert load(written([SHALLOW[0][0], {1: 10**30}]).encode()) == [SHALLOW[0][0], {"1": 10**30}]
 
 
 def test_what_is_null_is_no_error(by: str) -> None:

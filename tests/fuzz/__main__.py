@@ -16,7 +16,8 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["portico.http", "portico.web"], enable_loader_override=False):
+PARSERS = ["portico.http", "portico.web", "portico.data", "portico.unpacking"]
+with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
     from tests.fuzz.targets import SEEDS, TARGETS
 
 BOUNDS = ["-max_len=4000", "-timeout=10", "-rss_limit_mb=512", "-print_final_stats=1"]

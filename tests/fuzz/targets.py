@@ -22,6 +22,8 @@ from portico.http.states import Role
 from portico.limits import Limits
 from portico.web.cgi_output import Head, HeadReader, ProgramError
 from portico.web.forms import read_form
+from tests.fuzz.data_targets import DATA_SEEDS, DATA_TARGETS
+from tests.fuzz.pieces import cut
 from tests.http.dialogue import REFUSALS, converse
 from tests.http.rules import rules
 from tests.peers import corpus
@@ -46,9 +48,9 @@ def requests(data: bytes) -> None:
     """The codec as a server: the first byte says how the rest is cut."""
     step, raw = data[0] if data else 0, data[1:]
     whole = converse([raw], LIMITS)
-    cut = converse(_cut(raw, step), LIMITS)
-    assert cut.accepted == whole.accepted
-    assert (cut.closed, cut.cut) == (whole.closed, whole.cut)
+    parted = converse(cut(raw, step), LIMITS)
+    assert parted.accepted == whole.accepted
+    assert (parted.closed, parted.cut) == (whole.closed, whole.cut)
     assert converse([raw], LIMITS, memo=False) == whole
     again = converse([raw, raw], LIMITS)
     assert again.accepted[: len(whole.accepted)] == whole.accepted
@@ -65,7 +67,7 @@ def responses(data: bytes) -> None:
     """The codec as a client: the first byte says what was asked, and how the rest is cut."""
     kind, raw = data[0] if data else 0, data[1:]
     method = ("GET", "HEAD", "CONNECT", "POST")[kind % 4]
-    assert _answer(method, [raw]) == _answer(method, _cut(raw, kind // 4))
+    assert _answer(method, [raw]) == _answer(method, cut(raw, kind // 4))
 
 
 def _answer(method: str, fed: Iterable[bytes]) -> list[object]:
@@ -97,7 +99,7 @@ def cgi_output(data: bytes) -> None:
     kind, raw = data[0] if data else 0, data[1:]
     nph = bool(kind & 1)
     whole = _head([raw], nph)
-    assert whole == _head(_cut(raw, kind >> 1), nph)
+    assert whole == _head(cut(raw, kind >> 1), nph)
     if isinstance(whole, Head):
         assert 200 <= whole.status <= 599
         _check_fields([(name.lower(), value) for name, value in whole.headers])
@@ -164,11 +166,6 @@ def _fields(content_type: str, body: io.BytesIO, length: int) -> object:
 # What they have in common
 
 
-def _cut(raw: bytes, step: int) -> list[bytes]:
-    step = step % 61 + 1
-    return [raw[at : at + step] for at in range(0, len(raw), step)]
-
-
 def _check_fields(fields: Iterable[tuple[str, str]]) -> None:
     for name, value in fields:
         assert _NAME.fullmatch(name), name
@@ -181,6 +178,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "responses": responses,
     "cgi-output": cgi_output,
     "forms": forms,
+    **DATA_TARGETS,
 }
 
 
@@ -227,4 +225,5 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
         b'\2--b b\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\nutf-8\r\n--b b--',
         b"\3multipart/form-data; boundary=x; charset=y\n--x\r\n\r\n--x--",
     ],
+    **DATA_SEEDS,
 }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from portico.errors import ConfigError, DataError, LimitExceeded
+from portico.errors import ConfigError, DataError, LimitExceeded, PorticoError
 from portico.sync import run_blocking
 from portico.unpacking import Unpacking
 
@@ -32,6 +31,10 @@ _IN_MEMORY = 1 << 20
 _STEP = 1 << 18
 _JUDGED = 32 << 20
 """As in ``portico.unpacking``: bytes after which it is judged how much was made of how little."""
+_ENCRYPTED = 1
+_READABLE = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+_METHODS = {9: "Deflate64", 20: "zstd", 93: "zstd", 95: "xz", 97: "WavPack", 98: "PPMd", 99: "AES"}
+"""Of zip archives (APPNOTE 4.4.5), those that Python has no decompressor for."""
 _TOLD = 5
 """Members of an archive that an error names."""
 
@@ -55,19 +58,19 @@ def unpacked(
         return _unzipped(packed, member)
     if member is not None:
         raise ConfigError(f"member={member!r}: {packed.name} is no zip archive, but {packing}")
-    return Unpacking([packing], packed.chunk, packed.limits).read, "", packed.close
+    limits = packed.limits
+    return (
+        Unpacking([packing], packed.chunk, limits, window=limits.zstd_window).read,
+        "",
+        packed.close,
+    )
 
 
 def _unzipped(packed: Source, member: str | None) -> tuple[Callable[[], bytes], str, Callable[[], object]]:
     spool: Any = tempfile.SpooledTemporaryFile(_IN_MEMORY, prefix="portico-zip-")  # noqa: SIM115
     try:
         _copy(packed, spool)
-        archive = zipfile.ZipFile(spool)
-        found = _member(archive, member, packed.name)
-        file = archive.open(found)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        spool.close()
-        raise DataError(f"a zip archive that cannot be read: {error}", packed.name) from None
+        found, file = _opened(spool, member, packed.name)
     except BaseException:
         spool.close()
         raise
@@ -77,6 +80,18 @@ def _unzipped(packed: Source, member: str | None) -> tuple[Callable[[], bytes], 
         packed.close()
 
     return _bounded(file, found, packed), found.filename, close
+
+
+def _opened(spool: Any, member: str | None, name: str) -> tuple[zipfile.ZipInfo, Any]:
+    try:
+        archive = zipfile.ZipFile(spool)
+        found = _member(archive, member, name)
+        _check_readable(found, name)
+        return found, archive.open(found)
+    except PorticoError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of damaged ones it raises ValueError and IndexError, too
+        raise DataError(f"a zip archive that cannot be read: {error}", name) from None
 
 
 def _copy(packed: Source, spool: BinaryIO) -> None:
@@ -104,6 +119,14 @@ def _member(archive: zipfile.ZipFile, member: str | None, name: str) -> zipfile.
     raise DataError(f"an archive of {len(files)} files: choose one with member= ({told})", name)
 
 
+def _check_readable(member: zipfile.ZipInfo, name: str) -> None:
+    if member.flag_bits & _ENCRYPTED or member.compress_type == 99:
+        raise DataError(f"{member.filename} in it is encrypted; unpack it before", name)
+    if member.compress_type not in _READABLE:
+        method = _METHODS.get(member.compress_type, f"method {member.compress_type}")
+        raise DataError(f"{member.filename} in it is packed by {method}; unpack it before", name)
+
+
 def _bounded(file: Any, info: zipfile.ZipInfo, packed: Source) -> Callable[[], bytes]:
     limits, made = packed.limits, 0
 
@@ -111,7 +134,9 @@ def _bounded(file: Any, info: zipfile.ZipInfo, packed: Source) -> Callable[[], b
         nonlocal made
         try:
             data: bytes = run_blocking(file.read, _STEP)
-        except (zipfile.BadZipFile, EOFError, zlib.error, OSError, RuntimeError) as error:
+        except PorticoError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
             raise DataError(f"{info.filename} in it is damaged: {error}", packed.name) from None
         made += len(data)
         if limits.unpacked is not None and made > limits.unpacked:

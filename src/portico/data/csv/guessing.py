@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
+from math import isfinite
 
 __all__ = ["SAMPLED", "guessed"]
 
@@ -51,7 +52,9 @@ def _kind_of(values: set[str], decimal: str) -> type | None:
 
 
 def _are(kind: type, values: set[str]) -> bool:
-    """Whether there are such days: 2024-02-30 is as good as text."""
+    """Whether there are such days: 2024-02-30 is as good as text, and so is what a float has no room for."""
+    if kind is float:
+        return all(isfinite(float(value)) for value in values)
     if not issubclass(kind, date):
         return True
     try:

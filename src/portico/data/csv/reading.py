@@ -159,7 +159,7 @@ class Reading:
         self.limits = opened.limits
         pieces = opened.text("text/csv")
         sample, pieces = _beginning(pieces, _SEPARATOR if self._dialect else SAMPLE)
-        if _is_utf16(sample):
+        if not self._opening.get("encoding") and _is_utf16(sample):
             raise DataError(
                 "every second character is NUL; pass encoding='utf-16-le' or 'utf-16-be'", opened.name
             )

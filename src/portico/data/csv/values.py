@@ -31,7 +31,10 @@ def text_of(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).decode("utf-8")
     if isinstance(value, (dict, list, tuple)):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        try:
+            return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+        except RecursionError:
+            raise ValueError("lists and dicts in each other, too deep for JSON") from None
     return str(value)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
@@ -17,21 +17,21 @@ from portico.data.json.path import Step, path_text
 from portico.errors import DataError
 from portico.limits import Limits
 
-__all__ = ["Path", "by_hand"]
+__all__ = ["DEPTH", "Path", "by_hand"]
 
 Path = tuple[Step, ...]
+Inner = Iterator[tuple[Any, Path]]
+"""What is in an array or object, with its path, one after the other; what is around it is put meanwhile."""
 
-_DEPTH = Limits().json_depth
+DEPTH = Limits().json_depth
 
 
 def by_hand(value: Any, path: Path, *, sort: bool, ascii: bool, indent: int | None) -> bytes:  # noqa: A002
     """The bytes of a value, which is at a path. Raises ``DataError`` with the path of what has no JSON."""
     writer = _Writer(sort, ascii, indent)
     try:
-        writer.put(value, path, 0)
+        writer.put(value, path)
         return "".join(writer.parts).encode()
-    except RecursionError:
-        raise DataError("too deep for the interpreter", path=path_text(path)) from None
     except UnicodeEncodeError:
         reason = "half a surrogate pair is no character; ascii=True can write it"
         raise DataError(reason, path=path_text(path)) from None
@@ -45,39 +45,49 @@ class _Writer:
         self._indent = indent
         self._colon = ":" if indent is None else ": "
 
-    def put(self, value: Any, path: Path, level: int) -> None:
+    def put(self, value: Any, path: Path) -> None:
+        """Without recursion: how deep a value may be is for a limit to say, not for the caller's stack."""
+        waiting = [self._begun(value, path, 0)]
+        while waiting:
+            inner = next(waiting[-1], None)
+            if inner is None:
+                waiting.pop()
+            else:
+                waiting.append(self._begun(*inner, len(waiting)))
+
+    def _begun(self, value: Any, path: Path, level: int) -> Inner:
+        """Put down what is no array or object; of one that is, what is in it is still to be put."""
         text = self._scalar(value, path)
         if text is not None:
             self.parts.append(text)
-            return
-        if level == _DEPTH:
-            raise DataError(f"it is more than {_DEPTH} deep, or contains itself", path=path_text(path[:20]))
+            return iter(())
+        if isinstance(value, Enum):
+            return self._begun(value.value, path, level)
+        if level == DEPTH:
+            raise DataError(f"it is more than {DEPTH} deep, or contains itself", path=path_text(path[:20]))
         parts = _parts(value)
         if isinstance(parts, Mapping):
-            self._object(parts, path, level + 1)
-        elif parts is not None:
-            self._array(parts, path, level + 1)
-        elif isinstance(value, Enum):
-            self.put(value.value, path, level)
-        else:
-            raise DataError(f"{type(value).__name__} has no JSON", path=path_text(path))
+            return self._object(parts, path, level + 1)
+        if parts is not None:
+            return self._array(parts, path, level + 1)
+        raise DataError(f"{type(value).__name__} has no JSON", path=path_text(path))
 
-    def _object(self, parts: Mapping[Any, Any], path: Path, level: int) -> None:
+    def _object(self, parts: Mapping[Any, Any], path: Path, level: int) -> Inner:
         pairs = [(self._key(key, path), value) for key, value in parts.items()]
         if self._sort:
             pairs.sort(key=lambda pair: pair[0])
         separator = "{"
         for key, value in pairs:
             self.parts.append(f"{separator}{self._line(level)}{self._quoted(key)}{self._colon}")
-            self.put(value, (*path, key), level)
+            yield value, (*path, key)
             separator = ","
         self.parts.append(f"{self._line(level - 1)}}}" if pairs else "{}")
 
-    def _array(self, parts: Iterable[Any], path: Path, level: int) -> None:
+    def _array(self, parts: Iterable[Any], path: Path, level: int) -> Inner:
         separator = "["
         for index, value in enumerate(parts):
             self.parts.append(f"{separator}{self._line(level)}")
-            self.put(value, (*path, index), level)
+            yield value, (*path, index)
             separator = ","
         self.parts.append("[]" if separator == "[" else f"{self._line(level - 1)}]")
 
@@ -89,6 +99,8 @@ class _Writer:
             key = key.value
         if isinstance(key, str):
             return key
+        if isinstance(key, float) and not isfinite(key):
+            raise DataError(f"a key of an object is {key}, which is no number of JSON", path=path_text(path))
         text = None if key is None or isinstance(key, bool) else self._scalar(key, path)
         if text is None:
             raise DataError(f"a key of an object is {key!r:.40}, which is no text", path=path_text(path))
@@ -116,8 +128,18 @@ def _time(value: date | time) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
+def _duration(value: timedelta) -> str:
+    """ISO 8601, in days and seconds, as msgspec writes it."""
+    sign, size = ("-", -value) if value < timedelta(0) else ("", value)
+    fraction = f".{size.microseconds:06}".rstrip("0").rstrip(".")
+    seconds = f"T{size.seconds}{fraction}S" if size.seconds or size.microseconds else ""
+    days = f"{size.days}D" if size.days or not seconds else ""
+    return f"{sign}P{days}{seconds}"
+
+
 _TEXTS: tuple[tuple[tuple[type, ...], Callable[[Any], str]], ...] = (
     ((datetime, date, time), _time),
+    ((timedelta,), _duration),
     ((bytes, bytearray, memoryview), lambda value: b64encode(value).decode("ascii")),
     ((UUID,), str),
 )

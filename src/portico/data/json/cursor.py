@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from portico.data.json.decoder import Decoder
+from portico.data.json.depth import deeper
 from portico.data.json.scanner import Refused, Rules
 from portico.data.json.text import Text
 from portico.errors import DataError, LimitExceeded
@@ -24,6 +25,8 @@ _SELF_ENDING = frozenset('{["')
 _GOING_ON = frozenset(("", ".", "e", "E"))
 _UNDECIDED = 12
 """Characters at the end of a window in which an error may be none: the longest word or escape is shorter."""
+_NEAR = 1024
+"""Characters in which most values end."""
 
 
 class Cursor:
@@ -37,6 +40,9 @@ class Cursor:
         """Characters that may be read in vain. Reading the same ones again and again, for a value that is not
         all there, is paid for by those that come: else a hostile document takes time by the square of its
         size, or times its depth."""
+        self._near = _NEAR
+        self._told = -1  # of which window it is known whether it is deep
+        self._deep = False
 
     def next(self) -> str:
         """The next character that is no space; ``""`` at the end."""
@@ -89,8 +95,12 @@ class Cursor:
     def _end_in_window(self) -> int | None:
         text = self.text
         size = len(text.window)
+        end = self._end_nearby()
+        if end is not None:
+            return end
         try:
-            end = self.decoder.skim(text.window, text.at)
+            end = self.decoder.skim(text.window, text.at, deep=self._is_deep())
+            self._near = max(_NEAR, 2 * (end - text.at))
         except Refused as refused:
             undecided = refused.at >= size - _UNDECIDED or refused.reason.startswith("unterminated string")
             if undecided and not text.ended:
@@ -102,6 +112,32 @@ class Cursor:
             return end
         # 1 may go on as 12, or as 1.5e+7
         return end if end < size - 2 or text.window[end : end + 1] not in _GOING_ON else None
+
+    def _end_nearby(self) -> int | None:
+        """The same where it is not far, and nothing before it can be deep: so that not all of a window is
+        looked at for how deep it is, when but few of its values are read in this way."""
+        text = self.text
+        near = text.window[text.at : text.at + self._near]
+        if self._crowded(text.at + self._near) or text.at + self._near >= len(text.window):
+            return None
+        try:
+            end = self.decoder.skim(near, 0)
+        except (Refused, LimitExceeded):
+            return None
+        self._near = max(_NEAR, 2 * end)
+        return text.at + end if end < len(near) - 2 else None
+
+    def _crowded(self, end: int) -> bool:
+        """Whether something before the end can be too deep."""
+        text = self.text
+        opening = text.window.count("[", text.at, end) + text.window.count("{", text.at, end)
+        return opening > self.rules.limits.json_depth
+
+    def _is_deep(self) -> bool:
+        """Whether there may be a value from here to the window's end that is too deep."""
+        if self._told != self.text.refills and self._crowded(len(self.text.window)):
+            self._told, self._deep = self.text.refills, deeper(self.text.window, self.rules.limits.json_depth)
+        return self._told == self.text.refills and self._deep
 
     def _gather(self) -> None:
         text, limit = self.text, self.rules.limits.json_record

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, Union
 
 from portico.data.json import places
+from portico.data.json.depth import deeper, value_deeper
 from portico.data.json.path import EACH, Step
 from portico.data.json.scanner import FLOATS, Refused, Rules, scanned, scanner, skimmer, too_deep
 from portico.errors import ConfigError, LimitExceeded
@@ -51,10 +52,12 @@ class Decoder:
     def value(self, text: str) -> Any:
         """What a whole text means."""
         self._check_count(text)
+        if deeper(text, self._limits.json_depth):
+            raise too_deep(self._limits)
         if not self.batches:
             return self._carefully(text)
         try:
-            value = self._one.decode(text)
+            return self._one.decode(text)
         except self._msgspec.ValidationError as error:
             if self._rules.type is None or "out of range" in str(error):  # a number that is too large for it
                 return self._carefully(text)
@@ -63,13 +66,12 @@ class Decoder:
             return self._carefully(text)
         except RecursionError:
             raise too_deep(self._limits) from None
-        return self._checked(value, text)
 
     def one(self, texts: list[bytes]) -> Callable[[bytes], Any] | None:
         """What makes a value of one of these at once, or raises a ``ValueError`` for one that ``value`` is to
         look at; ``None``: ``value`` is to look at all of them."""
-        shallow = 2 * self._limits.json_depth  # for each level, a character at both ends
-        if not self.batches or (self._rules.type is None and max(map(len, texts)) > shallow):
+        depth = self._limits.json_depth
+        if not self.batches or (max(map(len, texts)) > depth and any(deeper(each, depth) for each in texts)):
             return None
         decode: Callable[[bytes], Any] = self._one.decode
         return decode
@@ -92,18 +94,20 @@ class Decoder:
         decode = self._msgspec.json.Decoder(_list_of(self._msgspec.Raw)).decode
         return lambda text: self._several(decode, text, ())
 
-    def skim(self, text: str, at: int) -> int:
-        """Where the value ends that begins at ``at``: only its grammar counts."""
+    def skim(self, text: str, at: int, *, deep: bool = False) -> int:
+        """Where the value ends that begins at ``at``: only its grammar counts. ``deep``: it may be deeper
+        than the limit."""
+        if deep and value_deeper(text, at, self._limits.json_depth):
+            raise too_deep(self._limits)
         return scanned(self._skim, text, at, self._limits)[1]
 
     def _several(self, decode: Callable[[str], Any], text: str, tail: tuple[Step, ...]) -> list[Any] | None:
+        if deeper(text, self._limits.json_depth):
+            return None
         try:
-            values = _held(decode(f"[{text}]"), tail, self._msgspec.UNSET)
+            return _held(decode(f"[{text}]"), tail, self._msgspec.UNSET)
         except (ValueError, ArithmeticError, RecursionError):
             return None
-        if self._may_be_deep(text) and _deeper(values, self._limits.json_depth + 1):
-            return None
-        return values
 
     def _carefully(self, text: str) -> Any:
         """By the standard library, which is slower and tells where an error is."""
@@ -119,9 +123,7 @@ class Decoder:
             raise Refused("more follows after the end of the document", end)
         if lone is not None and self._rules.surrogates == "error":
             raise Refused("half a surrogate pair is no character", lone)
-        if self._rules.type is None:
-            return self._checked(value, text)
-        return self._converted(value, text)
+        return value if self._rules.type is None else self._converted(value, text)
 
     def _converted(self, value: Any, text: str) -> Any:
         if self._rules.duplicates == "error":  # it was checked for those
@@ -138,18 +140,6 @@ class Decoder:
     def _mistyped(self, error: Exception, text: str) -> Refused:
         reason, path = places.of_validation(str(error))
         return Refused(reason, places.offset_of(path, text, self._skim), path)
-
-    def _checked(self, value: Any, text: str) -> Any:
-        # With a type, that bounds the depth, and the interpreter does where it is recursive.
-        if self._may_be_deep(text) and _deeper(value, self._limits.json_depth):
-            raise too_deep(self._limits)
-        return value
-
-    def _may_be_deep(self, text: str) -> bool:
-        depth = self._limits.json_depth
-        if self._rules.type is not None or len(text) <= 2 * depth:
-            return False
-        return text.count("[") + text.count("{") > depth
 
     def _check_count(self, text: str) -> None:
         limit = self._limits.json_values
@@ -193,25 +183,6 @@ def _held(values: list[Any], tail: tuple[Step, ...], unset: Any) -> list[Any]:
 
 def _count(text: str) -> int:
     return 1 + text.count(",") + text.count("[") + text.count("{")
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether more arrays and objects than that are in each other."""
-    level = [value] if type(value) in _CONTAINERS else []
-    while level:
-        if levels == 0:
-            return True
-        levels -= 1
-        level = [
-            each
-            for one in level
-            for each in (one.values() if type(one) is dict else one)
-            if type(each) in _CONTAINERS
-        ]
-    return False
-
-
-_CONTAINERS = frozenset((dict, list))
 
 
 def _msgspec(needed: bool) -> Any:

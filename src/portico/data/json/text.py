@@ -18,13 +18,14 @@ _PARAMETER = re.compile(r';[ \t]*charset[ \t]*=[ \t]*"?([^";\s]+)', re.IGNORECAS
 
 class Text:
     """``window``: the characters that are held, ``at``: how many of them have been dealt with, ``ended``:
-    whether no more will come."""
+    whether no more will come, ``refills``: how many windows there were."""
 
     def __init__(self, source: Source) -> None:
         self.name = source.name
         self.window = ""
         self.at = 0
         self.ended = False
+        self.refills = 0
         self._source = source
         self._decoder = codecs.getincrementaldecoder(charset_of_json(source))()
         self._begun = False
@@ -44,6 +45,7 @@ class Text:
             if enough(piece):
                 break
         self.window = "".join(parts)
+        self.refills += 1
         if self._broken is not None and len(parts) == 1:
             line, column = self.place(len(self.window))
             raise DataError(undecodable(self._broken), self.name, line=line, column=column)

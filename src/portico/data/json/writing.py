@@ -2,7 +2,8 @@
 
 Dates and times are text (RFC 3339), ``Decimal`` is a number with all of its digits, bytes are text in base64,
 UUIDs are text, enumerations their values, sets and tuples arrays; dataclasses, ``Struct`` and attrs classes
-are objects. Keys are text, or what stands for it (numbers, dates...). NaN and infinity are refused.
+are objects. Keys are text, or what stands for it (numbers, dates, UUIDs, bytes, enumerations of those). NaN
+and infinity are refused, also as keys, and so is what is deeper than ``Limits.json_depth``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from importlib import import_module
 from math import isfinite
 from typing import Any, TypedDict, Unpack
 
-from portico.data.json.by_hand import Path, by_hand
+from portico.data.json.by_hand import DEPTH, Path, by_hand
+from portico.data.json.depth import deeper
 from portico.data.sinks import Sink, sink
 
 __all__ = ["write", "write_json", "write_lines"]
@@ -25,6 +27,11 @@ __all__ = ["write", "write_json", "write_lines"]
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _SUSPICIOUS = (b"null", b"NaN", b"Infinity")
 """How msgspec writes floats and Decimals that are no numbers; the first is None as well."""
+_TELLING = bytes(set(range(256)) - set(b'{,:"'))
+_NOT_FINITE = (b'"nan":', b'inf":')
+"""How it writes keys that are floats and no numbers."""
+_BARE_KEY = re.compile(rb"[{,]-?(?:[0-9]|s?NaN|Infinity)[-+.0-9E]*:")
+"""How it writes keys that are Decimals, which is no JSON: without quotes. In a string it may be anything."""
 _SOUND = frozenset((str, int, bool, type(None)))
 
 
@@ -97,13 +104,21 @@ def _encoder(
             text: bytes = made.encode(value)
         except (TypeError, ValueError, RecursionError, OverflowError):
             return slowly(value, path)
-        if any(word in text for word in _SUSPICIOUS) and not _finite(msgspec, value):
-            return slowly(value, path)  # which names the place
+        if _doubtful(text) or (any(word in text for word in _SUSPICIOUS) and not _finite(msgspec, value)):
+            return slowly(value, path)  # which does it right, or names the place
         if indent is not None:
             text = msgspec.json.format(text, indent=indent)
         return _ascii(text) if ascii else text
 
     return encode
+
+
+def _doubtful(text: bytes) -> bool:
+    """Whether it may have keys that msgspec should not write, or may be too deep."""
+    marks = text.translate(None, _TELLING)  # much faster than to search all of it
+    if (b"{:" in marks or b",:" in marks) and _BARE_KEY.search(text) is not None:
+        return True
+    return any(key in text for key in _NOT_FINITE) or deeper(text, DEPTH)
 
 
 def _finite(msgspec: Any, value: Any) -> bool:
