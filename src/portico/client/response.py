@@ -66,7 +66,8 @@ class Response:
     ``status``, ``reason``, ``version`` (``"HTTP/1.1"``), ``url`` (after redirects), ``headers`` (names in
     any case, several values each: ``headers.all(name)``), ``trailers`` (when the body has been read),
     ``history`` (the answers that led here, the first one first), ``peer`` and ``tls`` (address of the
-    server, and the facts of the secure channel), ``cache_status`` (``None`` without a cache).
+    server, and the facts of the secure channel), ``cache_status`` (``None`` without a cache), ``limits``
+    (those of its session).
     """
 
     # Of most responses these never change.
@@ -104,7 +105,7 @@ class Response:
         self._pairs = pairs
         self._source = source
         self._content = content  # of a body that has been gathered: all of it, decoded
-        self._limits = limits or _LIMITS
+        self.limits = limits or _LIMITS
 
     # -- the head
 
@@ -265,7 +266,7 @@ class Response:
         from portico.charsets.text import text_lines
 
         content_type = self.headers.get("content-type", "")
-        return text_lines(self.iter_bytes(), content_type, self._limits.line, self._charset)
+        return text_lines(self.iter_bytes(), content_type, self.limits.line, self._charset)
 
     def read(self, size: int | None = -1) -> bytes:
         """``size`` bytes, fewer only at the end of the body; without a size all that is left."""
@@ -294,7 +295,7 @@ class Response:
     def readline(self, size: int | None = -1) -> bytes:
         r"""A line with its ``\n``; ``b""`` at the end of the body. Without a ``size``, one of more than
         ``Limits.line`` bytes raises ``LimitExceeded``."""
-        most = self._limits.line if size is None or size < 0 else size
+        most = self.limits.line if size is None or size < 0 else size
         pieces: list[bytes] = []
         length = 0
         while length < most and (data := self._more(pieces)):
@@ -407,11 +408,11 @@ class Response:
             return source.piece
         from portico.client.decoding import decoded
 
-        unpacking = decoded(self.headers["content-encoding"], source, self._limits)
+        unpacking = decoded(self.headers["content-encoding"], source, self.limits)
         return source.piece if unpacking is None else unpacking.read
 
     def _gathered(self) -> bytes:
-        pieces, size, most = [], 0, self._limits.answer
+        pieces, size, most = [], 0, self.limits.answer
         try:
             while piece := self._take():
                 size += len(piece)

@@ -19,6 +19,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from portico.data.html.event import Comment, Doctype, EndTag, Event, StartTag, Text
+from portico.data.html.form import Control, Form, Option
+from portico.data.html.form_page import forms_in
 from portico.data.html.joining import Join
 from portico.data.html.linking import KINDS, Link, links_in
 from portico.data.html.meta import Metadata
@@ -33,17 +35,21 @@ __all__ = [
     "KINDS",
     "Cell",
     "Comment",
+    "Control",
     "Doctype",
     "Element",
     "EndTag",
     "Event",
+    "Form",
     "Link",
     "Metadata",
+    "Option",
     "Page",
     "StartTag",
     "Table",
     "Text",
     "events",
+    "forms",
     "links",
     "load",
     "metadata",
@@ -101,6 +107,19 @@ def events(what: Any) -> Iterator[Event]:
         for piece in opened.text(_KIND, "replace"):
             yield from tokens.feed(piece)
         yield from tokens.close()
+
+
+def forms(what: Any, base: str | None = None) -> list[Form]:
+    """The forms of a page, with all that is in their controls. A page of any size is read, of which no more
+    than its forms is kept.
+
+    ``base``: the page's URL, where ``what`` does not tell; without one, relative actions stay as they are.
+    Raises ``LimitExceeded`` (``html_controls``, ``html_token``, ``html_nodes``, ``answer``), and what
+    ``source`` does.
+    """
+    with _opened(what) as opened:
+        url = base_of(opened, base)
+        return forms_in(opened.text(_KIND, "replace"), url, limits=opened.limits, source=opened.name).forms
 
 
 def text(what: Any) -> str:

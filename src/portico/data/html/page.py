@@ -12,6 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from portico.data.html.bounds import check_growth
+from portico.data.html.form import Form
+from portico.data.html.form_page import forms_in
 from portico.data.html.linking import Link, links_in
 from portico.data.html.meta import Metadata, metadata_of
 from portico.data.html.plaintext import text_of
@@ -149,14 +151,22 @@ class Page:
 
     def links(self, *, kinds: Iterable[str] | None = None, join: Join | None = None) -> list[Link]:
         """Its links: see ``portico.data.html.links``."""
-        text = self._parser.raw_html.decode("utf-8", "replace")
         return list(
-            links_in([text], self.base, limits=self.limits, source=self.source, kinds=kinds, join=join)
+            links_in([self._text], self.base, limits=self.limits, source=self.source, kinds=kinds, join=join)
         )
+
+    def forms(self) -> list[Form]:
+        """Its forms: see ``portico.data.html.forms``."""
+        return forms_in([self._text], self.base, limits=self.limits, source=self.source).forms
 
     def metadata(self) -> Metadata:
         """What it says of itself: see ``portico.data.html.metadata``."""
         return metadata_of(self._parser, self.base, self.charset)
+
+    @property
+    def _text(self) -> str:
+        text: str = self._parser.raw_html.decode("utf-8", "replace")
+        return text
 
     @cached_property
     def _copy(self) -> Copy:

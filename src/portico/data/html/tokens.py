@@ -52,6 +52,7 @@ class Tokenizer:
         self._skipped = _skipping(wanted or frozenset())
         self._source = source
         self._most = limits.html_token
+        self._most_attributes = limits.html_attributes
         self._state: State | None = None
         self._event: Event | None = None
         self._rest = ""
@@ -123,7 +124,8 @@ class Tokenizer:
                 plain = _LINK_TEXT.match(text, at)
                 if plain is not None:
                     at = plain.end()
-                    yield StartTag("a", attributes_in(tag[2]), False, unescape(plain[1]).replace("\0", ""))
+                    attributes = attributes_in(tag[2], self._most_attributes, self._source)
+                    yield StartTag("a", attributes, False, unescape(plain[1]).replace("\0", ""))
                     continue
             yield self._whole_tag(tag)
             if self._state is not None:
@@ -140,9 +142,8 @@ class Tokenizer:
         if name[0] == "/":
             return self._ended(name[1:])
         last = tag.end() - 2
-        return self._started(
-            StartTag(name, attributes_in(tag[2]), tag.string[last] == "/" and last >= tag.end(2))
-        )
+        attributes = attributes_in(tag[2], self._most_attributes, self._source)
+        return self._started(StartTag(name, attributes, tag.string[last] == "/" and last >= tag.end(2)))
 
     def _started(self, tag: StartTag) -> StartTag:
         self._state = None
@@ -176,7 +177,7 @@ class Tokenizer:
         second, third = text[at + 1 : at + 2], text[at + 2 : at + 3]
         letter = third if second == "/" else second
         if letter.isascii() and letter.isalpha():
-            self._pieces = TagInPieces(second == "/", self._most, self._source)
+            self._pieces = TagInPieces(second == "/", self._most, self._most_attributes, self._source)
             self._state = self._tag
             return at + (2 if second == "/" else 1)
         if second == "?" or (second == "/" and third not in ("", ">")):
