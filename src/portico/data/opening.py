@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from io import RawIOBase
+from io import RawIOBase, TextIOBase
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,7 +28,7 @@ _PACKED = frozenset("gz gzip bz2 xz zst br zip".split())
 @dataclass(slots=True)
 class Opened:
     """Something that gives bytes: ``pull()`` the next ones, ``b""`` at the end. ``suffix``: of its name, with
-    that of its compression (``csv.gz``)."""
+    that of its compression (``csv.gz``). ``url``: where it came from, if that is one."""
 
     pull: Callable[[], bytes]
     name: str
@@ -37,6 +37,7 @@ class Opened:
     suffix: str = ""
     encoding: str | None = None
     close: Callable[[], object] = lambda: None
+    url: str = ""
 
 
 def opened(what: Any) -> Opened:
@@ -110,13 +111,15 @@ def _of_response(response: Any, close: Callable[[], object]) -> Opened:
     size = int(length) if length.isdigit() and "content-encoding" not in headers else None
     pieces = response.iter_bytes()
     url = str(response.url.without_user())
+    in_itself = url.startswith("data:")
     return Opened(
         lambda: next(pieces, b""),
         url if len(url) <= 200 else f"{url[:200]}…",
         size,
         headers.get("content-type", ""),
-        "" if url.startswith("data:") else suffixes_of(urlsplit(url).path),
+        "" if in_itself else suffixes_of(urlsplit(url).path),
         close=close,
+        url="" if in_itself else url,
     )
 
 
@@ -128,7 +131,7 @@ def _of_bytes(data: memoryview) -> Opened:
 def _of_file(file: Any, name: str, close: Callable[[], object]) -> Opened:
     """A file that is open; one of text gives text, which is as good as bytes of UTF-8."""
     read = getattr(file, "read1", None) or file.read
-    encoding = None if isinstance(file, RawIOBase) or getattr(file, "encoding", None) is None else "utf-8"
+    of_text = isinstance(file, TextIOBase) or getattr(file, "encoding", None) is not None
 
     def pull() -> bytes:
         data = run_blocking(read, _PIECE)
@@ -138,7 +141,7 @@ def _of_file(file: Any, name: str, close: Callable[[], object]) -> Opened:
             raise ConfigError(f"{name} does not wait for data: make it blocking")
         return bytes(data)
 
-    return Opened(pull, name, encoding=encoding, suffix=suffixes_of(name), close=close)
+    return Opened(pull, name, encoding="utf-8" if of_text else None, suffix=suffixes_of(name), close=close)
 
 
 def _of_pieces(pieces: Iterator[Any]) -> Opened:

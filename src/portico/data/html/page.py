@@ -18,7 +18,6 @@ from portico.data.html.linking import Link, links_in
 from portico.data.html.meta import Metadata, metadata_of
 from portico.data.html.plaintext import text_of
 from portico.data.html.table import Table, table_of
-from portico.data.opening import is_url
 from portico.data.sources import Source
 from portico.errors import ConfigError, DataError, LimitExceeded
 from portico.limits import Limits
@@ -195,9 +194,7 @@ def page_of(opened: Source, base: str | None) -> Page:
 
 def base_of(opened: Source, base: str | None) -> str:
     """What references are relative to: what was given, else where the page comes from."""
-    if base is not None:
-        return base
-    return opened.name if is_url(opened.name) and not opened.name.endswith("…") else ""
+    return opened.url if base is None else base
 
 
 def _bounded(opened: Source) -> Iterator[str]:
