@@ -22,6 +22,7 @@ from portico.limits import Limits
 
 if TYPE_CHECKING:
     from portico.client.forms import HTMLForm
+    from portico.data.html.page import Page
 
 __all__ = ["Elapsed", "Response", "Source"]
 
@@ -209,11 +210,13 @@ class Response:
 
         return json_of(self.content, type, str(self.url))
 
-    def html(self) -> Any:
-        """The page as a tree of ``lxml.html``. Raises ``ProtocolError``."""
-        from portico.data.trees import parse_html
+    def html(self) -> Page:
+        """The page as a tree, to be asked in CSS or XPath: as ``portico.data.html.load`` gives it, read in
+        ``charset``. Raises ``LimitExceeded`` for a page whose tree would be far larger than itself,
+        ``ConfigError`` without selectolax."""
+        from portico.client.documents import page_of
 
-        return parse_html(self.text, str(self.url))
+        return page_of(self)
 
     def xml(self) -> Any:
         """The document as an element of ``lxml.etree``, read without entities or anything external. Raises
