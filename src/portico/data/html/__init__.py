@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from portico.data.columns import Duplicates
 from portico.data.html.event import Comment, Doctype, EndTag, Event, StartTag, Text
 from portico.data.html.form import Control, Form, Option
 from portico.data.html.form_page import forms_in
@@ -141,15 +142,20 @@ def metadata(what: Any, base: str | None = None) -> Metadata:
 
 
 def read_html(
-    opened: Source, *, table: int | str | None = None, headers: int | None = None
+    opened: Source,
+    *,
+    table: int | str | None = None,
+    headers: int | None = None,
+    duplicates: Duplicates = "number",
 ) -> Iterator[dict[str, str]]:
     """The rows of a table of a page, as records by its header cells.
 
     ``table``: its number, from 0, in the order of ``tables``, or a CSS selector; not needed for a page with
-    one. ``headers``: how many rows are headers, where the page does not tell. Raises ``DataError`` where it
-    is not told which, and what ``load`` does.
+    one. ``headers``: how many rows are headers, where the page does not tell. ``duplicates``: a name that
+    comes twice gets a number (``a_2``), or is an ``"error"``. Raises ``DataError`` where it is not told which
+    table, and what ``load`` does.
     """
-    yield from _chosen(page_of(opened, None), table).records(headers)
+    yield from _chosen(page_of(opened, None), table).records(headers, duplicates=duplicates)
 
 
 def _chosen(page: Page, which: int | str | None) -> Table:
