@@ -200,3 +200,29 @@ def test_progress_is_told_by_lines_when_it_takes_long(monkeypatch):
     assert text.getvalue().startswith("1.0 MiB read, 50 %, ")
     with data_progress.progress_of(quiet=True) as follow:
         assert follow is None
+
+
+def test_of_a_page_that_is_cut_the_rows_before_are_kept(tmp_path, capfd):
+    page = "<table><tr><th>n<th>m" + "".join(f"<tr><td>{n}<td>{n * 7919 % 10_007}" for n in range(9000))
+    cut = tmp_path / "page.html.gz"
+    cut.write_bytes(gzip.compress(page.encode())[:20_000])
+    out, err = said(capfd, str(cut), "--to", "jsonl", "--keep-going", code=65)
+    rows = records(out)
+    assert len(rows) > 1000
+    assert rows == [{"n": str(n), "m": str(n * 7919 % 10_007)} for n in range(len(rows))]
+    assert err.count("\n") == 1
+    assert err.startswith(f"portico: {cut}: ")
+    file = tmp_path / "x.jsonl"
+    said(capfd, str(cut), "-o", str(file), code=65)
+    assert not file.exists()
+    said(capfd, str(cut), "-o", str(file), "--keep-going", code=65)
+    assert records(file.read_text()) == rows
+
+
+def test_a_page_that_is_too_much_is_one_line(tmp_path, capfd):
+    deep = tmp_path / "deep.html"
+    deep.write_text("<table>" + "<div>" * 9000)
+    for more in ([], ["--keep-going"]):
+        out, err = said(capfd, str(deep), "--to", "jsonl", *more, code=63)
+        assert out == ""
+        assert err == f"portico: {deep}: a page of more than 4096 elements within elements\n"

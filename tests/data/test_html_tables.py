@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from portico.data import read, source
 from portico.data.html import load, tables
-from portico.errors import ConfigError, DataError, LimitExceeded
+from portico.errors import ConfigError, DataError, EndOfStream, LimitExceeded
 from portico.limits import Limits
 from tests.peers import need_module
 
@@ -199,3 +200,53 @@ def test_every_table_has_rows_of_one_length(markup):
         assert len({len(row) for row in each.cells}) <= 1
         assert len(list(each.records())) == len(each.cells) - each.headers
         assert load(b"<table>").tables()[0].cells == []
+
+
+LONG = "<p>x<table><tr><th>n<th>square" + "".join(
+    f"<TR><td>{n}</td><td>{n * n}</td></TR>\n" for n in range(20_000)
+)
+
+
+@pytest.mark.parametrize("size", [30_000, 40_000, 49_999])
+def test_rows_that_came_before_a_fault_are_given(size):
+    """A row that is cut is none of them: 12 of 1234 is another number."""
+    packed = gzip.compress((LONG + "</table>").encode())
+    found = read(packed[:size], "html")
+    rows = []
+    with pytest.raises(DataError, match=r"^the bytes: "):
+        rows.extend(found)
+    assert len(rows) > 1000
+    assert rows == [{"n": str(n), "square": str(n * n)} for n in range(len(rows))]
+
+
+@pytest.mark.parametrize("cut", range(1, 60))
+def test_a_page_that_breaks_off_anywhere_gives_whole_rows(cut):
+    page = (
+        "<table><tr><th>n<th>m<tr><td>123<td>456<tr><td rowspan=2>789<td>12<tr><td>34</table><p>and so on</p>"
+    )
+
+    def pieces():
+        yield page.encode()[:-cut]
+        raise EndOfStream("the peer went away")
+
+    whole = list(read(page.encode(), "html"))
+    rows = []
+    with pytest.raises(DataError, match="the peer went away"):
+        rows.extend(read(source(pieces(), encoding="utf-8"), "html"))
+    assert rows == whole[: len(rows)]
+    assert len(rows) == 3 or "</table" not in page[:-cut]
+
+
+def test_a_page_that_breaks_off_before_its_table_says_why():
+    def pieces():
+        yield b"<p>x</tr>"
+        raise EndOfStream("the peer went away")
+
+    with pytest.raises(DataError, match="the peer went away"):
+        list(read(pieces(), "html"))
+
+
+def test_a_page_that_is_too_large_gives_no_rows():
+    found = read(LONG.encode(), "html", limits=Limits(answer=10_000))
+    with pytest.raises(LimitExceeded, match="a page of more than 10000 characters"):
+        next(found)

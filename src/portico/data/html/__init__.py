@@ -25,7 +25,7 @@ from portico.data.html.form_page import forms_in
 from portico.data.html.joining import Join
 from portico.data.html.linking import KINDS, Link, links_in
 from portico.data.html.meta import Metadata
-from portico.data.html.page import Element, Page, base_of, page_of
+from portico.data.html.page import Element, Page, base_of, page_of, rows_of
 from portico.data.html.table import Cell, Table
 from portico.data.html.tokens import Tokenizer
 from portico.data.html.writing import write_html
@@ -153,9 +153,18 @@ def read_html(
     ``table``: its number, from 0, in the order of ``tables``, or a CSS selector; not needed for a page with
     one. ``headers``: how many rows are headers, where the page does not tell. ``duplicates``: a name that
     comes twice gets a number (``a_2``), or is an ``"error"``. Raises ``DataError`` where it is not told which
-    table, and what ``load`` does.
+    table, and what ``load`` does; of a page that breaks off, after the rows that had come.
     """
-    yield from _chosen(page_of(opened, None), table).records(headers, duplicates=duplicates)
+    page, fault = rows_of(opened)
+    try:
+        chosen = _chosen(page, table)
+    except DataError:
+        if fault is not None:  # it may have been to come
+            raise fault from None
+        raise
+    yield from chosen.records(headers, duplicates=duplicates)
+    if fault is not None:
+        raise fault
 
 
 def _chosen(page: Page, which: int | str | None) -> Table:

@@ -7,8 +7,10 @@ of the one tree that it stands for. In both, what is inside a ``template`` is no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from portico.data.html.bounds import check_growth
@@ -19,14 +21,17 @@ from portico.data.html.meta import Metadata, metadata_of
 from portico.data.html.plaintext import text_of
 from portico.data.html.table import Table, table_of
 from portico.data.sources import Source
-from portico.errors import ConfigError, DataError, LimitExceeded
+from portico.errors import ConfigError, DataError, LimitExceeded, PorticoError
 from portico.limits import Limits
 
 if TYPE_CHECKING:
     from portico.data.html.joining import Join
     from portico.data.html.xpath import Copy
 
-__all__ = ["Element", "Page", "base_of", "page_of"]
+__all__ = ["Element", "Page", "base_of", "page_of", "rows_of"]
+
+_ROW_ENDS = re.compile("<tr[^a-z]|</tr|</table", re.IGNORECASE)
+"""What a row ends before, at the latest."""
 
 
 class Element:
@@ -179,8 +184,30 @@ class Page:
 
 def page_of(opened: Source, base: str | None) -> Page:
     """The page that a source holds, all of it."""
+    return _made("".join(_bounded(opened)), opened, base)
+
+
+def rows_of(opened: Source) -> tuple[Page, PorticoError | None]:
+    """The page that a source holds; where that fails in its middle, what there is up to the last whole row of
+    a table, and the error."""
+    came = StringIO(newline="")
+    fault: PorticoError | None = None
+    end = None
+    try:
+        for piece in _bounded(opened):
+            came.write(piece)
+    except LimitExceeded:
+        raise
+    except PorticoError as error:
+        ends = [each.start() for each in _ROW_ENDS.finditer(came.getvalue())]
+        if not ends:
+            raise
+        fault, end = error, ends[-1]
+    return _made(came.getvalue()[:end], opened, None), fault
+
+
+def _made(text: str, opened: Source, base: str | None) -> Page:
     lexbor = _lexbor()
-    text = "".join(_bounded(opened))
     check_growth(text, opened.limits, opened.name)
     try:
         # Its events copy the chosen option into a select's button, in time by the square of the options.
