@@ -177,7 +177,8 @@ def test_a_page_that_is_too_much_is_refused_while_it_comes(unit, number, before,
     (Limits(html_controls=3), "<form><label><input></label><input>", "html_controls"),
     (Limits(answer=100), f"<form><textarea>{'x' * 101}", "answer"),
     (Limits(answer=100), f"<form><input value={'x' * 101}>", "answer"),
-    (Limits(html_nodes=10), f"<form>{'<div>' * 10}", "html_nodes"),
+    (Limits(html_depth=1), f"<form>{'<div>' * 64}", "html_depth"),
+        (Limits(html_depth=1), f"<form>{'<svg>' * 65}", "html_depth"),
     (Limits(html_attributes=2), "<input a b c>", "html_attributes"),
 ])  # fmt: skip
 def test_each_bound_is_one_of_limits(limits, markup, limit):

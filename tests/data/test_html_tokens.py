@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from portico.data import source
 from portico.data.html import Comment, Doctype, EndTag, StartTag, Text, events
+from portico.data.html.nesting import Watched
 from portico.data.html.raw import RawText
 from portico.data.html.tokens import Tokenizer
 from portico.errors import LimitExceeded
@@ -243,3 +244,23 @@ def test_the_conformance_suite_of_tokenizers_passes():
                 assert tokens(page, start) == expected, (path.name, page)
                 count += 1
     assert count > 6900
+
+
+def test_foreign_elements_within_each_other_have_a_bound():
+    machine = Tokenizer(Limits(html_depth=2), "page")
+    assert len(list(machine.feed("<svg>" + "<g>" * 127))) == 128
+    with pytest.raises(LimitExceeded, match="page: more than 128 elements within elements") as caught:
+        list(machine.feed("<g>"))
+    assert caught.value.limit == "html_depth"
+
+
+def test_of_names_that_have_ended_nothing_is_kept():
+    machine = Tokenizer(Limits(), "page")
+    list(machine.feed("<svg>" + "".join(f"<g{number}></g{number}>" for number in range(1000))))
+    assert machine._foreign._counts == {"svg": 1}
+    watched = Watched(100, "page")
+    for number in range(1000):
+        watched.begin(f"x{number}")
+        watched.begin("b")
+        watched.end(f"x{number}")
+    assert len(watched._places) < 10

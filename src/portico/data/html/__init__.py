@@ -87,7 +87,8 @@ def links(
     what the page has written, in place of ``urllib.parse.urljoin`` and the URL standard's rules on white
     space; what it answers ``""`` to, as is done for what can be no URL, is left out.
 
-    Raises ``LimitExceeded`` (``html_token``), ``ConfigError`` for an unknown kind, and what ``source`` does.
+    Raises ``LimitExceeded`` (``html_token``, ``html_attributes``, ``html_depth``), ``ConfigError`` for an
+    unknown kind, and what ``source`` does.
     """
     with _opened(what) as opened:
         yield from links_in(
@@ -102,7 +103,8 @@ def links(
 
 def events(what: Any) -> Iterator[Event]:
     """A page as events, each as soon as it has come: tags as they are written, none added or moved, text and
-    comments. Raises ``LimitExceeded`` (``html_token``) and what ``source`` does."""
+    comments. Raises ``LimitExceeded`` (``html_token``, ``html_attributes``, ``html_depth``), and what
+    ``source`` does."""
     with _opened(what) as opened:
         tokens = Tokenizer(opened.limits, opened.name)
         for piece in opened.text(_KIND, "replace"):
@@ -115,8 +117,8 @@ def forms(what: Any, base: str | None = None) -> list[Form]:
     than its forms is kept.
 
     ``base``: the page's URL, where ``what`` does not tell; without one, relative actions stay as they are.
-    Raises ``LimitExceeded`` (``html_controls``, ``html_token``, ``html_nodes``, ``answer``), and what
-    ``source`` does.
+    Raises ``LimitExceeded`` (``html_controls``, ``html_token``, ``html_attributes``, ``html_depth``,
+    ``answer``), and what ``source`` does.
     """
     with _opened(what) as opened:
         url = base_of(opened, base)

@@ -21,7 +21,7 @@ from portico.data.html.joining import joiner
 from portico.data.html.keeping import Kept
 from portico.data.html.lexis import RAW, lower
 from portico.data.html.nesting import TAGS, Watched
-from portico.data.html.tokens import Tokenizer
+from portico.data.html.tokens import UNBUILT, Tokenizer
 from portico.limits import Limits
 
 __all__ = ["PageForms", "forms_in"]
@@ -61,7 +61,7 @@ class _Reader:
         self._page = PageForms()
         self._controls: list[tuple[Control, Form | None]] = []
         self._labels: list[_Label] = []
-        self._open = Watched(limits.html_nodes, source)
+        self._open = Watched(UNBUILT * limits.html_depth, source)
         self._bars = Bars(self._open)
         self._kept = Kept(self.tokens, self._open, limits, source)
         self._form: Form | None = None  # begun, and not ended

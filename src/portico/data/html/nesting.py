@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from portico.data.html.lexis import TAG, VOID
-from portico.errors import LimitExceeded
+from portico.data.html.tag import too_deep
 
 __all__ = ["ACTIVE", "FORMATTING", "ONCE", "PARTS", "TAGS", "Nesting", "Watched"]
 
@@ -207,9 +207,7 @@ class Watched(Nesting):
     def _put(self, name: str, at_end: Callable[[], object] | None = None) -> int:
         place = len(self._open)
         if place >= self._most:
-            raise LimitExceeded(
-                f"{self._source}: more than {self._most} elements within elements", "html_nodes", 413
-            )
+            raise too_deep(self._most, self._source)
         self._push(name, "")
         if at_end is not None:
             self._at_end[place] = at_end
@@ -273,4 +271,7 @@ class Watched(Nesting):
         done = self._at_end.pop(len(self._open) - 1, None)
         if done is not None:
             done()
+        name = self._open[-1]
         super()._pop(ended=ended)
+        if not self._places[name]:  # of a page without end, there is no end of names
+            del self._places[name]

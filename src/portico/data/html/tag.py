@@ -9,7 +9,7 @@ from functools import lru_cache
 from portico.data.html.lexis import ATTRIBUTES, lower, unescape_value
 from portico.errors import LimitExceeded
 
-__all__ = ["TagInPieces", "attributes_in", "check_number", "check_size", "named"]
+__all__ = ["TagInPieces", "attributes_in", "check_number", "check_size", "named", "too_deep"]
 
 _SPACE = re.compile(r"[\t\n\f\r ]*+")
 _BETWEEN = re.compile(r"[\t\n\f\r /]*+")
@@ -52,6 +52,11 @@ def check_size(size: int, most: int, source: str) -> None:
     """Raises ``LimitExceeded`` for a token of more than ``most`` characters."""
     if size > most:
         raise LimitExceeded(f"{source}: a tag or comment of more than {most} characters", "html_token", 413)
+
+
+def too_deep(most: int, source: str) -> LimitExceeded:
+    """The error for more than ``most`` elements within elements, where no tree is made."""
+    return LimitExceeded(f"{source}: more than {most} elements within elements", "html_depth", 413)
 
 
 class TagInPieces:

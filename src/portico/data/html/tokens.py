@@ -17,12 +17,16 @@ from portico.data.html.raw import RawText
 from portico.data.html.tag import TagInPieces, attributes_in, check_size, named
 from portico.limits import Limits
 
-__all__ = ["Tokenizer"]
+__all__ = ["UNBUILT", "Tokenizer"]
 
+UNBUILT = 64
+"""Where no tree is made, elements may be so many times as deep in each other: they only have to be known."""
 State = Callable[[str, int], int]
 """Reads from a place in a text, and says how far it came; ``Tokenizer._event`` is what it found."""
 
 _LINK_TEXT = re.compile(r"([^<]*+)</[aA][\t\n\f\r ]*+>")
+_LESS = re.compile("<+(?=<)")
+"""All but the last of several, which may begin a tag."""
 _COMMENT_END = re.compile(r"--!?>")
 _COMMENT_ENDING = re.compile(r"(?:--!?|-)\Z")
 _WORD = re.compile(r"[\t\n\f\r ]*+([^\t\n\f\r ]*+)")
@@ -57,7 +61,7 @@ class Tokenizer:
         self._event: Event | None = None
         self._rest = ""
         self._final = False
-        self._foreign = Foreign()
+        self._foreign = Foreign(UNBUILT * limits.html_depth, source)
         self._raw = RawText("")
         self._parts: list[str] = []  # of what is being read: a name, a value, a comment
         self._size = 0
@@ -188,9 +192,11 @@ class Tokenizer:
             return at + 3
         if not self._final and (not second or second == "/"):
             return at
+        run = _LESS.match(text, at) if second == "<" else None
+        end = at + 1 if run is None else run.end()
         if self.whole:
-            self._event = Text("<")
-        return at + 1
+            self._event = Text(text[at:end])
+        return end
 
     def _begin(self, state: State, at: int) -> int:
         self._state, self._parts, self._size = state, [], 0
