@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from portico.data import source
 from portico.data.html import Comment, Doctype, EndTag, StartTag, Text, events
-from portico.data.html.nesting import Watched
 from portico.data.html.raw import RawText
 from portico.data.html.tokens import Tokenizer
+from portico.data.html.watched import Watched
 from portico.errors import LimitExceeded
 from portico.limits import Limits
 from tests.peers import corpus
@@ -257,7 +257,7 @@ def test_foreign_elements_within_each_other_have_a_bound():
 def test_of_names_that_have_ended_nothing_is_kept():
     machine = Tokenizer(Limits(), "page")
     list(machine.feed("<svg>" + "".join(f"<g{number}></g{number}>" for number in range(1000))))
-    assert machine._foreign._counts == {"svg": 1}
+    assert machine.foreign._counts == {"svg": 1}
     watched = Watched(100, "page")
     for number in range(1000):
         watched.begin(f"x{number}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.data.html.nesting import Watched
+from portico.data.html.watched import Watched
 
 __all__ = ["Bars"]
 

@@ -83,6 +83,11 @@ class Foreign:
             while self._pop() != name:
                 pass
 
+    def leave(self) -> None:
+        """All of them end: a tag has ended an element of HTML around them."""
+        while self._open:
+            self._pop()
+
     def _pop(self) -> str:
         name = self._open.pop().name
         self._counts[name] -= 1

@@ -20,8 +20,9 @@ from portico.data.html.form import Control, Form, Option
 from portico.data.html.joining import joiner
 from portico.data.html.keeping import Kept
 from portico.data.html.lexis import RAW, lower
-from portico.data.html.nesting import TAGS, Watched
+from portico.data.html.nesting import TAGS
 from portico.data.html.tokens import UNBUILT, Tokenizer
+from portico.data.html.watched import Watched
 from portico.limits import Limits
 
 __all__ = ["PageForms", "forms_in"]
@@ -80,6 +81,8 @@ class _Reader:
                 case EndTag(name):
                     if self._templates or not self._open.end_foreign(name):
                         self._end(name)
+                    if self.tokens.foreign and not self._open.foreign and not self._templates:
+                        self.tokens.foreign.leave()
                 case Text(text):
                     if not self._raw and not self._templates:
                         self._kept.text(text)
@@ -115,10 +118,12 @@ class _Reader:
     def _start(self, tag: StartTag) -> None:
         name = tag.name
         self._raw = name in RAW and name != "textarea"
-        foreign = self.tokens.is_foreign()
         if self._templates:
             self._templates += name == "template"
-        elif foreign or name in ("svg", "math"):
+            return
+        if not self.tokens.foreign and self._open.foreign:
+            self._open.end_all_foreign()
+        if self.tokens.tag_is_foreign:
             if not tag.closed:
                 self._open.begin_foreign(name)
         elif name in _STARTS:
@@ -198,7 +203,7 @@ class _Reader:
 
     def _begin_option(self, tag: StartTag) -> None:
         self._open.end_options("option")
-        if not self._selects:
+        if not self._selects or self._open.is_within("datalist", "select"):
             self._open.begin("option")
             return
         given = tag.attributes

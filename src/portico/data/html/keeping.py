@@ -6,8 +6,8 @@ from collections.abc import Callable
 from io import StringIO
 
 from portico.data.html.event import StartTag
-from portico.data.html.nesting import Watched
 from portico.data.html.tokens import Tokenizer
+from portico.data.html.watched import Watched
 from portico.errors import LimitExceeded
 from portico.limits import Limits
 

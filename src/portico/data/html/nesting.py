@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
 
-from portico.data.html.lexis import TAG, VOID
-from portico.data.html.tag import too_deep
+from portico.data.html.lexis import TAG
 
-__all__ = ["ACTIVE", "FORMATTING", "ONCE", "PARTS", "TAGS", "Nesting", "Watched"]
+__all__ = ["ACTIVE", "CONTAINERS", "FORMATTING", "ONCE", "PARTS", "TAGS", "Nesting"]
 
 TAGS = re.compile(rf"{TAG.pattern}(?:[^<]*+(</\1>))?")
 """A tag: its name, with the slash of an end tag; its attributes; its end tag, if there is nothing but text
@@ -22,7 +20,9 @@ before that."""
 _LOOKED_BACK = 16
 """Open elements among which a new item looks for one before it."""
 FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())
-_WALLS = frozenset("applet caption marquee object select table td template th svg math".split())
+_POINTS = frozenset(":annotation-xml :desc :foreignobject :mi :mn :mo :ms :mtext :title".split())
+"""Of SVG and MathML, where it is HTML again."""
+_WALLS = _POINTS | frozenset("applet caption marquee object select table td template th svg math".split())
 """An end tag does not reach through these (13.2.4.2)."""
 _CELLS = frozenset("caption td th".split())
 PARTS = frozenset("caption colgroup tbody td tfoot th thead tr".split())
@@ -32,7 +32,7 @@ _ENDS_PART = {
     "tr": ("tr", "caption"),
     **dict.fromkeys(("thead", "tbody", "tfoot"), ("thead", "tbody", "tfoot", "tr", "caption")),
 }
-_CONTAINERS = frozenset("table tbody tfoot thead tr".split())
+CONTAINERS = frozenset("table tbody tfoot thead tr".split())
 _ENDS_ITEM = {
     "li": ("li",),
     "dd": ("dd", "dt"),
@@ -41,8 +41,6 @@ _ENDS_ITEM = {
 _ENDS_ITSELF = frozenset(("a", "button", "nobr"))
 ONCE = frozenset(("html", "head", "body"))
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
-_IMPLIED = frozenset("dd dt li optgroup option p rb rp rt rtc".split())
-"""These end by themselves (13.2.6.3)."""
 _TRANSPARENT = frozenset("address div p span".split()) | FORMATTING
 """A new item is looked for through these (``li``, 13.2.6.4.7)."""
 _ENDS_PARAGRAPH = frozenset(
@@ -131,7 +129,7 @@ class Nesting:
         self._drop_ended()
 
     def _end_part(self, names: tuple[str, ...]) -> None:
-        if self._open and self._open[-1] in _CONTAINERS and self._open[-1] not in names:
+        if self._open and self._open[-1] in CONTAINERS and self._open[-1] not in names:
             return  # as in most tables
         tables = self._places["table"]
         if tables:
@@ -173,105 +171,3 @@ class Nesting:
     def _drop_ended(self) -> None:
         while self._open and not self._open[-1]:
             self._open.pop()
-
-
-class Watched(Nesting):
-    """Open elements, of which some tell when they end. ``most``: how many may be open."""
-
-    def __init__(self, most: int, source: str) -> None:
-        super().__init__()
-        self._most = most
-        self._source = source
-        self._at_end: dict[int, Callable[[], object]] = {}
-
-    @property
-    def in_table(self) -> bool:
-        """Whether a table, a group of its rows or a row is the innermost."""
-        return bool(self._open) and self._open[-1] in _CONTAINERS
-
-    def begin(self, name: str, at_end: Callable[[], object] | None = None, *, ended: bool = False) -> int:
-        """A start tag of HTML comes; ``ended``: its end tag follows. ``at_end`` is called at the end of the
-        element, and of all that is in it. The place of that."""
-        if name in PARTS and not self._places["table"]:
-            return -1
-        if name in ACTIVE:
-            self._act(name, "")
-        if ended or name in VOID or name in ONCE:
-            return -1
-        return self._put(name, at_end)
-
-    def begin_foreign(self, name: str) -> None:
-        """A start tag of SVG or MathML comes, which ends nothing."""
-        self._put(name if name in _FOREIGN else f":{name}")
-
-    def _put(self, name: str, at_end: Callable[[], object] | None = None) -> int:
-        place = len(self._open)
-        if place >= self._most:
-            raise too_deep(self._most, self._source)
-        self._push(name, "")
-        if at_end is not None:
-            self._at_end[place] = at_end
-        return place
-
-    def end(self, name: str) -> None:
-        """An end tag comes."""
-        self._end(name)
-
-    def end_foreign(self, name: str) -> bool:
-        """End the innermost element of SVG or MathML of that name; whether there is one that can be."""
-        places = self._places.get(f":{name}") or [-1]
-        if places[-1] <= self._special[-1]:
-            return False
-        self._pop_to(places[-1])
-        return True
-
-    def end_all(self) -> None:
-        """The page ends."""
-        self._pop_to(0)
-
-    def end_select(self) -> bool:
-        """End a ``select``, if there is one in scope; whether there was."""
-        places = self._places["select"]
-        found = bool(places) and places[-1] == self._walls[-1]
-        if found:
-            self._pop_to(places[-1])
-        return found
-
-    def end_options(self, name: str) -> None:
-        """What an ``option`` or ``optgroup`` ends that begins."""
-        places = self._places["select"]
-        if places and places[-1] == self._walls[-1]:
-            while self._open[-1] in _IMPLIED and (name, self._open[-1]) != ("option", "optgroup"):
-                self._pop(ended=True)
-        elif self._open and self._open[-1] == "option":
-            self._pop(ended=True)
-
-    def place_of_innermost(self, name: str) -> int | None:
-        """The place of the innermost element, if that is its name."""
-        return len(self._open) - 1 if self._open and self._open[-1] == name else None
-
-    def is_watched(self, place: int) -> bool:
-        """Whether the element at a place tells when it ends."""
-        return place in self._at_end
-
-    def _end_alone(self, name: str, place: int) -> None:
-        if name != "form" and place > self._special[-1]:  # nothing is in it that would go on
-            self._pop_to(place)
-        else:
-            super()._end_alone(name, place)
-
-    def _drop_ended(self) -> None:
-        while self._open and not self._open[-1]:
-            self._open.pop()
-            done = self._at_end.pop(len(self._open), None)
-            if done is not None:
-                done()
-
-    def _pop(self, *, ended: bool) -> None:
-        done = self._at_end.pop(len(self._open) - 1, None)
-        if done is not None:
-            done()
-        name = self._open[-1]
-        super()._pop(ended=ended)
-        if not self._places[name]:  # of a page without end, there is no end of names
-            del self._places[name]

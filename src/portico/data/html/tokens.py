@@ -41,8 +41,11 @@ class Tokenizer:
 
     With ``wanted``, names of elements, it passes over all else while ``whole`` is false, at several times the
     speed: only their start tags come then, and what it needs itself. ``passed`` is told of it: a text, and
-    from where to where in it there are only whole tags and text.
+    from where to where in it there are only whole tags and text. ``tag_is_foreign``: whether the start tag
+    that came last is one of SVG or MathML; ``foreign``: what is open of those, as far as their own tags tell.
     """
+
+    tag_is_foreign = False
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class Tokenizer:
         self._event: Event | None = None
         self._rest = ""
         self._final = False
-        self._foreign = Foreign(UNBUILT * limits.html_depth, source)
+        self.foreign = Foreign(UNBUILT * limits.html_depth, source)
         self._raw = RawText("")
         self._parts: list[str] = []  # of what is being read: a name, a value, a comment
         self._size = 0
@@ -98,14 +101,14 @@ class Tokenizer:
 
     def is_foreign(self) -> bool:
         """Whether the innermost element is one of SVG or MathML, in which it is not HTML again."""
-        return self._foreign.markup
+        return self.foreign.markup
 
     # -- text
 
     def _data(self, text: str, at: int) -> Generator[Event, None, int]:
         size = len(text)
         while at < size:
-            if not self.whole and not self._foreign:
+            if not self.whole and not self.foreign:
                 begin, at = at, self._skipped(text, at).end()  # type: ignore[union-attr]  # it may be empty
                 if self._passed is not None and at > begin:
                     self._passed(text, begin, at)
@@ -124,7 +127,7 @@ class Tokenizer:
             if tag is None:
                 return self._markup(text, at)
             at = tag.end()
-            if not self.whole and tag[1] == "a" and not self._foreign:
+            if not self.whole and tag[1] == "a" and not self.foreign:
                 plain = _LINK_TEXT.match(text, at)
                 if plain is not None:
                     at = plain.end()
@@ -151,16 +154,17 @@ class Tokenizer:
 
     def _started(self, tag: StartTag) -> StartTag:
         self._state = None
-        if tag.name in _ALWAYS or self._foreign:
-            markup = self._foreign.start(tag.name, tag.attributes, tag.closed)
+        self.tag_is_foreign = False
+        if tag.name in _ALWAYS or self.foreign:
+            self.tag_is_foreign = markup = self.foreign.start(tag.name, tag.attributes, tag.closed)
             if tag.name in RAW and not markup:
                 self._raw, self._state = RawText(tag.name), self._raw_text
         return tag
 
     def _ended(self, name: str) -> EndTag:
         self._state = None
-        if self._foreign:
-            self._foreign.end(name)
+        if self.foreign:
+            self.foreign.end(name)
         return EndTag(name)
 
     def _raw_text(self, text: str, at: int) -> int:
@@ -210,7 +214,7 @@ class Tokenizer:
             return self._begin(self._comment_start, at + 4)
         if kind == "doctype":
             return self._begin(self._doctype, at + 9)
-        if text.startswith("[CDATA[", at + 2) and self._foreign.markup:
+        if text.startswith("[CDATA[", at + 2) and self.foreign.markup:
             return self._begin(self._cdata, at + 9)
         return self._begin(self._bogus, at + 2)
 
