@@ -58,7 +58,6 @@ class _Count(Nesting):
         self._source = source
         self.nodes = 0
         self._steps = 0
-        self._keys: dict[int, tuple[str, str] | None] = {}  # of formatting elements, by their place
         self._same: Counter[tuple[str, str]] = Counter()
         self._kept = 0  # formatting elements that text may begin anew
         self._merged = 0
@@ -79,7 +78,9 @@ class _Count(Nesting):
                 if len(attributes) > _LONG:
                     self.check_attributes(sum(1 for _ in ATTRIBUTES.finditer(attributes)))
                 if name in ACTIVE:
-                    self._act(name, attributes)
+                    if name in ONCE:
+                        self._merge(attributes)
+                    self._act(name)
                 if not (ended or name in VOID or name in ONCE or (name == "form" and self._places["form"])):
                     self._push(name, attributes)
             nodes += 2 + self._kept  # it, and a text
@@ -121,12 +122,10 @@ class _Count(Nesting):
         if number > most:
             raise LimitExceeded(f"{self._source}: a page of more than {most} {what}", limit, 413)
 
-    def _act(self, name: str, attributes: str) -> None:
-        """What a start tag does to elements that are open."""
-        if name in ONCE:  # the attributes of later tags are added to the first
-            self._merged += len(ATTRIBUTES.findall(attributes))
-            self.check_attributes(self._merged)
-        super()._act(name, attributes)
+    def _merge(self, attributes: str) -> None:
+        """The attributes of later tags are added to the first."""
+        self._merged += len(ATTRIBUTES.findall(attributes))
+        self.check_attributes(self._merged)
 
     def _push(self, name: str, attributes: str) -> None:
         place = len(self._open)
@@ -141,10 +140,10 @@ class _Count(Nesting):
         if self._same[key] < (1 if key[0] == "a" else _SAME):
             self._same[key] += 1
             self._kept += 1
-            self._keys[place] = key
+            self._marked[place] = key
 
     def _forget(self, place: int) -> None:
-        key = self._keys.pop(place, None)
+        key = self._marked.pop(place, None)
         if key is not None:
             self._kept -= 1
             self._same[key] -= 1
@@ -153,14 +152,10 @@ class _Count(Nesting):
         blocks = sum(each != "" and each not in FORMATTING for each in self._open[place + 1 : place + 50])
         if blocks <= _LOOPS:
             self._forget(place)
-        self._keys.pop(place, None)
+        self._marked.pop(place, None)
         super()._end_alone(name, place)
 
-    def _pop(self, *, ended: bool) -> None:
-        place = len(self._open) - 1
-        super()._pop(ended=ended)
-        if place in self._keys:
-            if ended:
-                self._forget(place)
-            else:
-                del self._keys[place]  # it goes on in what follows, and is never known to end
+    def _gone(self, place: int, mark: tuple[str, str], ended: bool) -> None:
+        if ended:  # else it goes on in what follows, and is never known to end
+            self._kept -= 1
+            self._same[mark] -= 1

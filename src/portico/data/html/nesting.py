@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
+from typing import Any
 
 from portico.data.html.lexis import TAG
 
@@ -73,8 +74,12 @@ class Nesting:
         self._places: defaultdict[str, list[int]] = defaultdict(list)  # of each name in that list
         self._walls: list[int] = [-1]
         self._special: list[int] = [-1]
+        self._marked: dict[int, Any] = {}  # by their place: elements whose end is to be told
 
-    def _act(self, name: str, attributes: str) -> None:
+    def _gone(self, place: int, mark: Any, ended: bool) -> None:
+        """An element with a mark has ended; ``ended``: formatting does not go on after it."""
+
+    def _act(self, name: str) -> None:
         """What a start tag does to elements that are open."""
         if name in _ENDS_PARAGRAPH:
             self._end("p")
@@ -166,6 +171,8 @@ class Nesting:
             self._walls.pop()
         if self._special[-1] == place:
             self._special.pop()
+        if place in self._marked:
+            self._gone(place, self._marked.pop(place), ended)
         self._drop_ended()
 
     def _drop_ended(self) -> None:

@@ -28,7 +28,6 @@ class Watched(Nesting):
         super().__init__()
         self._most = most
         self._source = source
-        self._at_end: dict[int, Callable[[], object]] = {}
 
     @property
     def in_table(self) -> bool:
@@ -43,7 +42,7 @@ class Watched(Nesting):
                 return -1
             self._pop_to(1 + max(self._places[each][-1] for each in _CONTEXTS[name] if self._places[each]))
         elif name in ACTIVE:
-            self._act(name, "")
+            self._act(name)
         if ended or name in VOID or name in ONCE:
             return -1
         return self._put(name, at_end)
@@ -67,7 +66,7 @@ class Watched(Nesting):
             raise too_deep(self._most, self._source)
         self._push(name, "")
         if at_end is not None:
-            self._at_end[place] = at_end
+            self._marked[place] = at_end
         return place
 
     def end(self, name: str) -> None:
@@ -115,7 +114,7 @@ class Watched(Nesting):
 
     def is_watched(self, place: int) -> bool:
         """Whether the element at a place tells when it ends."""
-        return place in self._at_end
+        return place in self._marked
 
     def _end_alone(self, name: str, place: int) -> None:
         if name != "form" and place > self._special[-1]:  # nothing is in it that would go on
@@ -123,17 +122,17 @@ class Watched(Nesting):
         else:
             super()._end_alone(name, place)
 
+    def _gone(self, place: int, mark: Callable[[], object], ended: bool) -> None:
+        mark()
+
     def _drop_ended(self) -> None:
         while self._open and not self._open[-1]:
             self._open.pop()
-            done = self._at_end.pop(len(self._open), None)
+            done = self._marked.pop(len(self._open), None)
             if done is not None:
                 done()
 
     def _pop(self, *, ended: bool) -> None:
-        done = self._at_end.pop(len(self._open) - 1, None)
-        if done is not None:
-            done()
         name = self._open[-1]
         super()._pop(ended=ended)
         if not self._places[name]:  # of a page without end, there is no end of names
