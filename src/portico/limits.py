@@ -171,6 +171,9 @@ class Limits:
     Broken markup of a hundred kilobytes can make millions."""
     html_depth: int = 4096
     """Elements within elements: browsers stop at 512, and each level makes every tag dearer."""
+    html_controls: int = 1 << 18
+    """Controls, options and labels of a page's forms, half a kilobyte each: lists of all countries in each
+    row of a long table are tens of thousands."""
     html_cells: int = 4 << 20
     """Cells of one table, those that spans fill among them: one tag can span 65 million."""
 

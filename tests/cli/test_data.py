@@ -358,7 +358,7 @@ def test_rows_have_columns(capfd, tmp_path):
     path = tmp_path / "x.json"
     path.write_text('[[1,"a"],[2,["b"]]]')
     assert said(capfd, str(path), "--to", "csv")[0].splitlines() == [
-        "column 1,column 2",
+        "column_1,column_2",
         "1,a",
         '2,"[""b""]"',
     ]
@@ -366,3 +366,29 @@ def test_rows_have_columns(capfd, tmp_path):
         "<record><column_1>1</column_1><column_2>a</column_2></record>"
         in said(capfd, str(path), "--to", "xml")[0]
     )
+
+
+def test_of_a_page_that_is_cut_the_rows_before_are_kept(tmp_path, capfd):
+    page = "<table><tr><th>n<th>m" + "".join(f"<tr><td>{n}<td>{n * 7919 % 10_007}" for n in range(9000))
+    cut = tmp_path / "page.html.gz"
+    cut.write_bytes(gzip.compress(page.encode())[:20_000])
+    out, err = said(capfd, str(cut), "--to", "jsonl", "--keep-going", code=65)
+    rows = records(out)
+    assert len(rows) > 1000
+    assert rows == [{"n": str(n), "m": str(n * 7919 % 10_007)} for n in range(len(rows))]
+    assert err.count("\n") == 1
+    assert err.startswith(f"portico: {cut}: ")
+    file = tmp_path / "x.jsonl"
+    said(capfd, str(cut), "-o", str(file), code=65)
+    assert not file.exists()
+    said(capfd, str(cut), "-o", str(file), "--keep-going", code=65)
+    assert records(file.read_text()) == rows
+
+
+def test_a_page_that_is_too_much_is_one_line(tmp_path, capfd):
+    deep = tmp_path / "deep.html"
+    deep.write_text("<table>" + "<div>" * 9000)
+    for more in ([], ["--keep-going"]):
+        out, err = said(capfd, str(deep), "--to", "jsonl", *more, code=63)
+        assert out == ""
+        assert err == f"portico: {deep}: a page of more than 4096 elements within elements\n"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from portico.charsets.labels import LABELS
 from portico.charsets.pages import named_by_page
 from portico.charsets.text import _of_the_web, charset_of, decoded, known, text_lines
+from portico.data import source
 from portico.errors import LimitExceeded
 from portico.server import Server
 from portico.web.wsgi import WSGI
@@ -243,3 +244,65 @@ def test_bytes_without_a_character_are_controls_or_replaced(charset):
     assert text[1] == "\x81"
     assert list(text_lines([content], "text/plain", 99, known(charset))) == [text]
     assert ("\ufffd" in text) == (charset in ("windows-1253", "windows-874"))
+
+
+FAULTS = [
+    (
+        "utf-8",
+        b"a\xc3(\xe2\x82b\xf0\x9f\x98\xff\xed\xa0\x80",
+        "a\ufffd(\ufffdb\ufffd\ufffd\ufffd\ufffd\ufffd",
+    ),
+    ("windows-1252", b"\x81\x8d\x8f\x90\x9d\x80", "\x81\x8d\x8f\x90\x9d€"),
+    ("windows-1253", b"\x81\xaa\xd2\xff", "\x81\ufffd\ufffd\ufffd"),
+    ("iso-8859-3", b"\xa5\x80", "\ufffd\x80"),
+    ("gbk", b"\x81<b>\x80\x81\x30<\xff\xd6\xd0\x81", "\ufffd<b>€\ufffd0<\ufffd中\ufffd"),
+    ("big5", b"\x81<\xa4\xa4\xeb\x9f<", "\ufffd<中\ufffd<"),
+    ("euc-kr", b"\xb0<\xb0\xa1\xeb\x9f<\xff<", "\ufffd<가\ufffd<\ufffd<"),
+    ("euc-jp", b"\xb0<\xa4\xa2\x8f\xa1\xa1<\xeb\x9f<", "\ufffd<あ\ufffd<\ufffd<"),
+    ("shift_jis", b"\x81<\x82\xa0\x81\xff<\x81", "\ufffd<あ\ufffd<\ufffd"),
+]
+
+
+@pytest.mark.parametrize(("label", "content", "text"), FAULTS, ids=[label for label, _, _ in FAULTS])
+def test_bytes_that_are_no_characters_are_what_the_standard_says(label, content, text):
+    """An ASCII character behind half a character stays: it may begin a tag."""
+    assert decoded(content, known(label)) == text
+    for size in (1, 2, 3, 100):
+        pieces = [content[at : at + size] for at in range(0, len(content), size)]
+        assert "".join(source(iter(pieces), encoding=label).text(errors="replace")) == text
+
+
+SEQUENCES = [
+    bytes.fromhex(each)
+    for each in """8130 8130FF 81ff41 e3 8140 a1 a1a1 8ea1 8fa1a1 8fa1 80 fd ff fe50 c320 b0a1c3 81308130 9041
+    84318236 f040 a3ff41 8e41 c8 eb9f ed9f80ef f8a1 00 e2e1 c1 f0808080 eda080 c0af f4908080 e282 e28241
+    3c8122""".split()
+]
+OTHER_TABLES = {
+    "cp932": b"\xa0\xfd\xfe\xff",
+    "koi8-u": b"\xae\xbe",
+    "cp1255": b"\xca",
+    "iso2022_jp": b"\x0e\x0f\x1b",
+}
+
+
+def test_every_encoding_of_the_web_is_decoded_as_chromium_decodes_it():
+    """But for those bytes for which Python has another table."""
+    sync_api = need_module("playwright.sync_api")
+    single = [bytes([byte]) for byte in range(256)]
+    labels = {codec: label for label, codec in LABELS.items()}
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=need("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        for codec, label in labels.items():
+            texts = [*single, *SEQUENCES, *(each + b"a" for each in SEQUENCES)]
+            texts = [each for each in texts if not set(each) & set(OTHER_TABLES.get(codec, b""))]
+            found = page.evaluate(
+                """([label, texts]) => texts.map(each => {
+                    return new TextDecoder(label, {ignoreBOM: true}).decode(new Uint8Array(each)); })""",
+                [label, [list(each) for each in texts]],
+            )
+            for each, text in zip(texts, found, strict=True):
+                if not codec.startswith("utf-16") or len(each) % 2 == 0:
+                    assert (codec, each, decoded(each, codec)) == (codec, each, text)
+        browser.close()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.data import source
-from portico.data.html import KINDS, links, load
+from portico.data.html import KINDS, StartTag, events, links, load
 from portico.data.html.linking import Link
 from portico.errors import ConfigError
 from tests.peers import need_module
@@ -252,3 +252,16 @@ def test_links_are_those_of_the_tree(page):
     found = [node.attributes["href"] for node in tree.css("a[href]")]
     # Formatting that is begun anew is the same link again; the page has written it once.
     assert set(found) == {each.url for each in links(page.encode(), "", kinds=["a"])}
+
+
+@pytest.mark.parametrize(
+    ("label", "written", "text"),
+    [("windows-1252", b"\x81\x80", "\x81€"), ("utf-8", b"\xc3", "\ufffd"), ("gbk", b"\x81", "\ufffd")],
+)
+def test_bytes_that_are_no_characters_are_as_in_browsers(label, written, text):
+    page = b"<meta charset=%s><a href=x title='%s'>%s</a>" % (label.encode(), written, written)
+    assert [link.text for link in links(page)] == [text]
+    tag = next(each for each in events(page) if isinstance(each, StartTag) and each.name == "a")
+    assert tag.attributes["title"] == text
+    need_module("selectolax")
+    assert load(page).first("a").get("title") == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from portico.data import read, source
 from portico.data.html import load, tables
-from portico.errors import DataError, LimitExceeded
+from portico.errors import ConfigError, DataError, EndOfStream, LimitExceeded
 from portico.limits import Limits
 from tests.peers import need_module
 
@@ -79,10 +80,10 @@ HEADERS = {
     "<thead><tr><th rowspan=2>n<th colspan=2>year<tr><th>old<th>new<tbody><tr><td>x<td>1<td>2": [
         {"n": "x", "year old": "1", "year new": "2"}
     ],
-    "<tr><td><th>a<tr><th>r<td>1": [{"column 1": "r", "a": "1"}],
-    "<tr><th>a<th>a<th>a 2<tr><td>1<td>2<td>3": [{"a": "1", "a 2": "2", "a 2 2": "3"}],
-    "<tr><td>1<td>2": [{"column 1": "1", "column 2": "2"}],
-    "<tr><th>a<tr><td>1<td>2": [{"a": "1", "column 2": "2"}],
+    "<tr><td><th>a<tr><th>r<td>1": [{"column_1": "r", "a": "1"}],
+    "<tr><th>a<th>a<th>a_2<tr><td>1<td>2<td>3": [{"a": "1", "a_3": "2", "a_2": "3"}],
+    "<tr><td>1<td>2": [{"column_1": "1", "column_2": "2"}],
+    "<tr><th>a<tr><td>1<td>2": [{"a": "1", "column_2": "2"}],
     "<tr><th>a\n b<br>c<tr><td>1": [{"a b c": "1"}],
     "<tr><th>a": [],
     "": [],
@@ -99,6 +100,27 @@ def test_how_many_rows_are_headers_can_be_told():
     data = b"<table><tr><td>a<td>b<tr><td>1<td>2<tr><td>3<td>4</table>"
     assert list(read(data, headers=1)) == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
     assert list(read(data, headers=2)) == [{"a 1": "3", "b 2": "4"}]
+
+
+@pytest.mark.parametrize(
+    "header", [["a", "a"], ["", "b", " "], ["a", "a_2", "a"], ["x", "column_1", ""], ["ä", "Ä", "ä", "ä"]]
+)
+def test_columns_are_called_as_those_of_csv(header):
+    names = [*header, "end"]
+    page = f"<table><tr>{''.join(f'<th>{name}' for name in names)}<tr>{'<td>1' * len(names)}</table>"
+    lines = f"{','.join(names)}\n{','.join('1' * len(names))}\n"
+    assert list(read(page.encode(), "html")) == list(read(lines.encode(), "csv", delimiter=","))
+
+
+def test_a_name_that_comes_twice_can_be_an_error():
+    page = b"<table><tr><th>a<th>b<th>a<tr><td>1<td>2<td>3</table>"
+    with pytest.raises(DataError, match=r"^the bytes: columns of the same name: 'a'; duplicates='number'"):
+        list(read(page, "html", duplicates="error"))
+    with pytest.raises(DataError, match="columns of the same name"):
+        tables(page)[0].names(duplicates="error")
+    with pytest.raises(ConfigError, match="duplicates='x': expected 'number' or 'error'"):
+        list(read(page, "html", duplicates="x"))
+    assert list(read(b"<table><tr><th>a<tr><td>1</table>", "html", duplicates="error")) == [{"a": "1"}]
 
 
 TWO = (
@@ -178,3 +200,53 @@ def test_every_table_has_rows_of_one_length(markup):
         assert len({len(row) for row in each.cells}) <= 1
         assert len(list(each.records())) == len(each.cells) - each.headers
         assert load(b"<table>").tables()[0].cells == []
+
+
+LONG = "<p>x<table><tr><th>n<th>square" + "".join(
+    f"<TR><td>{n}</td><td>{n * n}</td></TR>\n" for n in range(20_000)
+)
+
+
+@pytest.mark.parametrize("size", [30_000, 40_000, 49_999])
+def test_rows_that_came_before_a_fault_are_given(size):
+    """A row that is cut is none of them: 12 of 1234 is another number."""
+    packed = gzip.compress((LONG + "</table>").encode())
+    found = read(packed[:size], "html")
+    rows = []
+    with pytest.raises(DataError, match=r"^the bytes: "):
+        rows.extend(found)
+    assert len(rows) > 1000
+    assert rows == [{"n": str(n), "square": str(n * n)} for n in range(len(rows))]
+
+
+@pytest.mark.parametrize("cut", range(1, 60))
+def test_a_page_that_breaks_off_anywhere_gives_whole_rows(cut):
+    page = (
+        "<table><tr><th>n<th>m<tr><td>123<td>456<tr><td rowspan=2>789<td>12<tr><td>34</table><p>and so on</p>"
+    )
+
+    def pieces():
+        yield page.encode()[:-cut]
+        raise EndOfStream("the peer went away")
+
+    whole = list(read(page.encode(), "html"))
+    rows = []
+    with pytest.raises(DataError, match="the peer went away"):
+        rows.extend(read(source(pieces(), encoding="utf-8"), "html"))
+    assert rows == whole[: len(rows)]
+    assert len(rows) == 3 or "</table" not in page[:-cut]
+
+
+def test_a_page_that_breaks_off_before_its_table_says_why():
+    def pieces():
+        yield b"<p>x</tr>"
+        raise EndOfStream("the peer went away")
+
+    with pytest.raises(DataError, match="the peer went away"):
+        list(read(pieces(), "html"))
+
+
+def test_a_page_that_is_too_large_gives_no_rows():
+    found = read(LONG.encode(), "html", limits=Limits(answer=10_000))
+    with pytest.raises(LimitExceeded, match="a page of more than 10000 characters"):
+        next(found)

@@ -115,8 +115,8 @@ def test_records_are_written_as_a_page_that_is_read_again():
 def test_records_of_any_kind_are_written():
     page = written([[1, None, True], ("x", 2.5, {"y": [1]})])
     assert list(read(page.encode(), "html")) == [
-        {"column 1": "1", "column 2": "", "column 3": "true"},
-        {"column 1": "x", "column 2": "2.5", "column 3": '{"y": [1]}'},
+        {"column_1": "1", "column_2": "", "column_3": "true"},
+        {"column_1": "x", "column_2": "2.5", "column_3": '{"y": [1]}'},
     ]
     assert "<td>7</td>" in written([7])
     assert written([]).endswith("<tbody>\n</tbody>\n</table>\n</body>\n</html>\n")

@@ -15,6 +15,7 @@ from portico.data import source
 from portico.data.html import Comment, Doctype, EndTag, StartTag, Text, events
 from portico.data.html.raw import RawText
 from portico.data.html.tokens import Tokenizer
+from portico.data.html.watched import Watched
 from portico.errors import LimitExceeded
 from portico.limits import Limits
 from tests.peers import corpus
@@ -31,8 +32,8 @@ def joined(found):
     return made
 
 
-def tokens(pieces, start=None):
-    machine = Tokenizer(Limits(), "page")
+def tokens(pieces, start=None, limits=None):
+    machine = Tokenizer(limits or Limits(), "page")
     if start is not None:
         machine._raw, machine._state = RawText(start), machine._raw_text
     found = []
@@ -167,7 +168,9 @@ def test_what_never_ends_takes_time_by_its_size(attack):
     page = ENDLESS[attack]
     for size in (1, len(page)):
         begun = time.process_time()
-        tokens(page[at : at + size] for at in range(0, len(page), size))
+        tokens(
+            (page[at : at + size] for at in range(0, len(page), size)), limits=Limits(html_attributes=1 << 20)
+        )
         assert time.process_time() - begun < 20  # seconds; what grows with the square takes minutes
 
 
@@ -177,6 +180,18 @@ def test_a_token_has_a_bound():
         with pytest.raises(LimitExceeded, match=r"page: .*4096") as caught:
             list(machine.feed(page))
         assert caught.value.limit == "html_token"
+
+
+@pytest.mark.parametrize("size", [1, 100, 5000])
+def test_a_tag_has_a_bound_for_its_attributes(size):
+    page = "<p " + "a=1 " * 1000 + "><p " + "".join(f"a{number} " for number in range(1001)) + ">"
+    machine = Tokenizer(Limits(), "page")
+    found = []
+    given = (event for at in range(0, len(page), size) for event in machine.feed(page[at : at + size]))
+    with pytest.raises(LimitExceeded, match="page: a tag of more than 1000 attributes") as caught:
+        found.extend(given)
+    assert caught.value.limit == "html_attributes"
+    assert found == [StartTag("p", {"a": "1"})]
 
 
 STATES = {"Data state": None, "PLAINTEXT state": "plaintext", "RCDATA state": "title",
@@ -229,3 +244,23 @@ def test_the_conformance_suite_of_tokenizers_passes():
                 assert tokens(page, start) == expected, (path.name, page)
                 count += 1
     assert count > 6900
+
+
+def test_foreign_elements_within_each_other_have_a_bound():
+    machine = Tokenizer(Limits(html_depth=2), "page")
+    assert len(list(machine.feed("<svg>" + "<g>" * 127))) == 128
+    with pytest.raises(LimitExceeded, match="page: more than 128 elements within elements") as caught:
+        list(machine.feed("<g>"))
+    assert caught.value.limit == "html_depth"
+
+
+def test_of_names_that_have_ended_nothing_is_kept():
+    machine = Tokenizer(Limits(), "page")
+    list(machine.feed("<svg>" + "".join(f"<g{number}></g{number}>" for number in range(1000))))
+    assert machine.foreign._counts == {"svg": 1}
+    watched = Watched(100, "page")
+    for number in range(1000):
+        watched.begin(f"x{number}")
+        watched.begin("b")
+        watched.end(f"x{number}")
+    assert len(watched._places) < 10

@@ -22,7 +22,7 @@ import zstandard
 
 import portico
 from portico.client.session import Session
-from portico.data import format_names, read, register_format, source, write
+from portico.data import format_names, html, read, register_format, source, write
 from portico.data.formats import _FORMATS, _PAGE, Format, format_of
 from portico.data.opening import suffixes_of
 from portico.errors import ConfigError, ConnectError, DataError, EndOfStream, LimitExceeded, Timeout
@@ -454,3 +454,62 @@ def test_a_format_that_is_only_written() -> None:
 def test_early_end_of_a_body_is_an_error() -> None:
     with source(gzip.compress(DATA)[:100]) as one, pytest.raises((DataError, EndOfStream)):
         one.read()
+
+
+def test_the_url_is_known_in_full_after_redirects() -> None:
+    """The name in errors is cut; what references are relative to is not."""
+    folder = "f" * 300
+
+    def moved(environ: Any, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/":
+            start_response("302 Found", [("Location", f"/{folder}/page")])
+            return []
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [b"<a href=x>x</a><form action=y></form><link rel=canonical href=z>"]
+
+    with Session(app=moved, base_url="http://ada:secret@shop.test") as session:
+        url = f"http://shop.test/{folder}/"
+        for stream in (False, True):
+            with source(session.get("/", stream=stream)) as opened:
+                assert opened.url == f"{url}page"
+                assert opened.name == f"{url}page"[:200] + "…"
+                assert [link.url for link in html.links(opened, kinds=["a", "link"])] == [
+                    f"{url}x",
+                    f"{url}z",
+                ]
+        assert [form.action for form in html.forms(session.get("/"))] == [f"{url}y"]
+        assert html.metadata(session.get("/")).canonical == f"{url}z"
+        assert html.load(session.get("/")).base == f"{url}page"
+        assert html.load(session.get("/"), "http://other.test/").links()[0].url == "http://other.test/x"
+    assert [source(each).url for each in (b"", io.BytesIO(), iter([b""]), "data:text/plain,x")] == [""] * 4
+
+
+@pytest.mark.parametrize(
+    ("data", "told", "encoding"),
+    [
+        (b"abc", {}, None),
+        ("ä".encode(), {"content_type": "text/html"}, None),
+        (b"abc", {"content_type": "text/html; charset=latin1"}, "cp1252"),
+        (b"abc", {"content_type": "text/html; charset=unheard-of"}, None),
+        (b"abc", {"content_type": "text/html; charset=latin1", "encoding": "utf-8"}, "utf-8"),
+        (b"\xfe\xff\0a", {"content_type": "text/xml; charset=utf-16"}, "utf-16-be"),
+        (b"a\0", {"content_type": "text/xml; charset=utf-16"}, "utf-16-le"),
+        (b"\xef\xbb\xbfa", {}, None),
+    ],
+)
+def test_what_was_told_of_the_encoding_is_told(data: bytes, told: Any, encoding: str | None) -> None:
+    opened = source(data, **told)
+    assert opened.encoding == encoding
+    opened.charset()
+    assert opened.encoding == encoding  # what was found by looking is not what was told
+
+
+def test_text_is_not_decoded_again() -> None:
+    """Whatever it says of itself: it was in that encoding before it was text."""
+    for file in (
+        io.StringIO("<meta charset=latin1>ä"),
+        io.TextIOWrapper(io.BytesIO("ä".encode("cp1252")), "cp1252"),
+    ):
+        with source(file) as opened:
+            assert opened.encoding == "utf-8"
+            assert "".join(opened.text("text/html")).endswith("ä")

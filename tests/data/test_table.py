@@ -59,7 +59,7 @@ class Point:
 
 def test_records_of_any_kind_are_shown():
     assert table([Point(1, 2.5)]) == ["x    y", "-  ---", "1  2.5"]
-    assert table([[1, "a"], (2, "b")])[0] == "column 1  column 2"
+    assert table([[1, "a"], (2, "b")])[0] == "column_1  column_2"
     assert table([1, "x"])[0] == "value"
     assert table([{"a": {"b": [1, None]}}])[2] == '{"b": [1, null]}'
     assert table([{1: b"\xff"}])[2] == "\\xff"

@@ -1,4 +1,4 @@
-"""Trees of pages and documents: read as they are, and hostile ones refused."""
+"""Trees of documents: read as they are, and hostile ones refused."""
 
 from __future__ import annotations
 
@@ -7,22 +7,10 @@ import tracemalloc
 
 import pytest
 
-from portico.data.trees import parse_html, parse_xml
+from portico.data.trees import parse_xml
 from portico.errors import LimitExceeded, ProtocolError
 
 BASE = "http://h/page"
-
-
-def test_a_page_is_a_tree_whatever_its_markup():
-    page = parse_html("<p>grün<p>two <a href='x'>link", BASE)
-    assert [each.text_content() for each in page.findall(".//p")] == ["grün", "two link"]
-    page.make_links_absolute()
-    assert page.find(".//a").get("href") == "http://h/x"
-
-
-def test_a_page_without_anything_is_an_error():
-    with pytest.raises(ProtocolError, match="no HTML page"):
-        parse_html("", BASE)
 
 
 def test_a_document_is_a_tree():

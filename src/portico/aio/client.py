@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from portico.aio.iterating import iterate
 from portico.client import opener
@@ -32,6 +32,9 @@ from portico.client.verbs import Verbs
 from portico.engines.bridge import result, run
 from portico.http.field_map import Headers, OutgoingHeaders
 from portico.sockets.aio_stream import documented_as
+
+if TYPE_CHECKING:
+    from portico.data.html.page import Page
 
 __all__ = ["Response", "Session", "open"]
 
@@ -144,7 +147,7 @@ class Response:
         return self.blocking.json(type)
 
     @documented_as(_Blocking.html)
-    def html(self) -> Any:
+    def html(self) -> Page:
         return self.blocking.html()
 
     @documented_as(_Blocking.xml)

@@ -12,12 +12,14 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 
+from portico.charsets.faults import lenient
 from portico.charsets.labels import LABELS
 from portico.charsets.pages import named_by_page
 from portico.errors import LimitExceeded
 
 __all__ = [
     "bytes_needed",
+    "charset_declared",
     "charset_of",
     "charset_of_beginning",
     "charset_told",
@@ -67,23 +69,7 @@ def decoded(content: bytes, charset: str) -> str:
 
     Raises ``LookupError`` for a charset that Python does not have.
     """
-    return content.decode(charset, _errors(charset)).removeprefix("\ufeff")
-
-
-def _errors(charset: str) -> str:
-    """How what a codec does not know is decoded."""
-    return _WINDOWS if charset.startswith("cp125") or charset == "cp874" else "replace"
-
-
-def _of_windows(error: UnicodeError) -> tuple[str, int]:
-    """Where Microsoft's tables are empty, the standard has control characters, or U+FFFD beyond those."""
-    assert isinstance(error, UnicodeDecodeError)
-    byte = error.object[error.start]
-    return chr(byte) if byte < 0xA0 else "\ufffd", error.start + 1
-
-
-_WINDOWS = "portico-windows"
-codecs.register_error(_WINDOWS, _of_windows)
+    return content.decode(charset, lenient(charset)).removeprefix("\ufeff")
 
 
 def text_lines(
@@ -100,7 +86,7 @@ def text_lines(
     for piece in _with_beginning(pieces, 0 if charset else bytes_needed(content_type)):
         if decoder is None:
             name = charset or charset_told(piece, content_type) or "utf-8"
-            decoder = codecs.getincrementaldecoder(name)(_errors(name))
+            decoder = codecs.getincrementaldecoder(name)(lenient(name))
             text = decoder.decode(piece).removeprefix("\ufeff")
         else:
             text = decoder.decode(piece)
@@ -148,15 +134,23 @@ def _with_beginning(pieces: Iterable[bytes], least: int) -> Iterator[bytes]:
 def charset_told(content: bytes, content_type: str) -> str | None:
     """The charset by the header, else a byte order mark, else the document itself; ``None`` where nothing
     says it. ``content``: its beginning, of ``bytes_needed`` at least."""
-    parameter = _PARAMETER.search(content_type)
-    if parameter is not None:
-        found = known(parameter[1] if parameter[1] is not None else parameter[2])
-        if found is not None:
-            return _with_its_order(found, content, parameter[0])
+    found = charset_declared(content, content_type)
+    if found is not None:
+        return found
     for mark, name in _BOMS:
         if content.startswith(mark):
             return name
     return _in_document(content, content_type)
+
+
+def charset_declared(content: bytes, content_type: str) -> str | None:
+    """The charset by the header alone; ``None`` where it says none that is known. ``content``: its beginning,
+    of two bytes at least."""
+    parameter = _PARAMETER.search(content_type)
+    if parameter is None:
+        return None
+    found = known(parameter[1] if parameter[1] is not None else parameter[2])
+    return None if found is None else _with_its_order(found, content, parameter[0])
 
 
 def _with_its_order(name: str, content: bytes, label: str) -> str:

@@ -11,15 +11,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 from portico.charsets.text import known
 from portico.client.body import Body, BytesBody
-from portico.client.form_values import ONE_LINE, chosen, initial, sanitized, value_of_box
-from portico.client.forms_page import Control, FormTag, read_page
+from portico.client.form_choices import chosen
 from portico.client.url import URL
+from portico.data.html.control_values import ONE_LINE, initial, sanitized, value_of_box
+from portico.data.html.form import Control, Form
+from portico.data.html.form_page import forms_in
 from portico.errors import AddressError, ConfigError
 
 if TYPE_CHECKING:
@@ -38,19 +40,14 @@ Entry = tuple[str, Any]
 
 def forms_of(response: Response) -> list[HTMLForm]:
     """The forms of a page, in its order."""
-    page = read_page(response.text)
+    page = forms_in([response.text], str(response.url), limits=response.limits, source=str(response.url))
     base = response.url
     if page.base is not None:
         try:
             base = response.url.join(page.base)
         except AddressError:
             pass  # as if it were not there
-    by_form: dict[int, list[Control]] = {id(form): [] for form in page.forms}
-    for control in page.controls:
-        if control.owner is not None:
-            by_form[id(control.owner)].append(control)
-    charset = response.charset
-    return [HTMLForm(form, by_form[id(form)], response.url, base, charset) for form in page.forms]
+    return [HTMLForm(form, response.url, base, response.charset) for form in page.forms]
 
 
 def form_of(response: Response, which: str | int) -> HTMLForm:
@@ -77,26 +74,21 @@ class HTMLForm:
     for a field or choice that is not there.
     """
 
-    def __init__(
-        self, tag: FormTag, controls: Sequence[Control], document: URL, base: URL, charset: str
-    ) -> None:
-        self.id = tag.attributes.get("id", "")
-        self.name = tag.attributes.get("name", "")
+    def __init__(self, form: Form, document: URL, base: URL, charset: str) -> None:
+        self.id = form.id
+        self.name = form.name
         self.document = document
-        self._attributes = tag.attributes
-        self._controls = controls
+        self._attributes = form.attributes
+        self._controls = form.controls
         self._base = base
-        self._charset = _charset(tag.attributes.get("accept-charset", ""), charset)
-        self._values: dict[int, Any] = {}
-        for control in controls:
-            self._values[id(control)] = initial(control)
-        self._settle_radios()
+        self._charset = _charset(form.attributes.get("accept-charset", ""), charset)
+        self._values: dict[int, Any] = {id(control): initial(control) for control in form.controls}
 
     # -- filling it in
 
     def __getitem__(self, name: str) -> Any:
         controls = self._named(name)
-        kind = controls[0].kind
+        kind = controls[0].type
         if kind == "checkbox":
             checked = [value_of_box(each) for each in controls if self._values[id(each)]]
             return bool(checked) if len(controls) == 1 else checked
@@ -107,7 +99,7 @@ class HTMLForm:
 
     def __setitem__(self, name: str, value: Any) -> None:
         controls = self._named(name)
-        kind = controls[0].kind
+        kind = controls[0].type
         if kind == "checkbox":
             self._check(name, controls, value)
         elif kind == "radio":
@@ -124,11 +116,11 @@ class HTMLForm:
                 self._values[id(control)] = sanitized(control, str(each))
 
     def __contains__(self, name: object) -> bool:
-        return any(control.name == name for control in self._controls if control.kind not in _BUTTONS)
+        return any(control.name == name for control in self._controls if control.type not in _BUTTONS)
 
     def __iter__(self) -> Iterator[str]:
         return iter(
-            dict.fromkeys(each.name for each in self._controls if each.name and each.kind not in _BUTTONS)
+            dict.fromkeys(each.name for each in self._controls if each.name and each.type not in _BUTTONS)
         )
 
     @property
@@ -196,11 +188,11 @@ class HTMLForm:
     def _entries(self, pressed: Control | None) -> Iterator[Entry]:
         """The entry list (4.10.22.4), in the order of the page."""
         for control in self._controls:
-            if control.disabled or (control.kind in _BUTTONS and control is not pressed):
+            if control.disabled or (control.type in _BUTTONS and control is not pressed):
                 continue
-            if control.kind in ("button", "reset"):
+            if control.type in ("button", "reset"):
                 continue
-            if control.kind == "image":
+            if control.type == "image":
                 prefix = f"{control.name}." if control.name else ""
                 yield from ((f"{prefix}x", "0"), (f"{prefix}y", "0"))
             elif control.name:
@@ -208,19 +200,19 @@ class HTMLForm:
 
     def _entries_of(self, control: Control) -> Iterator[Entry]:
         name, value = control.name, self._values[id(control)]
-        if control.kind == "select":
+        if control.type == "select":
             yield from ((name, option) for option in value)
-        elif control.kind in ("checkbox", "radio"):
+        elif control.type in ("checkbox", "radio"):
             if value:
                 yield name, value_of_box(control)
-        elif control.kind == "file":
+        elif control.type == "file":
             yield from ((name, _File(each)) for each in value or [None])
-        elif control.kind == "hidden" and name.lower() == "_charset_":
+        elif control.type == "hidden" and name.lower() == "_charset_":
             yield name, self._charset_name()
         else:
             yield name, value
         direction = control.attributes.get("dirname", "")
-        if direction and control.kind in (*ONE_LINE, "textarea"):
+        if direction and control.type in (*ONE_LINE, "textarea"):
             yield direction, "ltr"
 
     def _charset_name(self) -> str:
@@ -229,7 +221,7 @@ class HTMLForm:
     # -- buttons
 
     def _buttons(self) -> list[Control]:
-        return [each for each in self._controls if each.kind in _BUTTONS and not each.disabled]
+        return [each for each in self._controls if each.type in _BUTTONS and not each.disabled]
 
     def _default(self) -> Control | None:
         return next(iter(self._buttons()), None)
@@ -238,14 +230,14 @@ class HTMLForm:
         if wanted is None or wanted is True:
             return self._default()
         for control in self._buttons():
-            if wanted in (control.name, control.attributes.get("value"), control.attributes.get("id")):
+            if wanted in (control.name, control.attributes.get("value"), control.id, control.text or None):
                 return control
         raise ConfigError(f"form: no button is {wanted!r}; there are: {', '.join(self.buttons) or 'none'}")
 
     # -- fields
 
     def _named(self, name: str) -> list[Control]:
-        found = [each for each in self._controls if each.name == name and each.kind not in _BUTTONS]
+        found = [each for each in self._controls if each.name == name and each.type not in _BUTTONS]
         if not found:
             raise ConfigError(f"form: there is no field {name!r}; there are: {', '.join(self) or 'none'}")
         return found
@@ -268,15 +260,6 @@ class HTMLForm:
             raise ConfigError(f"form: {name!r} has no choice {value!r}; there are: {', '.join(there)}")
         for control in controls:
             self._values[id(control)] = value_of_box(control) == str(value)
-
-    def _settle_radios(self) -> None:
-        """Of the buttons of one name that the page has checked, the last one is."""
-        seen: set[str] = set()
-        for control in reversed(self._controls):
-            if control.kind == "radio" and self._values[id(control)]:
-                if control.name in seen:
-                    self._values[id(control)] = False
-                seen.add(control.name)
 
     def __repr__(self) -> str:
         what = self.id or self.name
@@ -333,4 +316,4 @@ def _charset(wanted: str, document: str) -> str:
 
 
 def _button_name(control: Control) -> str:
-    return control.name or control.attributes.get("value") or control.attributes.get("id") or control.kind
+    return control.name or control.attributes.get("value") or control.text or control.id or control.type

@@ -22,6 +22,7 @@ from portico.limits import Limits
 
 if TYPE_CHECKING:
     from portico.client.forms import HTMLForm
+    from portico.data.html.page import Page
 
 __all__ = ["Elapsed", "Response", "Source"]
 
@@ -66,7 +67,8 @@ class Response:
     ``status``, ``reason``, ``version`` (``"HTTP/1.1"``), ``url`` (after redirects), ``headers`` (names in
     any case, several values each: ``headers.all(name)``), ``trailers`` (when the body has been read),
     ``history`` (the answers that led here, the first one first), ``peer`` and ``tls`` (address of the
-    server, and the facts of the secure channel), ``cache_status`` (``None`` without a cache).
+    server, and the facts of the secure channel), ``cache_status`` (``None`` without a cache), ``limits``
+    (those of its session).
     """
 
     # Of most responses these never change.
@@ -104,7 +106,7 @@ class Response:
         self._pairs = pairs
         self._source = source
         self._content = content  # of a body that has been gathered: all of it, decoded
-        self._limits = limits or _LIMITS
+        self.limits = limits or _LIMITS
 
     # -- the head
 
@@ -208,11 +210,13 @@ class Response:
 
         return json_of(self.content, type, str(self.url))
 
-    def html(self) -> Any:
-        """The page as a tree of ``lxml.html``. Raises ``ProtocolError``."""
-        from portico.data.trees import parse_html
+    def html(self) -> Page:
+        """The page as a tree, to be asked in CSS or XPath: as ``portico.data.html.load`` gives it, read in
+        ``charset``. Raises ``LimitExceeded`` for a page whose tree would be far larger than itself,
+        ``ConfigError`` without selectolax."""
+        from portico.client.documents import page_of
 
-        return parse_html(self.text, str(self.url))
+        return page_of(self)
 
     def xml(self) -> Any:
         """The document as an element of ``lxml.etree``, read without entities or anything external. Raises
@@ -265,7 +269,7 @@ class Response:
         from portico.charsets.text import text_lines
 
         content_type = self.headers.get("content-type", "")
-        return text_lines(self.iter_bytes(), content_type, self._limits.line, self._charset)
+        return text_lines(self.iter_bytes(), content_type, self.limits.line, self._charset)
 
     def read(self, size: int | None = -1) -> bytes:
         """``size`` bytes, fewer only at the end of the body; without a size all that is left."""
@@ -294,7 +298,7 @@ class Response:
     def readline(self, size: int | None = -1) -> bytes:
         r"""A line with its ``\n``; ``b""`` at the end of the body. Without a ``size``, one of more than
         ``Limits.line`` bytes raises ``LimitExceeded``."""
-        most = self._limits.line if size is None or size < 0 else size
+        most = self.limits.line if size is None or size < 0 else size
         pieces: list[bytes] = []
         length = 0
         while length < most and (data := self._more(pieces)):
@@ -407,11 +411,11 @@ class Response:
             return source.piece
         from portico.client.decoding import decoded
 
-        unpacking = decoded(self.headers["content-encoding"], source, self._limits)
+        unpacking = decoded(self.headers["content-encoding"], source, self.limits)
         return source.piece if unpacking is None else unpacking.read
 
     def _gathered(self) -> bytes:
-        pieces, size, most = [], 0, self._limits.answer
+        pieces, size, most = [], 0, self.limits.answer
         try:
             while piece := self._take():
                 size += len(piece)

@@ -25,7 +25,7 @@ _PACKED = frozenset("gz gzip bz2 xz zst br zip".split())
 @dataclass(slots=True)
 class Opened:
     """Something that gives bytes: ``pull()`` the next ones, ``b""`` at the end. ``suffix``: of its name, with
-    that of its compression (``csv.gz``)."""
+    that of its compression (``csv.gz``). ``url``: where it came from, if that is one."""
 
     pull: Callable[[], bytes]
     name: str
@@ -34,6 +34,7 @@ class Opened:
     suffix: str = ""
     encoding: str | None = None
     close: Callable[[], object] = lambda: None
+    url: str = ""
 
 
 def opened(what: Any) -> Opened:
@@ -102,13 +103,15 @@ def _of_response(response: Any, close: Callable[[], object]) -> Opened:
     size = int(length) if length.isdigit() and "content-encoding" not in headers else None
     pieces = response.iter_bytes()
     url = str(response.url.without_user())
+    in_itself = url.startswith("data:")
     return Opened(
         lambda: next(pieces, b""),
         url if len(url) <= 200 else f"{url[:200]}…",
         size,
         headers.get("content-type", ""),
-        "" if url.startswith("data:") else suffixes_of(urlsplit(url).path),
+        "" if in_itself else suffixes_of(urlsplit(url).path),
         close=close,
+        url="" if in_itself else url,
     )
 
 

@@ -8,12 +8,14 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from typing import Any
 
+from portico.data.columns import column_name
+
 __all__ = ["fields_of", "shown"]
 
 
 def fields_of(record: Any) -> dict[str, Any]:
     """The fields of a record: a mapping, a dataclass, a ``Struct`` of msgspec, a named tuple, a sequence
-    (``column 1``, ``column 2``), or one value (``value``)."""
+    (``column_1``, ``column_2``), or one value (``value``)."""
     if isinstance(record, Mapping):
         return {name if isinstance(name, str) else str(name): value for name, value in record.items()}
     names = getattr(record, "__struct_fields__", None) or getattr(record, "_fields", None)
@@ -22,7 +24,7 @@ def fields_of(record: Any) -> dict[str, Any]:
     if names is not None:
         return {name: getattr(record, name) for name in names}
     if isinstance(record, (list, tuple)):
-        return {f"column {number}": value for number, value in enumerate(record, 1)}
+        return {column_name(number): value for number, value in enumerate(record, 1)}
     return {"value": record}
 
 

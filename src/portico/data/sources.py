@@ -19,7 +19,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from portico.charsets.text import bytes_needed, charset_of_beginning, charset_told, known
+from portico.charsets.faults import lenient
+from portico.charsets.text import bytes_needed, charset_declared, charset_of_beginning, charset_told, known
 from portico.data.opening import bare, opened, suffixes_of
 from portico.data.packed import packing_of, unpacked
 from portico.errors import ConfigError, DataError, EndOfStream, LimitExceeded, PorticoError, ProtocolError
@@ -39,7 +40,9 @@ class Source:
     """Data as it arrives: bytes whose compression has been undone. Made by ``source``.
 
     ``name``: what it is called in errors. ``content_type`` and ``suffix`` (``"csv"`` of ``x.csv.gz``): what
-    is said of it, or ``""``. ``size``: bytes that will come, packed, if that is known. A context manager.
+    is said of it, or ``""``. ``size``: bytes that will come, packed, if that is known. ``url``: where it came
+    from, after redirects and without a user; ``""`` for what has none (a file, bytes, a ``data:`` URL). A
+    context manager.
     """
 
     def __init__(
@@ -55,15 +58,18 @@ class Source:
         packing: str | None = "identity",
         member: str | None = None,
         close: Callable[[], object] = lambda: None,
+        url: str = "",
     ) -> None:
         self.name = name
+        self.url = url
         self.size = size
         self.content_type = content_type
         self._suffix = suffix
         self.limits = limits or Limits()
         self._pull = pull
         self._close = close
-        self._encoding = encoding
+        self._given = encoding
+        self._charset: str | None = None
         self._ahead = b""
         self._ended = False
         self._closed = False
@@ -179,23 +185,34 @@ class Source:
 
     # -- text
 
+    @property
+    def encoding(self) -> str | None:
+        """What its characters are written in, as far as its user or its content type says it: a codec of
+        Python. ``None``: nobody does, and the data has to tell (``charset()``)."""
+        if self._given is None and "charset" in self.content_type.lower():
+            return charset_declared(self.peek(2), self.content_type)
+        return self._given
+
     def charset(self, kind: str = "") -> str:
         """What its characters are written in, as a codec of Python: what ``source`` was told; else what its
         content type says (or ``kind``, a media type, where it has none); else its byte order mark; else the
         document itself (XML, HTML, JSON); else UTF-8, if it looks so; else what a detector thinks. More than
         it takes is not waited for: only what says nothing is looked at for its first 64 KiB."""
-        if self._encoding is None:
+        if self._charset is None:
             said = self.content_type or kind
-            self._encoding = charset_told(self.peek(bytes_needed(said)), said) or charset_of_beginning(
-                self.peek(), said
+            self._charset = (
+                self._given
+                or charset_told(self.peek(bytes_needed(said)), said)
+                or charset_of_beginning(self.peek(), said)
             )
-        return self._encoding
+        return self._charset
 
     def text(self, kind: str = "", errors: str = "strict") -> Iterator[str]:
         """All of it as text, in pieces as they come, without a byte order mark. ``errors``: as in
-        ``bytes.decode``. Raises ``DataError`` for bytes that are no text."""
+        ``bytes.decode``; with ``replace``, bytes that are no text become what browsers make of them: U+FFFD,
+        or in windows-1252 and its like control characters. Raises ``DataError`` for them else."""
         charset = self.charset(kind)
-        decoder = codecs.getincrementaldecoder(charset)(errors)
+        decoder = codecs.getincrementaldecoder(charset)(lenient(charset) if errors == "replace" else errors)
         passed, begun = 0, False
         while True:
             data = self.chunk()
@@ -280,6 +297,7 @@ def source(
         packing=packing,
         member=member,
         close=raw.close,
+        url=raw.url,
     )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from portico.data.columns import Duplicates, distinct
 from portico.data.csv.reading import Reading
 from portico.errors import ConfigError
 
 __all__ = ["Duplicates", "Ragged", "check_choice", "column_names", "fitted"]
 
-Duplicates = Literal["number", "error"]
 Ragged = Literal["error", "fill", "keep"]
 
 
@@ -30,27 +29,7 @@ def column_names(cells: Sequence[str], duplicates: Duplicates) -> list[str]:
         named.pop()
     if not named:
         raise ValueError("the header names no column")
-    named = [cell if cell.strip() else f"column_{number}" for number, cell in enumerate(named, 1)]
-    counts = Counter(named)
-    if len(counts) == len(named):
-        return named
-    if duplicates == "error":
-        twice = ", ".join(repr(name) for name, count in counts.items() if count > 1)
-        raise ValueError(f"columns of the same name: {twice}; duplicates='number' tells them apart")
-    return _numbered(named)
-
-
-def _numbered(named: list[str]) -> list[str]:
-    taken, seen, made = set(named), Counter[str](), []
-    for name in named:
-        seen[name] += 1
-        told = name
-        while seen[name] > 1 and told in taken:
-            told = f"{name}_{seen[name]}"
-            seen[name] += told in taken
-        taken.add(told)
-        made.append(told)
-    return made
+    return distinct(named, duplicates)
 
 
 def fitted(

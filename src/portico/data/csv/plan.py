@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
+from portico.data.columns import column_name
 from portico.data.csv.guessing import SAMPLED, guessed
 from portico.data.csv.header import Duplicates, Ragged, check_choice, column_names, fitted
 from portico.data.csv.making import Field, Maker, Row, dicts_of, fields_of, instances_of, typed_dicts_of
@@ -97,7 +98,7 @@ def _made(reading: Reading, rows: Iterator[list[str]], names: list[str], plan: P
         if first is None:
             return iter(())
         reading.check_width(first)
-        names = [f"column_{number}" for number in range(1, len(first) + 1)]
+        names = [column_name(number) for number in range(1, len(first) + 1)]
         rows = _again([(reading.begins, first)], rows, reading)
     conversions: dict[int, Conversion] = {}
     if plan.type is not None:

@@ -18,11 +18,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from portico.data.columns import Duplicates
 from portico.data.html.event import Comment, Doctype, EndTag, Event, StartTag, Text
+from portico.data.html.form import Control, Form, Option
+from portico.data.html.form_page import forms_in
 from portico.data.html.joining import Join
 from portico.data.html.linking import KINDS, Link, links_in
 from portico.data.html.meta import Metadata
-from portico.data.html.page import Element, Page, base_of, page_of
+from portico.data.html.page import Element, Page, base_of, page_of, rows_of
 from portico.data.html.table import Cell, Table
 from portico.data.html.tokens import Tokenizer
 from portico.data.html.writing import write_html
@@ -33,17 +36,21 @@ __all__ = [
     "KINDS",
     "Cell",
     "Comment",
+    "Control",
     "Doctype",
     "Element",
     "EndTag",
     "Event",
+    "Form",
     "Link",
     "Metadata",
+    "Option",
     "Page",
     "StartTag",
     "Table",
     "Text",
     "events",
+    "forms",
     "links",
     "load",
     "metadata",
@@ -80,7 +87,8 @@ def links(
     what the page has written, in place of ``urllib.parse.urljoin`` and the URL standard's rules on white
     space; what it answers ``""`` to, as is done for what can be no URL, is left out.
 
-    Raises ``LimitExceeded`` (``html_token``), ``ConfigError`` for an unknown kind, and what ``source`` does.
+    Raises ``LimitExceeded`` (``html_token``, ``html_attributes``, ``html_depth``), ``ConfigError`` for an
+    unknown kind, and what ``source`` does.
     """
     with _opened(what) as opened:
         yield from links_in(
@@ -95,12 +103,26 @@ def links(
 
 def events(what: Any) -> Iterator[Event]:
     """A page as events, each as soon as it has come: tags as they are written, none added or moved, text and
-    comments. Raises ``LimitExceeded`` (``html_token``) and what ``source`` does."""
+    comments. Raises ``LimitExceeded`` (``html_token``, ``html_attributes``, ``html_depth``), and what
+    ``source`` does."""
     with _opened(what) as opened:
         tokens = Tokenizer(opened.limits, opened.name)
         for piece in opened.text(_KIND, "replace"):
             yield from tokens.feed(piece)
         yield from tokens.close()
+
+
+def forms(what: Any, base: str | None = None) -> list[Form]:
+    """The forms of a page, with all that is in their controls. A page of any size is read, of which no more
+    than its forms is kept.
+
+    ``base``: the page's URL, where ``what`` does not tell; without one, relative actions stay as they are.
+    Raises ``LimitExceeded`` (``html_controls``, ``html_token``, ``html_attributes``, ``html_depth``,
+    ``answer``), and what ``source`` does.
+    """
+    with _opened(what) as opened:
+        url = base_of(opened, base)
+        return forms_in(opened.text(_KIND, "replace"), url, limits=opened.limits, source=opened.name).forms
 
 
 def text(what: Any) -> str:
@@ -122,15 +144,29 @@ def metadata(what: Any, base: str | None = None) -> Metadata:
 
 
 def read_html(
-    opened: Source, *, table: int | str | None = None, headers: int | None = None
+    opened: Source,
+    *,
+    table: int | str | None = None,
+    headers: int | None = None,
+    duplicates: Duplicates = "number",
 ) -> Iterator[dict[str, str]]:
     """The rows of a table of a page, as records by its header cells.
 
     ``table``: its number, from 0, in the order of ``tables``, or a CSS selector; not needed for a page with
-    one. ``headers``: how many rows are headers, where the page does not tell. Raises ``DataError`` where it
-    is not told which, and what ``load`` does.
+    one. ``headers``: how many rows are headers, where the page does not tell. ``duplicates``: a name that
+    comes twice gets a number (``a_2``), or is an ``"error"``. Raises ``DataError`` where it is not told which
+    table, and what ``load`` does; of a page that breaks off, after the rows that had come.
     """
-    yield from _chosen(page_of(opened, None), table).records(headers)
+    page, fault = rows_of(opened)
+    try:
+        chosen = _chosen(page, table)
+    except DataError:
+        if fault is not None:  # it may have been to come
+            raise fault from None
+        raise
+    yield from chosen.records(headers, duplicates=duplicates)
+    if fault is not None:
+        raise fault
 
 
 def _chosen(page: Page, which: int | str | None) -> Table:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from portico.data.html.lexis import VOID
+from portico.data.html.tag import too_deep
 
 __all__ = ["Foreign"]
 
@@ -31,9 +32,12 @@ class _Open(NamedTuple):
 
 
 class Foreign:
-    """The open elements from the outermost ``svg`` or ``math`` on. True while there is one."""
+    """The open elements from the outermost ``svg`` or ``math`` on, ``most`` at most. True while there is
+    one."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, source: str) -> None:
+        self._most = most
+        self._source = source
         self._open: list[_Open] = []
         self._counts: Counter[str] = Counter()
 
@@ -53,6 +57,8 @@ class Foreign:
         language = self._language(name)
         foreign = language != "html"
         if (self._open or foreign) and not (closed if foreign else name in VOID):
+            if len(self._open) >= self._most:
+                raise too_deep(self._most, self._source)
             self._open.append(_Open(name, language, self._html_within(name, language, attributes)))
             self._counts[name] += 1
         return foreign
@@ -77,7 +83,14 @@ class Foreign:
             while self._pop() != name:
                 pass
 
+    def leave(self) -> None:
+        """All of them end: a tag has ended an element of HTML around them."""
+        while self._open:
+            self._pop()
+
     def _pop(self) -> str:
         name = self._open.pop().name
         self._counts[name] -= 1
+        if not self._counts[name]:  # of a page without end, there is no end of names
+            del self._counts[name]
         return name

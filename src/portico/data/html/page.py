@@ -7,25 +7,31 @@ of the one tree that it stands for. In both, what is inside a ``template`` is no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from portico.data.html.bounds import check_growth
+from portico.data.html.form import Form
+from portico.data.html.form_page import forms_in
 from portico.data.html.linking import Link, links_in
 from portico.data.html.meta import Metadata, metadata_of
 from portico.data.html.plaintext import text_of
 from portico.data.html.table import Table, table_of
-from portico.data.opening import is_url
 from portico.data.sources import Source
-from portico.errors import ConfigError, DataError, LimitExceeded
+from portico.errors import ConfigError, DataError, LimitExceeded, PorticoError
 from portico.limits import Limits
 
 if TYPE_CHECKING:
     from portico.data.html.joining import Join
     from portico.data.html.xpath import Copy
 
-__all__ = ["Element", "Page", "base_of", "page_of"]
+__all__ = ["Element", "Page", "base_of", "page_of", "rows_of"]
+
+_ROW_ENDS = re.compile("<tr[^a-z]|</tr|</table", re.IGNORECASE)
+"""What a row ends before, at the latest."""
 
 
 class Element:
@@ -149,14 +155,22 @@ class Page:
 
     def links(self, *, kinds: Iterable[str] | None = None, join: Join | None = None) -> list[Link]:
         """Its links: see ``portico.data.html.links``."""
-        text = self._parser.raw_html.decode("utf-8", "replace")
         return list(
-            links_in([text], self.base, limits=self.limits, source=self.source, kinds=kinds, join=join)
+            links_in([self._text], self.base, limits=self.limits, source=self.source, kinds=kinds, join=join)
         )
+
+    def forms(self) -> list[Form]:
+        """Its forms: see ``portico.data.html.forms``."""
+        return forms_in([self._text], self.base, limits=self.limits, source=self.source).forms
 
     def metadata(self) -> Metadata:
         """What it says of itself: see ``portico.data.html.metadata``."""
         return metadata_of(self._parser, self.base, self.charset)
+
+    @property
+    def _text(self) -> str:
+        text: str = self._parser.raw_html.decode("utf-8", "replace")
+        return text
 
     @cached_property
     def _copy(self) -> Copy:
@@ -170,8 +184,30 @@ class Page:
 
 def page_of(opened: Source, base: str | None) -> Page:
     """The page that a source holds, all of it."""
+    return _made("".join(_bounded(opened)), opened, base)
+
+
+def rows_of(opened: Source) -> tuple[Page, PorticoError | None]:
+    """The page that a source holds; where that fails in its middle, what there is up to the last whole row of
+    a table, and the error."""
+    came = StringIO(newline="")
+    fault: PorticoError | None = None
+    end = None
+    try:
+        for piece in _bounded(opened):
+            came.write(piece)
+    except LimitExceeded:
+        raise
+    except PorticoError as error:
+        ends = [each.start() for each in _ROW_ENDS.finditer(came.getvalue())]
+        if not ends:
+            raise
+        fault, end = error, ends[-1]
+    return _made(came.getvalue()[:end], opened, None), fault
+
+
+def _made(text: str, opened: Source, base: str | None) -> Page:
     lexbor = _lexbor()
-    text = "".join(_bounded(opened))
     check_growth(text, opened.limits, opened.name)
     try:
         # Its events copy the chosen option into a select's button, in time by the square of the options.
@@ -185,9 +221,7 @@ def page_of(opened: Source, base: str | None) -> Page:
 
 def base_of(opened: Source, base: str | None) -> str:
     """What references are relative to: what was given, else where the page comes from."""
-    if base is not None:
-        return base
-    return opened.name if is_url(opened.name) and not opened.name.endswith("…") else ""
+    return opened.url if base is None else base
 
 
 def _bounded(opened: Source) -> Iterator[str]:

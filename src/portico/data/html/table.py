@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from portico.data.columns import Duplicates, distinct
 from portico.data.html.plaintext import text_of
-from portico.errors import LimitExceeded
+from portico.errors import DataError, LimitExceeded
 from portico.limits import Limits
 
 __all__ = ["Cell", "Table", "table_of"]
@@ -31,41 +32,44 @@ class Cell(NamedTuple):
 class Table:
     """A table. ``cells``: its rows, all of the same length; a cell that spans several slots is in each of
     them, ``None`` is in those that no cell covers. ``caption``: its text. ``headers``: how many rows at the
-    top are headers: those of its ``thead``, else those with nothing but ``th`` in them."""
+    top are headers: those of its ``thead``, else those with nothing but ``th`` in them. ``source``: what the
+    page is called in errors."""
 
     cells: list[list[Cell | None]] = field(default_factory=list)
     caption: str = ""
     headers: int = 0
+    source: str = field(default="", repr=False, compare=False)
 
     @property
     def rows(self) -> list[list[str]]:
         """The texts of all cells; ``""`` where there is none."""
         return [["" if cell is None else cell.text for cell in row] for row in self.cells]
 
-    def names(self, headers: int | None = None) -> list[str]:
-        """A name for each column: the texts of its header cells, with spaces between; ``column 3`` for one
-        that has none; the second ``x`` is ``x 2``. ``headers``: rows at the top to take for headers."""
+    def names(self, headers: int | None = None, *, duplicates: Duplicates = "number") -> list[str]:
+        """A name for each column: the texts of its header cells, with spaces between; ``column_3`` for one
+        that has none; the second ``x`` is ``x_2`` (``duplicates="error"``: a ``DataError``). ``headers``:
+        rows at the top to take for headers."""
         count = self.headers if headers is None else headers
         width = max(map(len, self.cells), default=0)
-        names: dict[str, None] = {}
+        names = []
         for column in range(width):
             parts: dict[str, None] = {}
             for row in self.cells[:count]:
                 cell = row[column]
                 if cell is not None and cell.text:
                     parts[" ".join(cell.text.split())] = None
-            name = plain = " ".join(parts) or f"column {column + 1}"
-            number = 1
-            while name in names:
-                number += 1
-                name = f"{plain} {number}"
-            names[name] = None
-        return list(names)
+            names.append(" ".join(parts))
+        try:
+            return distinct(names, duplicates)
+        except DataError as error:
+            raise DataError(error.reason, self.source) from None
 
-    def records(self, headers: int | None = None) -> Iterator[dict[str, str]]:
-        """Its other rows, by the names of the columns."""
+    def records(
+        self, headers: int | None = None, *, duplicates: Duplicates = "number"
+    ) -> Iterator[dict[str, str]]:
+        """Its other rows, by the names of the columns: see ``names``."""
         count = self.headers if headers is None else headers
-        names = self.names(count)
+        names = self.names(count, duplicates=duplicates)
         for row in self.cells[count:]:
             yield {name: "" if cell is None else cell.text for name, cell in zip(names, row, strict=True)}
 
@@ -91,7 +95,7 @@ def table_of(node: Any, limits: Limits, source: str) -> Table:
 
 class _Maker:
     def __init__(self, most: int, source: str) -> None:
-        self.table = Table()
+        self.table = Table(source=source)
         self._most = most
         self._source = source
         self._size = 0

@@ -9,7 +9,7 @@ from functools import lru_cache
 from portico.data.html.lexis import ATTRIBUTES, lower, unescape_value
 from portico.errors import LimitExceeded
 
-__all__ = ["TagInPieces", "attributes_in", "check_size", "named"]
+__all__ = ["TagInPieces", "attributes_in", "check_number", "check_size", "named", "too_deep"]
 
 _SPACE = re.compile(r"[\t\n\f\r ]*+")
 _BETWEEN = re.compile(r"[\t\n\f\r /]*+")
@@ -30,13 +30,22 @@ def _lowered(name: str) -> str:
     return lower(name).replace("\0", "\ufffd")
 
 
-def attributes_in(text: str) -> dict[str, str]:
-    """The attributes of a tag, from all that is between its name and its end."""
+def attributes_in(text: str, most: int, source: str) -> dict[str, str]:
+    """The attributes of a tag, from all that is between its name and its end. Raises ``LimitExceeded`` for
+    more than ``most``."""
     attributes: dict[str, str] = {}
     if text:
+        if len(text) > most:  # else there are fewer, for each takes a character
+            check_number(sum(1 for _ in ATTRIBUTES.finditer(text)), most, source)
         for name, quoted, single, bare in ATTRIBUTES.findall(text):
             _add(attributes, name, quoted or single or bare)
     return attributes
+
+
+def check_number(number: int, most: int, source: str) -> None:
+    """Raises ``LimitExceeded`` for a tag with more than ``most`` attributes."""
+    if number > most:
+        raise LimitExceeded(f"{source}: a tag of more than {most} attributes", "html_attributes", 413)
 
 
 def check_size(size: int, most: int, source: str) -> None:
@@ -45,11 +54,17 @@ def check_size(size: int, most: int, source: str) -> None:
         raise LimitExceeded(f"{source}: a tag or comment of more than {most} characters", "html_token", 413)
 
 
+def too_deep(most: int, source: str) -> LimitExceeded:
+    """The error for more than ``most`` elements within elements, where no tree is made."""
+    return LimitExceeded(f"{source}: more than {most} elements within elements", "html_depth", 413)
+
+
 class TagInPieces:
     """A tag that comes in pieces. ``ends``: whether it is an end tag, whose ``name`` has the slash, too.
-    ``slash``: whether one stands before its ``>``. ``done``: all of it has come."""
+    ``slash``: whether one stands before its ``>``. ``done``: all of it has come. ``most``: characters,
+    ``attributes``: how many there may be."""
 
-    def __init__(self, ends: bool, most: int, source: str) -> None:
+    def __init__(self, ends: bool, most: int, attributes: int, source: str) -> None:
         self.name = ""
         self.attributes: dict[str, str] = {}
         self.slash = False
@@ -60,6 +75,8 @@ class TagInPieces:
         self._quote = ""
         self._size = 0
         self._most = most
+        self._most_attributes = attributes
+        self._count = 0
         self._source = source
 
     def take(self, text: str, at: int) -> int:
@@ -123,6 +140,8 @@ class TagInPieces:
         return self._finish("".join(self._parts), at) if at < len(text) else at
 
     def _finish(self, value: str, at: int) -> int:
+        self._count += 1
+        check_number(self._count, self._most_attributes, self._source)
         _add(self.attributes, self._attribute, value)
         self._state = self._between
         return at

@@ -17,12 +17,16 @@ from portico.data.html.raw import RawText
 from portico.data.html.tag import TagInPieces, attributes_in, check_size, named
 from portico.limits import Limits
 
-__all__ = ["Tokenizer"]
+__all__ = ["UNBUILT", "Tokenizer"]
 
+UNBUILT = 64
+"""Where no tree is made, elements may be so many times as deep in each other: they only have to be known."""
 State = Callable[[str, int], int]
 """Reads from a place in a text, and says how far it came; ``Tokenizer._event`` is what it found."""
 
 _LINK_TEXT = re.compile(r"([^<]*+)</[aA][\t\n\f\r ]*+>")
+_LESS = re.compile("<+(?=<)")
+"""All but the last of several, which may begin a tag."""
 _COMMENT_END = re.compile(r"--!?>")
 _COMMENT_ENDING = re.compile(r"(?:--!?|-)\Z")
 _WORD = re.compile(r"[\t\n\f\r ]*+([^\t\n\f\r ]*+)")
@@ -37,8 +41,11 @@ class Tokenizer:
 
     With ``wanted``, names of elements, it passes over all else while ``whole`` is false, at several times the
     speed: only their start tags come then, and what it needs itself. ``passed`` is told of it: a text, and
-    from where to where in it there are only whole tags and text.
+    from where to where in it there are only whole tags and text. ``tag_is_foreign``: whether the start tag
+    that came last is one of SVG or MathML; ``foreign``: what is open of those, as far as their own tags tell.
     """
+
+    tag_is_foreign = False
 
     def __init__(
         self,
@@ -52,11 +59,12 @@ class Tokenizer:
         self._skipped = _skipping(wanted or frozenset())
         self._source = source
         self._most = limits.html_token
+        self._most_attributes = limits.html_attributes
         self._state: State | None = None
         self._event: Event | None = None
         self._rest = ""
         self._final = False
-        self._foreign = Foreign()
+        self.foreign = Foreign(UNBUILT * limits.html_depth, source)
         self._raw = RawText("")
         self._parts: list[str] = []  # of what is being read: a name, a value, a comment
         self._size = 0
@@ -93,14 +101,14 @@ class Tokenizer:
 
     def is_foreign(self) -> bool:
         """Whether the innermost element is one of SVG or MathML, in which it is not HTML again."""
-        return self._foreign.markup
+        return self.foreign.markup
 
     # -- text
 
     def _data(self, text: str, at: int) -> Generator[Event, None, int]:
         size = len(text)
         while at < size:
-            if not self.whole and not self._foreign:
+            if not self.whole and not self.foreign:
                 begin, at = at, self._skipped(text, at).end()  # type: ignore[union-attr]  # it may be empty
                 if self._passed is not None and at > begin:
                     self._passed(text, begin, at)
@@ -119,11 +127,12 @@ class Tokenizer:
             if tag is None:
                 return self._markup(text, at)
             at = tag.end()
-            if not self.whole and tag[1] == "a" and not self._foreign:
+            if not self.whole and tag[1] == "a" and not self.foreign:
                 plain = _LINK_TEXT.match(text, at)
                 if plain is not None:
                     at = plain.end()
-                    yield StartTag("a", attributes_in(tag[2]), False, unescape(plain[1]).replace("\0", ""))
+                    attributes = attributes_in(tag[2], self._most_attributes, self._source)
+                    yield StartTag("a", attributes, False, unescape(plain[1]).replace("\0", ""))
                     continue
             yield self._whole_tag(tag)
             if self._state is not None:
@@ -140,22 +149,22 @@ class Tokenizer:
         if name[0] == "/":
             return self._ended(name[1:])
         last = tag.end() - 2
-        return self._started(
-            StartTag(name, attributes_in(tag[2]), tag.string[last] == "/" and last >= tag.end(2))
-        )
+        attributes = attributes_in(tag[2], self._most_attributes, self._source)
+        return self._started(StartTag(name, attributes, tag.string[last] == "/" and last >= tag.end(2)))
 
     def _started(self, tag: StartTag) -> StartTag:
         self._state = None
-        if tag.name in _ALWAYS or self._foreign:
-            markup = self._foreign.start(tag.name, tag.attributes, tag.closed)
+        self.tag_is_foreign = False
+        if tag.name in _ALWAYS or self.foreign:
+            self.tag_is_foreign = markup = self.foreign.start(tag.name, tag.attributes, tag.closed)
             if tag.name in RAW and not markup:
                 self._raw, self._state = RawText(tag.name), self._raw_text
         return tag
 
     def _ended(self, name: str) -> EndTag:
         self._state = None
-        if self._foreign:
-            self._foreign.end(name)
+        if self.foreign:
+            self.foreign.end(name)
         return EndTag(name)
 
     def _raw_text(self, text: str, at: int) -> int:
@@ -176,7 +185,7 @@ class Tokenizer:
         second, third = text[at + 1 : at + 2], text[at + 2 : at + 3]
         letter = third if second == "/" else second
         if letter.isascii() and letter.isalpha():
-            self._pieces = TagInPieces(second == "/", self._most, self._source)
+            self._pieces = TagInPieces(second == "/", self._most, self._most_attributes, self._source)
             self._state = self._tag
             return at + (2 if second == "/" else 1)
         if second == "?" or (second == "/" and third not in ("", ">")):
@@ -187,9 +196,11 @@ class Tokenizer:
             return at + 3
         if not self._final and (not second or second == "/"):
             return at
+        run = _LESS.match(text, at) if second == "<" else None
+        end = at + 1 if run is None else run.end()
         if self.whole:
-            self._event = Text("<")
-        return at + 1
+            self._event = Text(text[at:end])
+        return end
 
     def _begin(self, state: State, at: int) -> int:
         self._state, self._parts, self._size = state, [], 0
@@ -203,7 +214,7 @@ class Tokenizer:
             return self._begin(self._comment_start, at + 4)
         if kind == "doctype":
             return self._begin(self._doctype, at + 9)
-        if text.startswith("[CDATA[", at + 2) and self._foreign.markup:
+        if text.startswith("[CDATA[", at + 2) and self.foreign.markup:
             return self._begin(self._cdata, at + 9)
         return self._begin(self._bogus, at + 2)
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import codecs
 import json
-import re
 from collections.abc import Callable
 
-from portico.charsets.text import known
 from portico.data.sources import Source
 from portico.errors import DataError
 
 __all__ = ["Text", "charset_of_json", "place_in", "undecodable"]
-
-_PARAMETER = re.compile(r';[ \t]*charset[ \t]*=[ \t]*"?([^";\s]+)', re.IGNORECASE)
 
 
 class Text:
@@ -96,9 +92,4 @@ def _moved(place: tuple[int, int], text: str, by: int) -> tuple[int, int]:
 def charset_of_json(source: Source) -> str:
     """What the source was told, or its content type says; else by the mark or the zeros at the beginning,
     UTF-8 without any (RFC 8259, 8.1; RFC 4627, 3). Nothing is guessed: what is no UTF-8 is an error."""
-    declared = _PARAMETER.search(source.content_type)
-    if source._encoding is not None:
-        return source._encoding
-    if declared is not None and known(declared[1]) is not None:
-        return source.charset()
-    return json.detect_encoding(source.peek(4))
+    return source.encoding or json.detect_encoding(source.peek(4))

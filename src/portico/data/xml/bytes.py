@@ -7,13 +7,13 @@ too many, and what is looked for in the bytes can then be found there.
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8, BOM_UTF16_LE, getincrementaldecoder
+from codecs import BOM_UTF8, getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any
 
-from portico.charsets.text import charset_of_beginning, known
+from portico.charsets.text import known
 from portico.data.sources import Source, source
 from portico.errors import DataError
 
@@ -48,7 +48,8 @@ def pieces_of(given: Source) -> tuple[Iterator[bytes], str | None]:
 
     Raises ``DataError`` for an encoding that is not read.
     """
-    codec = _told(given) or _wide(given.peek(4))
+    # What its user or its content type tells counts for more than what it says of itself (RFC 7303, 3).
+    codec = given.encoding or _wide(given.peek(4))
     mark = len(BOM_UTF8) if given.peek(len(BOM_UTF8)) == BOM_UTF8 else 0
     if codec is None:
         label = _declared(given)
@@ -103,17 +104,6 @@ def _declared(given: Source) -> str:
 
 def _wide(beginning: bytes) -> str | None:
     return next((codec for start, codec in _WIDE if beginning.startswith(start)), None)
-
-
-def _told(given: Source) -> str | None:
-    """The codec that its user or its content type tells, which counts for more than what a document says of
-    itself (RFC 7303, 3); ``None``: nothing does."""
-    if given._encoding is not None:
-        return given._encoding
-    by_mark = {charset_of_beginning(mark, given.content_type) for mark in (BOM_UTF8, BOM_UTF16_LE)}
-    if len(by_mark) > 1:  # its bytes tell
-        return None
-    return charset_of_beginning(given.peek(4), given.content_type)
 
 
 def _cut(chunks: Iterator[bytes], skipped: int = 0) -> Iterator[bytes]:

@@ -1,23 +1,25 @@
-"""What is in the controls of a form, at first and when filled in (HTML standard, 4.10.5 to 4.10.10)."""
+"""What is in the controls of a form: as the page has it, and what may be put there (4.10.5 to 4.10.10)."""
 
 from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from portico.client.form_times import KINDS, written
-from portico.client.forms_page import Control
-from portico.errors import ConfigError
+from portico.data.html.control_times import KINDS, written
 
-__all__ = ["ONE_LINE", "chosen", "initial", "sanitized", "value_of_box"]
+if TYPE_CHECKING:
+    from portico.data.html.form import Control
+
+__all__ = ["ONE_LINE", "TYPES", "initial", "sanitized", "value_of_box"]
 
 ONE_LINE = frozenset(("text", "search", "tel", "password", "url", "email"))
-_OTHER_KINDS = frozenset(
+TYPES = ONE_LINE | frozenset(
     "hidden number range color date month week time datetime-local checkbox radio file submit image reset "
     "button".split()
 )
+"""The types of ``input``; what is none of them is ``text``."""
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
 _TOO_MANY = 1 << 31
@@ -27,33 +29,15 @@ _ROWS = re.compile(r"[ \t\n\f\r]*\+?([0-9]{1,12})(?![0-9])", re.ASCII)
 
 def initial(control: Control) -> Any:
     """What the page has filled in."""
-    if control.kind == "textarea":
+    if control.type == "textarea":
         return control.text
-    if control.kind == "select":
+    if control.type == "select":
         return _selected(control)
-    if control.kind in ("checkbox", "radio"):
-        return "checked" in control.attributes
-    if control.kind == "file":
+    if control.type in ("checkbox", "radio"):
+        return control.checked
+    if control.type == "file":
         return []
     return sanitized(control, control.attributes.get("value", ""))
-
-
-def chosen(name: str, control: Control, value: Any) -> list[str]:
-    """Options of a list, by value or by what people see. Raises ``ConfigError`` for one that is not there."""
-    wanted = [str(each) for each in value] if isinstance(value, (list, tuple, set)) else [str(value)]
-    if len(wanted) > 1 and "multiple" not in control.attributes:
-        raise ConfigError(f"form: {name!r} takes one choice, not {len(wanted)}")
-    options = [option for option in control.options if not option.disabled]
-    found = set()
-    for each in wanted:
-        by_value = (number for number, option in enumerate(options) if option.value == each)
-        by_label = (number for number, option in enumerate(options) if option.label == each)
-        number = next(by_value, next(by_label, None))
-        if number is None:
-            there = ", ".join(option.value for option in options) or "none"
-            raise ConfigError(f"form: {name!r} has no choice {each!r}; there are: {there}")
-        found.add(number)
-    return [options[number].value for number in sorted(found)]
 
 
 def value_of_box(control: Control) -> str:
@@ -63,8 +47,8 @@ def value_of_box(control: Control) -> str:
 
 def sanitized(control: Control, value: str) -> str:
     """A value as the type of its control has it: what does not fit is no value, as in a browser."""
-    kind = control.kind
-    if kind in ONE_LINE or (control.tag == "input" and kind not in _OTHER_KINDS):
+    kind = control.type
+    if kind in ONE_LINE:
         value = value.replace("\n", "").replace("\r", "")
     if kind in ("url", "email"):
         return value.strip(" \t\n\f\r")
@@ -81,7 +65,7 @@ def _selected(control: Control) -> list[str]:
     """What a list has selected: its marks, or without any, where one must be, the first that can be."""
     options = control.options
     marked = [option for option in options if option.selected]
-    if "multiple" not in control.attributes:
+    if not control.multiple:
         # A list that shows several rows need not have anything selected.
         rows = _ROWS.match(control.attributes.get("size", ""))
         if not marked and not (rows and 1 < int(rows[1]) < _TOO_MANY):
