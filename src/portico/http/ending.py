@@ -135,8 +135,15 @@ class Ending(Answering):
     def _abort(self) -> None:
         """Let the peer see that this is no proper end."""
         self._drop_outbox()
+        self._let_go()
         self.transport.abort()
+
+    def _let_go(self) -> None:
+        """Before the transport is given back: whoever waits for it or watches it has to learn of it. A hub
+        still does for a gateway that has waited here, and would take the number's next owner for this."""
         self.transport.closed = True
+        self.transport.waiters.discard(self)
+        self.transport.wake()
 
     def _drop_outbox(self) -> None:
         self._held = b""
@@ -147,7 +154,7 @@ class Ending(Answering):
     def _close(self) -> int:
         if not self._over:
             self._over = True
-            self.transport.closed = True
+            self._let_go()
             self._drop_outbox()
             self._hold_head(0)
             if self._spool is not None:

@@ -13,14 +13,16 @@ from typing import Final, NoReturn
 from portico.errors import LimitExceeded, ProtocolError
 from portico.http.messages import Fields
 
-__all__ = ["STABLE_FIELDS", "TEXT", "TOKEN", "known_lines", "parse_fields"]
+__all__ = ["STABLE_FIELDS", "TEXT", "TOKEN", "check_lines", "known_lines", "parse_fields"]
 
 TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _TOKEN: Final = TOKEN.encode()
 _TEXT: Final = rb"[\t\x20-\x7e\x80-\xff]"
 
 # Possessive quantifiers: no backtracking, so linear whatever comes.
-_FIELDS: Final = re.compile(rb"(?:%b++:%b*+\r\n)*+\r\n" % (_TOKEN, _TEXT))
+_LINES: Final = rb"(?:%b++:%b*+\r\n)*+" % (_TOKEN, _TEXT)
+_SOME_LINES: Final = re.compile(_LINES)
+_FIELDS: Final = re.compile(_LINES + b"\r\n")
 TEXT: Final = bytes(byte for byte in range(256) if byte == 0x09 or 0x20 <= byte != 0x7F)
 """What the value of a field may hold: deleting these from it must leave nothing."""
 
@@ -60,7 +62,7 @@ STABLE_FIELDS: Final = frozenset(
     )
 )
 _LINE_LENGTH: Final = 256
-_LINES: Final = 1024
+_KEPT_LINES: Final = 1024
 _NAMES: Final = 1024
 _NAME_LENGTH: Final = 64
 
@@ -85,7 +87,7 @@ class _Lines(dict[str, tuple[str, str]]):
         name, _, value = line.partition(":")
         field = (_names[name], value.strip(" \t"))
         if field[0] in STABLE_FIELDS and len(line) <= _LINE_LENGTH:
-            if len(self) >= _LINES:
+            if len(self) >= _KEPT_LINES:
                 self.clear()
             self[line] = field
         return field
@@ -115,6 +117,12 @@ def parse_fields(block: bytes, limit: int, memo: bool = True) -> Fields:
     return tuple(
         [(_names[name], value.strip(" \t")) for name, _, value in [line.partition(":") for line in lines]]
     )
+
+
+def check_lines(lines: bytes) -> None:
+    """Raise ``ProtocolError`` (400) unless these are valid field lines, each with its end."""
+    if not _SOME_LINES.fullmatch(lines):
+        _refuse_fields(lines + b"\r\n")
 
 
 def _refuse_fields(block: bytes) -> NoReturn:

@@ -11,7 +11,7 @@ import re
 from typing import Final, NoReturn
 
 from portico.errors import LimitExceeded, ProtocolError
-from portico.http.fields import STABLE_FIELDS, TOKEN, known_lines, parse_fields
+from portico.http.fields import STABLE_FIELDS, TOKEN, check_lines, known_lines, parse_fields
 from portico.http.framing import (
     FRAMING_FIELDS,
     body_framing,
@@ -50,19 +50,24 @@ _PATIENCE: Final = 4
 
 
 class HeadFinder:
-    """Finds where a head ends, without ever looking at the same bytes twice; ``searched`` are so many."""
+    """Finds where a head ends, without ever looking at the same bytes twice; ``searched`` are so many.
 
-    __slots__ = ("_first", "_limits", "_line_end", "searched")
+    ``judges``: the lines that have come of a head that is not complete are judged at once. The answer to a
+    bad line need not wait for the rest, which may never come: HTTP/0.9 sends one line.
+    """
 
-    def __init__(self, limits: Limits, *, trailers: bool = False) -> None:
+    __slots__ = ("_first", "_judged", "_judges", "_limits", "_line_end", "searched")
+
+    def __init__(self, limits: Limits, *, trailers: bool = False, judges: bool = True) -> None:
         self._limits = limits
         # Trailers have no first line with a bound of its own: as if its end had been found.
         self._first = 0 if trailers else -1
+        self._judges = judges
         self.reset()
 
     def reset(self) -> None:
         """Begin with another head."""
-        self.searched = 0
+        self.searched = self._judged = 0
         self._line_end = self._first
 
     def find(self, inbox: Inbox) -> int:
@@ -85,7 +90,23 @@ class HeadFinder:
             # A CR just before the head is not part of it, though the pattern sees it.
             if data.startswith(b"\n", start) or _HOPELESS.search(data, begin):
                 raise ProtocolError("a bare CR, a bare LF or a control character in a head")
+            if self._judges:
+                self._judge_lines(data, start, begin)
         return length
+
+    def _judge_lines(self, data: bytes | bytearray, start: int, begin: int) -> None:
+        """Refuse what is wrong already in the lines that have ended since ``begin``."""
+        at = start + self._judged
+        found = data.rfind(_LINE_END, max(at, begin))
+        if found < 0:
+            return
+        end = found + 2
+        if not self._judged and self._first < 0:
+            first = start + self._line_end
+            _request_line(data[start:first].decode("latin-1"))
+            at = first + 2
+        check_lines(bytes(data[at:end]))
+        self._judged = end - start
 
     def _check_line(self, data: bytes | bytearray, start: int, begin: int, waiting: int) -> None:
         """Bound the first line, also while its end has not come."""

@@ -71,7 +71,8 @@ class Receiving:
         self._them = Role.SERVER if role is Role.CLIENT else Role.CLIENT
         self._ours = self._theirs = State.IDLE
         self._inbox = Inbox()
-        self._finder = HeadFinder(limits)
+        # Those of responses may be folded (RFC 9112, 5.2).
+        self._finder = HeadFinder(limits, judges=role is Role.SERVER)
         self._parser = HeadParser(limits, memo)
         self._read = _READERS[role]
         self._reader: BodyReader = _NO_BODY

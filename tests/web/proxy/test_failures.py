@@ -197,6 +197,35 @@ def test_a_body_that_comes_too_slowly_is_408_and_never_complete_for_the_upstream
     assert ended == ["cut"]
 
 
+@pytest.mark.parametrize("engine", ["threads", "events"])
+def test_the_next_connection_with_the_descriptor_of_one_that_was_closed_is_heard(engine: str) -> None:
+    """While an upstream thinks, the client is listened to. The hub must not go on with that afterwards: it
+    would take what happens to the number's next owner for news of this one."""
+
+    def slowly(up: Upside) -> bytes:
+        time.sleep(0.02)  # lets it be waited for
+        return whole()
+
+    limits = Limits(head=2.0)
+    with Scripted(keeping(slowly)) as up, proxied(up, engine=engine, limits=limits) as server:
+        for _ in range(3):
+            with ExitStack() as stack:
+                ending = [stack.enter_context(Client(server)) for _ in range(4)]
+                for client in ending:
+                    client.send(get("/", "Connection: close"))
+                for client in ending:
+                    assert client.answer().status == 200
+                    assert client.is_closed()
+            with ExitStack() as stack:
+                following = [stack.enter_context(Client(server)) for _ in range(4)]
+                for client in following:
+                    client.send(get()[:10])
+                time.sleep(0.02)  # lets the rest be waited for
+                for client in following:
+                    client.send(get()[10:])
+                    assert client.answer().status == 200
+
+
 # -- clients that go
 
 
