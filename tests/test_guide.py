@@ -78,7 +78,7 @@ def test_the_numbers_of_the_sentences_are_the_ones_in_force(value: float, senten
     assert sentence.format(value) in " ".join(PROSE.split())
 
 
-OF_DATA = ("csv_", "json_", "xml_", "html_")
+OF_DATA = ("csv_", "json_", "xml_", "html_", "zstd_")
 
 
 def test_the_limits_of_data_are_in_its_guide() -> None:

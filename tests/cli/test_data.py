@@ -151,7 +151,7 @@ def test_going_on_leaves_out_what_is_wrong(capfd, tmp_path):
         (("x.csv", "-d", ";;"), 2, "--delimiter ';;'"),
         (("x.csv", "--member", "y"), 2, "zip"),
         (("word.txt",), 65, "nothing tells its format; pass --from one of csv"),
-        (("x.csv", "-o", "x.unknown"), 2, "nothing tells its format; pass --to one of csv"),
+        (("x.csv", "-o", "x.unknown"), 2, "its name tells no format; pass --to one of csv"),
         (("x.csv", "-o", "nowhere/x.json"), 2, "No such file"),
         (("http://127.0.0.1:1/x.csv",), 7, "127.0.0.1"),
         (("x.csv", "--timeout", "0"), 2, "above zero"),
