@@ -432,6 +432,23 @@ def test_an_answer_that_is_cut_or_late_is_told(place, capfdbinary):
     assert capfdbinary.readouterr().out == b"half"
 
 
+@pytest.mark.parametrize("sent", [b"", b"<html>", b"HTTP/1.1 200 OK\r\nContent-Le"])
+def test_a_connection_lost_before_the_body_is_no_answer_that_was_cut(sent):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def lose():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(sent)
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    assert run(["fetch", f"http://127.0.0.1:{listener.getsockname()[1]}/"]) == 56
+    thread.join(20)
+    listener.close()
+
+
 def test_a_reader_that_goes_is_no_error(place):
     command = f"{sys.executable} -m portico fetch {place / 'bytes/9000000'} | head -c 10 | wc -c"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=30)

@@ -71,6 +71,7 @@ INTERRUPTED = 130
 CLOSED_PIPE = 141
 """128 + SIGPIPE: what they report for a filter whose reader has gone (``| head``)."""
 
+_BEFORE_THE_BODY = frozenset({"proxy", "tls", "send", "wait", "head"})
 _DEBUG = "portico.debug"
 _LONGEST = 2000
 """Characters of a message: whoever typed a megabyte need not see all of it again."""
@@ -79,7 +80,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def exit_code(error: errors.PorticoError) -> int:
-    """The exit code for an error, by its class."""
+    """The exit code for an error, by its class; without the head of an answer there is no part of it."""
+    if isinstance(error, errors.EndOfStream) and error.reached in _BEFORE_THE_BODY:
+        return exit_code(errors.ConnectionLost())
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
