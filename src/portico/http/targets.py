@@ -18,7 +18,7 @@ _FUTURE: Final = r"[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+"
 _LITERAL: Final = rf"\[(?:{_FUTURE}|(?P<v6>[0-9A-Fa-f:.]{{2,45}}))\]"
 # Zeros before a port are silly and valid; without a bound they would be a way to hide something.
 _PORT: Final = r":(?P<port>[0-9]{0,10})"
-_HOST: Final = re.compile(rf"(?:{_LITERAL}|{_NAME}*)(?:{_PORT})?")
+_HOST: Final = re.compile(rf"(?:(?:{_LITERAL}|{_NAME}+)(?:{_PORT})?)?")
 _CONNECT: Final = re.compile(rf"(?:{_LITERAL}|{_NAME}+){_PORT}")
 _ABSOLUTE: Final = re.compile(rf"(?i:https?)://(?:{_LITERAL}|{_NAME}+)(?:{_PORT})?(?:[/?].*)?")
 
