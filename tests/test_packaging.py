@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import portico
 from tests.layers import Tree
 from tests.peers import need, root
 
@@ -42,6 +43,7 @@ PACKAGES = {
     "systemd-socket-activate": "systemd",
     "telnet": "inetutils-telnet",
     "telnetd": "inetutils-telnetd",
+    "xmllint": "libxml2-utils",
 }
 
 
@@ -65,7 +67,13 @@ def test_whatever_the_project_asks_for_is_pinned() -> None:
     extras = PROJECT["project"]["optional-dependencies"].values()
     asked = CORE | {name_of(requirement) for extra in extras for requirement in extra}
     asked |= {name_of(requirement) for requirement in PROJECT["build-system"]["requires"]}
-    assert asked <= {name_of(line) for line in CONSTRAINTS}
+    assert asked - {"portico"} <= {name_of(line) for line in CONSTRAINTS}
+
+
+def test_the_extra_of_all_has_all_that_are_for_users() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    assert set(re.findall(r"\w+", everything)) == {"portico", *extras} - {"all", "test", "bench"}
 
 
 def test_the_core_imports_nothing_that_it_does_not_require() -> None:
@@ -82,7 +90,7 @@ def test_the_core_imports_nothing_that_it_does_not_require() -> None:
 
 
 def test_the_installed_version_is_the_version_of_the_project() -> None:
-    assert metadata.version("portico") == PROJECT["project"]["version"]
+    assert metadata.version("portico") == PROJECT["project"]["version"] == portico.__version__
     assert f"## [{PROJECT['project']['version']}]" in (root / "CHANGELOG.md").read_text(encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from portico import late
 
 TYPE_CHECKING = False  # as type checkers know it; the module of that name alone costs six milliseconds
 if TYPE_CHECKING:
+    __version__: str
     from portico.client.opener import open as open  # noqa: A004 - public, not in __all__: it would hide another
     from portico.public import *  # noqa: F403
     from portico.public import __all__ as __all__
@@ -25,6 +26,11 @@ else:
     }
 
     def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value = globals()[name] = version("portico")
+            return value
         if name != "__all__":
             if name.startswith("_"):
                 raise AttributeError(f"module 'portico' has no attribute {name!r}")
@@ -43,7 +49,7 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        return list({*globals(), *_APART, *import_module("portico.public").__all__})
+        return list({*globals(), "__version__", *_APART, *import_module("portico.public").__all__})
 
 
 late.WIRES.append("portico.web.gateways")
