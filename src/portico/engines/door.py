@@ -219,7 +219,11 @@ class ThreadDoor(Door):
         # As wait_any, for the one transport of almost every wait: less than half the time.
         if "asyncio.events" in _modules:
             refuse_asyncio(doing)
-        me, until = self.waiter(), inf if in_force() is None else expiry()
+        try:
+            me: ThreadWaiter = self._mine.waiter
+        except AttributeError:
+            me = self.waiter()
+        until = inf if in_force() is None else expiry()
         transport.waiters.add(me)
         try:
             if me.cancelled:
@@ -334,7 +338,7 @@ def current() -> Door:
 
 def enter(door: Door) -> Door:
     """From now on this thread's code waits at ``door``; the one before, for ``leave``."""
-    before = current()
+    before: Door = getattr(_local, "door", THREADS)
     _local.door = door
     return before
 
