@@ -219,11 +219,7 @@ class ThreadDoor(Door):
         # As wait_any, for the one transport of almost every wait: less than half the time.
         if "asyncio.events" in _modules:
             refuse_asyncio(doing)
-        try:
-            me: ThreadWaiter = self._mine.waiter
-        except AttributeError:
-            me = self.waiter()
-        until = inf if in_force() is None else expiry()
+        me, until = self.waiter(), inf if in_force() is None else expiry()
         transport.waiters.add(me)
         try:
             if me.cancelled:
