@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ if __package__ in (None, ""):
 
 from bench.clients.program import KINDS
 from bench.common import Missing, Spread, end_on_sigterm, machine, pinned, plain, table, two_cores
-from bench.peers.http_servers import PEERS
+from bench.peers.http_servers import FAST, PEERS
 from bench.peers.process import Running
 from bench.peers.static_servers import peers as static_peers
 from bench.peers.static_servers import write_files
@@ -33,6 +34,8 @@ Figures = dict[str, dict[str, list[dict[str, float]]]]
 """By kind and client, one record a round: ``rate``, ``share``, ``cpu`` (µs), ``peak`` (MiB)."""
 
 ROOT = Path(__file__).resolve().parent.parent
+COMPILED = "portico compiled"
+"""As its clients are called where ``make fast`` has compiled the hot modules."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,7 +89,7 @@ def _round(
     kind: str, url: str, number: int, chosen: argparse.Namespace, figures: dict[str, list[dict[str, float]]],
     failed: dict[str, str],
 ) -> None:  # fmt: skip
-    names = [name for name in KINDS[kind] if not chosen.only or name in chosen.only.split(",")]
+    names = [name for name in _names(kind) if not chosen.only or name in chosen.only.split(",")]
     turn = number % len(names)
     found = {}
     for name in names[turn:] + names[:turn]:
@@ -100,13 +103,29 @@ def _round(
         figures[name].append({**measured, "share": share})
 
 
+def _names(kind: str) -> list[str]:
+    """The clients of a kind; of ours, also what `make fast` builds of the same source."""
+    return [
+        each
+        for name in KINDS[kind]
+        for each in ([name, name.replace("portico", COMPILED)] if name.startswith("portico") else [name])
+    ]
+
+
 def _measure(
     name: str, kind: str, url: str, seconds: float, failed: dict[str, str]
 ) -> dict[str, float] | None:
-    command = [sys.executable, "-m", "bench.clients.program", name, kind, url, str(seconds)]
+    environment = dict(os.environ)
+    if name.startswith(COMPILED):
+        if not FAST.is_dir():
+            failed[f"{name} ({kind})"] = "not built (make fast)"
+            return None
+        environment["PYTHONPATH"] = str(FAST)
+    client = name.replace(COMPILED, "portico")
+    command = [sys.executable, "-m", "bench.clients.program", client, kind, url, str(seconds)]
     _, core = two_cores()
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False,
+        command, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False, env=environment,
         preexec_fn=pinned(core),
     )  # fmt: skip
     if done.returncode:
@@ -124,7 +143,7 @@ def _show(figures: Figures, failed: dict[str, str]) -> None:
         print(f"  {name:<12} {value}")
     for kind, clients in figures.items():
         rows = [["client", "µs", f"share of {next(iter(KINDS[kind]))}", "a second", "MiB"]]
-        rows += [[name, *_cells(clients[name])] for name in KINDS[kind] if name in clients]
+        rows += [[name, *_cells(clients[name])] for name in _names(kind) if name in clients]
         if len(rows) > 1:
             print(f"\n{kind}\n{table(rows, {1: 'CPU each'}, (2,))}")
     for name, why in failed.items():

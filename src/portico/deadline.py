@@ -35,7 +35,9 @@ class timeout:
     __slots__ = ("_at", "_frame", "_left", "_parent", "_shield", "_started", "seconds")
 
     def __init__(self, seconds: float | None, *, shield: bool = False) -> None:
-        self.seconds = _valid(seconds)
+        if seconds is not None and not seconds >= 0:
+            raise _invalid(seconds)
+        self.seconds = seconds
         self._shield = shield
         self._at = inf
         self._started = False
@@ -51,7 +53,7 @@ class timeout:
             self._at = monotonic() + self.seconds
         self._parent = _scope.get()
         frame = sys._getframe(1)
-        if frame.f_code.co_flags & _CO_GENERATOR or _of_contextlib(frame):
+        if frame.f_code.co_flags & _CO_GENERATOR or frame.f_globals is _CONTEXTLIB:
             self._frame = _suspendable(frame)
         _scope.set(self)
         return self
@@ -80,7 +82,9 @@ class timeout:
 
         Who waits in another thread notices when it is next woken.
         """
-        self.seconds = _valid(seconds)
+        if seconds is not None and not seconds >= 0:
+            raise _invalid(seconds)
+        self.seconds = seconds
         if not self._left:
             self._at = inf if seconds is None else monotonic() + seconds
 
@@ -163,10 +167,8 @@ def settle() -> None:
     _scope.set(kept)
 
 
-def _valid(seconds: float | None) -> float | None:
-    if seconds is not None and not seconds >= 0:
-        raise ValueError(f"timeout({seconds!r}): expected seconds, zero or more, or None")
-    return seconds
+def _invalid(seconds: float) -> ValueError:
+    return ValueError(f"timeout({seconds!r}): expected seconds, zero or more, or None")
 
 
 def _suspendable(frame: FrameType | None) -> FrameType | None:

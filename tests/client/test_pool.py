@@ -11,7 +11,6 @@ from time import monotonic
 
 import pytest
 
-from portico.client.connection import Connection
 from portico.client.pool import Pool, PoolSize, _Turn
 from portico.client.session import Session
 from portico.errors import Cancelled, StreamClosed
@@ -198,10 +197,10 @@ def test_an_answer_that_is_forgotten_while_a_place_is_handed_on_gives_its_own_up
 def test_who_is_called_off_while_looking_at_a_connection_takes_no_place_away(place, session, monkeypatch):
     session.get(place / "echo")
 
-    def called_off(self: Connection) -> bool:
+    def called_off(self: Stream) -> bool:
         raise Cancelled("called off")
 
-    monkeypatch.setattr(Connection, "stale", property(called_off))
+    monkeypatch.setattr(Stream, "readable", property(called_off))
     with pytest.raises(Cancelled):
         session.get(place / "echo")
     assert pool_of(session).open == 0

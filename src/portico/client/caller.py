@@ -123,8 +123,7 @@ class Caller:
             request, head.status, head.reason, head.headers, source, content, head.version, options.limits
         )
         response._time(began, connection.steps if not connection.reused else RESTED)
-        transport = connection.stream.transport
-        response.peer, response.tls = transport.peer, transport.tls
+        response.peer, response.tls = connection.peer, connection.tls
         try:
             if "set-cookie" in named:
                 cookies = [value for name, value in head.headers if name == "set-cookie"]

@@ -79,7 +79,10 @@ class Carrier:
         if request.url.username is not None and options.auth is None:
             options = replace(options, auth=_of_url(request.url))
         while True:
-            response = self._authenticated(request, options, until)
+            if options.auth is None and self._netrc == ():
+                response = self._carried(request, options, until)
+            else:
+                response = self._authenticated(request, options, until)
             if response.status not in REDIRECTS:
                 break
             target = self._redirected(request, response, options)
@@ -112,7 +115,7 @@ class Carrier:
 
     def _authenticated(self, request: Request, options: Options, until: float) -> Response:
         auth = options.auth
-        if auth is None and self._netrc != ():
+        if auth is None:
             auth = self._found_auth(request)
         if auth is None:
             return self._carried(request, options, until)

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
 
 from portico.client.url import Origin
+from portico.compiled import mypyc_attr
 from portico.errors import PorticoError
 from portico.http.client_connection import ClientConnection
 from portico.limits import Limits
@@ -45,6 +46,7 @@ RESTED = Steps()
 """Of a connection that was there already."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Connection(ClientConnection):
     """A connection of a pool. ``steps``: how long it took to make; ``requests`` it has been used for."""
 
@@ -52,6 +54,7 @@ class Connection(ClientConnection):
         super().__init__(stream, limits)
         self.route = route
         self.steps = steps
+        self.peer, self.tls = stream.peer, stream.tls
         self._process = os.getpid()
         self.rested_at = 0.0
         self.home: Any = None

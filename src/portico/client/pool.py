@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from time import monotonic
 
 from portico.client.connection import Connection, Route
+from portico.compiled import mypyc_attr
 from portico.deadline import timeout
-from portico.errors import ConfigError, StreamClosed, Timeout
+from portico.errors import ConfigError, PorticoError, StreamClosed, Timeout
 from portico.sync import Event, Guard
 
 __all__ = ["Pool", "PoolSize"]
@@ -67,6 +68,7 @@ class _Host:
             return None
 
 
+@mypyc_attr(native_class=False)  # such can be referred to weakly
 class Pool:
     """Keeps connections, up to ``size``."""
 
@@ -115,7 +117,9 @@ class Pool:
             self.drop(connection)
             return
         now = connection.rested_at = monotonic()
-        self._rest(host, connection)
+        host.resting.append(connection)
+        if host.line or self._closed:
+            self._rested(host)
         self._given += 1
         if now >= self._next_sweep or (not self._given % _OFTEN and self.resting > self.size.rest):
             self._next_sweep = now + _SWEEP
@@ -170,14 +174,16 @@ class Pool:
         """Whether a connection that rested is of use; else it is dropped. However short its rest: what came
         behind its last answer would be taken for the next one."""
         try:
-            stale = connection.stale
+            if not connection.stream.readable:
+                connection.reused = True
+                return True
+        except PorticoError:  # closed, here or there
+            pass
         except BaseException:  # looking may let others go first
             self.drop(connection)
             raise
-        if stale:
-            self.drop(connection)
-        connection.reused = True
-        return not stale
+        self.drop(connection)
+        return False
 
     def _turn(self, host: _Host) -> _Turn:
         """A place in the line, unless one more connection may be opened at once."""
@@ -226,12 +232,13 @@ class Pool:
     def _decline(self, host: _Host, turn: _Turn) -> None:
         """What came of a turn is for the next in line."""
         if turn.connection is not None:
-            self._rest(host, turn.connection)
+            host.resting.append(turn.connection)
+            self._rested(host)
         elif turn.may_open:
             self._one_less(host)
 
-    def _rest(self, host: _Host, connection: Connection) -> None:
-        host.resting.append(connection)
+    def _rested(self, host: _Host) -> None:
+        """One more rests there."""
         if host.line:
             self._serve_line(host)
         if self._closed:  # meanwhile

@@ -7,6 +7,7 @@ from typing import Any
 
 from portico.client.body import Body
 from portico.client.url import URL
+from portico.compiled import mypyc_attr
 from portico.http.field_map import OutgoingHeaders
 
 __all__ = ["Request"]
@@ -14,6 +15,7 @@ __all__ = ["Request"]
 _STANDARD = frozenset("CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE".split())
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Request:
     """What is asked of a server.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar, over
 
 from portico.client.request import Request
 from portico.client.url import URL
+from portico.compiled import mypyc_attr
 from portico.errors import HTTPError, LimitExceeded, LocalProtocolError, PorticoError
 from portico.http.field_map import Headers
 from portico.http.messages import Fields
@@ -61,6 +62,7 @@ class Elapsed(NamedTuple):
         return self.total
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Response:
     """The answer to ``request``; a context manager that closes it.
 
@@ -85,7 +87,9 @@ class Response:
     _started = False  # whether the body is being read in pieces
     _charset: str | None = None
     _steps: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    _began = _first_byte = _ended = 0.0
+    _began: float = 0.0
+    _first_byte: float = 0.0
+    _ended: float = 0.0
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ from portico.client.retries import as_retry
 from portico.client.timeouts import TimeoutLike, Timeouts, as_timeouts
 from portico.client.url import URL
 from portico.client.verbs import Verbs
+from portico.compiled import mypyc_attr
 from portico.http.field_map import OutgoingHeaders
 from portico.limits import Limits
 from portico.sockets.names import Resolver
@@ -62,6 +63,7 @@ __all__ = ["Session"]
 _PROXY_VARIABLES = "http_proxy HTTP_PROXY https_proxy HTTPS_PROXY all_proxy ALL_PROXY".split()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Session(Verbs[Response]):
     """Sends requests. A context manager that closes its connections.
 

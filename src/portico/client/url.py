@@ -75,6 +75,8 @@ class URL:
     @classmethod
     def parse(cls, text: str | URL, base: URL | None = None) -> URL:
         """Read a URL; with ``base``, a reference that may be relative to it. Raises ``AddressError``."""
+        if base is None and type(text) is str:  # most are such
+            return _read(text)
         if isinstance(text, URL):
             return text
         if not isinstance(text, str):

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any, Generic, TypeVar
 
 from portico.client.url import URL
+from portico.compiled import mypyc_attr
 
 __all__ = ["Verbs"]
 
@@ -13,6 +14,7 @@ R = TypeVar("R")
 """What comes back: a response, or (of a session that is awaited) an awaitable of one."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Verbs(Generic[R]):
     """``get``, ``post`` and the others, all by way of ``request``, whose keyword arguments they take."""
 

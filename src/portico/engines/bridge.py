@@ -26,7 +26,7 @@ from portico.engines import door
 from portico.engines.call import Call, Place, current_call
 from portico.engines.door import Task
 from portico.engines.readiness import ready_now, ready_of
-from portico.engines.watches import Watches
+from portico.engines.watches import Watch, Watches
 from portico.errors import Cancelled, LocalProtocolError
 from portico.sockets.transport import Waitable, Waiter
 
@@ -55,12 +55,31 @@ class BridgeDoor(Place):
             call.check()
             if transport.closed:
                 return 0
+            watch = self._watches.known(transport, events)
+            if watch is not None:
+                return self._seen(watch, call, events, until, doing)
             ready = ready_now(transport, events)
             return ready or ready_of(
                 self._found(call, ((transport, events),), until, doing), transport, events
             )
         finally:
             waiters.discard(call)
+
+    def _seen(self, watch: Watch, call: Call, events: int, until: float, doing: str) -> int:
+        """As ``_found``, for what nearly every wait is for: a stream that the loop watches already."""
+        if until <= monotonic():
+            raise expired(doing)
+        found: dict[int, int] = {}
+        call.found = found
+        watch.calls.append(call)
+        try:
+            if not call.pause(until) and until <= monotonic():
+                raise expired(doing)
+        finally:
+            watch.calls.remove(call)
+            if watch.transport.closed:  # its number may be another's as soon as the reader has left
+                self._watches.forget(watch)
+        return events if found and not watch.transport.closed else 0
 
     def wait_any(self, wanted: Sequence[tuple[Waitable, int]], doing: str) -> list[int]:
         call, until = self.waiter(), expiry()

@@ -138,7 +138,8 @@ class Call:
 
     def pause(self, until: float) -> bool:
         """Let the loop go on until this is woken (``True``) or, about, until the time comes."""
-        self.check()
+        if self.cancelled or self._abandoned:
+            self.check()
         self._future = self.place.loop.create_future()
         try:
             if not self._woken:
@@ -150,7 +151,8 @@ class Call:
         finally:
             self._future = None
             self._woken = False
-        self.check()
+        if self.cancelled or self._abandoned:
+            self.check()
         return woken
 
     def breathe(self) -> None:
@@ -268,7 +270,7 @@ class _Greenlet(greenlet):
 def _serve() -> None:
     # A greenlet that its own frame refers to is never freed: none of this may stay here while it waits.
     while _has_worked():
-        _parent().switch()
+        getcurrent().parent.switch()  # type: ignore[union-attr]  # the loop's side of its call
 
 
 def _has_worked() -> bool:
@@ -280,12 +282,6 @@ def _has_worked() -> bool:
     me.call.work()
     me.call = None
     return place.room
-
-
-def _parent() -> greenlet:
-    parent = getcurrent().parent
-    assert parent is not None
-    return parent
 
 
 def current_call() -> Call:

@@ -334,7 +334,7 @@ def current() -> Door:
 
 def enter(door: Door) -> Door:
     """From now on this thread's code waits at ``door``; the one before, for ``leave``."""
-    before = current()
+    before: Door = getattr(_local, "door", THREADS)
     _local.door = door
     return before
 

@@ -353,16 +353,20 @@ class Hub(Door):
             # Whoever closes it says so first, and looks for waiters then.
             if transport.closed:
                 return 0
-            if in_force() is not None or me._thrown is not None or self._closing:
-                self._suspend(me, doing)
-            else:  # as there, with nothing to look at: most waits are such
-                if "asyncio.events" in _modules:
-                    refuse_asyncio(doing)
-                me._until = inf
-                me._waiting = True
-                self._switch()
-                if me._thrown is not None:
-                    self._raise_thrown(me)  # type: ignore[unreachable]  # others ran meanwhile
+            # As _suspend does, written out: most waits are such.
+            if "asyncio.events" in _modules:
+                refuse_asyncio(doing)
+            if me._thrown is not None or self._closing:
+                self._raise_thrown(me)
+            me._until = until = inf if in_force() is None else expiry()
+            if until != inf and ((alarm := me._alarm) is None or until < alarm.at):
+                self._set_alarm(me, until)
+            me._waiting = True
+            self._switch()
+            if me._thrown is not None:
+                self._raise_thrown(me)
+            if until != inf and not me._got and until <= monotonic():
+                raise expired(doing)
             return events if me._got and not transport.closed else 0
         finally:
             if not me._got:

@@ -17,7 +17,7 @@ from threading import get_ident
 from portico.engines.call import Call
 from portico.sockets.transport import READ, WRITE, Transport, Waitable
 
-__all__ = ["Watches"]
+__all__ = ["Watch", "Watches"]
 
 Watched = tuple[int, int, bool]
 """The number that the loop watches, for which events, and whether it is a duplicate to be closed."""
@@ -31,7 +31,15 @@ class Watches:
         self.thread = get_ident()
         self._add = ((READ, loop.add_reader), (WRITE, loop.add_writer))
         self._remove = {READ: loop.remove_reader, WRITE: loop.remove_writer}
-        self._watches: dict[tuple[int, int], _Watch] = {}  # by descriptor and direction
+        self._watches: dict[tuple[int, int], Watch] = {}  # by descriptor and direction
+
+    def known(self, transport: Waitable, events: int) -> Watch | None:
+        """What the loop watches already for such a wait: the call has only to be put among its ``calls``, and
+        to be taken out again."""
+        watch = self._watches.get((transport.fileno(), READ)) if events == READ else None
+        if watch is None or watch.transport is not transport or not watch.stays:
+            return None
+        return watch if transport.interest(READ) == READ else None
 
     def begin(self, call: Call, wanted: Sequence[tuple[Waitable, int]]) -> list[Watched]:
         """Watch; what is seen goes into ``call.found`` and wakes it. Give the list to ``end``."""
@@ -64,7 +72,7 @@ class Watches:
             if watch is not None:
                 watch.calls.append(call)
                 continue
-            watch = self._watches[number, direction] = _Watch(self, transport, number, descriptor, direction)
+            watch = self._watches[number, direction] = Watch(self, transport, number, descriptor, direction)
             watch.calls.append(call)
             try:
                 add(number, watch.saw)
@@ -87,7 +95,7 @@ class Watches:
             if lent:
                 os.close(number)
 
-    def forget(self, watch: _Watch) -> None:
+    def forget(self, watch: Watch) -> None:
         """Let the loop watch it no longer; a second time does nothing."""
         if self._watches.get((watch.number, watch.direction)) is watch:
             del self._watches[watch.number, watch.direction]
@@ -96,18 +104,29 @@ class Watches:
             watch.transport.watchers.discard(watch)
 
 
-class _Watch:
+class Watch:
     """One direction of a descriptor, and the calls that wait for it.
 
-    While none does, it stands among the watchers of its transport, which wakes it before it is closed.
+    While none does, it stands among the watchers of its transport, which wakes it before it is closed; once
+    there, it ``stays``.
     """
 
-    __slots__ = ("__weakref__", "_descriptor", "_watches", "calls", "direction", "number", "transport")
+    __slots__ = (
+        "__weakref__",
+        "_descriptor",
+        "_watches",
+        "calls",
+        "direction",
+        "number",
+        "stays",
+        "transport",
+    )
 
     def __init__(
         self, watches: Watches, transport: Waitable, number: int, descriptor: int, direction: int
     ) -> None:
         self.calls: list[Call] = []
+        self.stays = False
         self.number = number
         self.direction = direction
         self.transport = transport
@@ -127,6 +146,7 @@ class _Watch:
         if not lent and self.direction == READ:
             if self.transport.watchers is None:
                 self.transport.watchers = set()
+            self.stays = True
             self.transport.watchers.add(self)  # first: it may be closed meanwhile, by another thread
             if not self.transport.closed:
                 return

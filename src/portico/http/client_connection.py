@@ -29,6 +29,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+from portico.compiled import mypyc_attr
 from portico.errors import EndOfStream, LocalProtocolError, PorticoError, ProtocolError
 from portico.http.codec import Codec
 from portico.http.messages import CLOSED, NEED_DATA, End, Fields, ResponseHead, Signal
@@ -48,6 +49,7 @@ INTERIMS = 100
 _CHUNK = 65536
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ClientConnection:
     """Speaks HTTP/1.1 over ``stream``, which it owns; a context manager that closes it.
 

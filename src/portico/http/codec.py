@@ -79,7 +79,12 @@ class Codec(Receiving):
             if self._inbox.at < len(self._inbox.data):
                 self._refuse_surplus()
             asked = self._asked
-            if asked is not None and asked.is_like(method, headers, body_length):
+            if (
+                asked is not None
+                and method == asked.method
+                and headers == asked.headers
+                and body_length == asked.body_length
+            ):
                 if target == asked.target:
                     return self._ask_again(asked.head, method)
                 if is_origin_form(target):
@@ -321,10 +326,6 @@ class _Asked(NamedTuple):
     body_length: int | None
     head: bytes
     rest: bytes
-
-    def is_like(self, method: str, headers: Sequence[tuple[str, str]], body_length: int | None) -> bool:
-        """Whether at most the target is another."""
-        return method == self.method and headers == self.headers and body_length == self.body_length
 
 
 def _writer(length: int | None) -> BodyWriter:
