@@ -74,27 +74,31 @@ def rows(
 
 def _rows(reading: Reading, header: bool, ragged: Ragged, empty_lines: bool) -> Iterator[list[str]]:
     most, width = 0, None
-    reading.goes_on = not header
+    reading.goes_on, reading.at_once = not header, True
     try:
-        for row in reading:
-            if len(row) > most:
-                reading.check_width(row)
-                most = len(row)
-            if not row:
-                if empty_lines:
-                    yield row
+        for batch in reading.batches():
+            if width is not None and ragged == "keep" and all(batch) and max(map(len, batch)) <= most:
+                yield from batch
                 continue
-            if width is None:
-                width = len(row)
-                reading.goes_on = True
-                if header:
+            for reading.at, row in enumerate(batch):
+                if len(row) > most:
+                    reading.check_width(row)
+                    most = len(row)
+                if not row:
+                    if empty_lines:
+                        yield row
                     continue
-            if ragged != "keep" and len(row) != width:
-                if ragged == "error" or len(row) > width:
-                    reading.fault(f"{len(row)} fields, where the first record has {width}", width + 1)
-                    continue
-                row.extend([""] * (width - len(row)))
-            yield row
+                if width is None:
+                    width = len(row)
+                    reading.goes_on = True
+                    if header:
+                        continue
+                if ragged != "keep" and len(row) != width:
+                    if ragged == "error" or len(row) > width:
+                        reading.fault(f"{len(row)} fields, where the first record has {width}", width + 1)
+                        continue
+                    row.extend([""] * (width - len(row)))
+                yield row
     finally:
         reading.close()
 

@@ -34,13 +34,14 @@ def column_names(cells: Sequence[str], duplicates: Duplicates) -> list[str]:
 
 def fitted(
     reading: Reading, width: int, ragged: Ragged, filler: Any
-) -> Callable[[list[str]], list[Any] | None]:
+) -> Callable[[int, list[str]], list[Any] | None]:
     """What makes a row of another width one of ``width`` fields, or reports it: then, and for an empty line,
     there is ``None``. Fields too many that are all empty are none: a delimiter stands at the end of lines."""
 
-    def fit(row: list[str]) -> list[Any] | None:
+    def fit(at: int, row: list[str]) -> list[Any] | None:
         if not row:
             return None
+        reading.at = at
         reading.check_width(row)
         if len(row) > width:
             if ragged == "keep" or not any(row[width:]):

@@ -12,6 +12,8 @@ __all__ = ["Lines", "count_lines", "split_lines"]
 
 _PIECE = 1 << 18
 """Characters that are cut into lines at once."""
+_SLICE = 200
+"""Lines that are taken at once: with many more, their records wake the collector of garbage."""
 _ODD = "\x0b\x0c\x1c\x1d\x1e"
 _ODD_BEYOND = "\x85\u2028\u2029"
 """What ``str.splitlines`` takes for the end of a line, and CSV does not."""
@@ -35,11 +37,12 @@ class Lines:
     """An iterable of lines with their ends. Whoever takes records from them says with ``finished`` how many
     lines were used up when the last record ended; since then, ``limit`` characters may be read.
 
-    ``ended``: no more will come.
+    ``passed``: lines that were given. ``ended``: no more will come.
     """
 
     def __init__(self, pieces: Iterable[str], limit: int, name: str) -> None:
         self.finished = 0
+        self.passed = 0
         self.ended = False
         self._pieces = pieces
         self._limit = limit
@@ -51,6 +54,14 @@ class Lines:
 
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(self._lists())
+
+    def slices(self) -> Iterator[list[str]]:
+        """The lines in lists that are not long."""
+        for lines in self._lists():
+            for at in range(0, len(lines), _SLICE):
+                part = lines[at : at + _SLICE]
+                self.passed += len(part)
+                yield part
 
     def record(self, last: int) -> Iterator[str]:
         """The lines since the last record ended, up to number ``last``, made anew: short ones in a list take

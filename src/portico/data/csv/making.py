@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import Parameter, signature
+from itertools import chain
 from typing import Any, get_type_hints
 
 from portico.data.csv.types import FAULTS, Conversion, conversion, custom, described
@@ -19,10 +20,11 @@ from portico.errors import ConfigError
 __all__ = ["Field", "Maker", "dicts_of", "fields_of", "instances_of", "typed_dicts_of"]
 
 Row = Sequence[Any]
-Fit = Callable[[list[Any]], list[Any] | None]
-Fault = Callable[[Row, Exception], None]
-Maker = Callable[[Iterable[list[Any]], Fit, Fault], Iterator[Any]]
-"""From rows to records; what makes a row of another width fit, and what hears of one that cannot be one."""
+Fit = Callable[[int, list[Any]], list[Any] | None]
+Fault = Callable[[int, Row, Exception], None]
+Maker = Callable[[Iterable[list[list[Any]]], Fit, Fault], Iterator[Any]]
+"""From batches of rows to records; what makes a row of another width fit, and what hears of one that cannot
+be one, with its number in the batch."""
 
 _GENERATED = 200
 """Columns up to which code is made; beyond it, making it would be the longest part for most files."""
@@ -30,22 +32,41 @@ _LETTERS = 1 << 14
 """The same of all their names together: code is kept for the next file, and must not keep what is huge."""
 
 _LOOP = """\
-def make(rows, fit, fault):
-    for row in rows:
-        if len(row) != {width}:
-            row = fit(row)
-            if row is None:
-                continue
-        {unpacked}
-        {yielded}
+def make(batches, fit, fault):
+    for batch in batches:{columns}
+        for at, row in enumerate(batch):
+            if len(row) != {width}:
+                row = fit(at, row)
+                if row is None:
+                    continue
+            {unpacked}
+            {yielded}
 """
 _TRIED = """\
 try:
-            made = {made}
-        except FAULTS as error:
-            fault(row, error)
-            continue
-        yield made"""
+                made = {made}
+            except FAULTS as error:
+                fault(at, row, error)
+                continue
+            yield made"""
+_COLUMNS = """
+        if len(batch) > {few}:
+            try:
+                {unpacked}= zip(*batch, strict=True)
+                {converted}
+            except FAULTS:
+                pass  # in one of them: they are taken one by one, and it is told of
+            else:
+                for at, ({unpacked}) in enumerate(zip({unpacked}strict=True)):
+                    try:
+                        made = {made}
+                    except FAULTS as error:
+                        fault(at, batch[at], error)
+                        continue
+                    yield made
+                continue"""
+"""A column at a time, which takes half as long as a field at a time."""
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +127,17 @@ def _zipped(names: tuple[str, ...], conversions: Mapping[int, Conversion]) -> Ma
     width = len(names)
     functions = [(at, names[at], how.function()) for at, how in conversions.items()]
 
-    def make(rows: Iterable[list[Any]], fit: Fit, fault: Fault) -> Iterator[Any]:
-        for row in rows:
-            fitting = row if len(row) == width else fit(row)
+    def make(batches: Iterable[list[list[Any]]], fit: Fit, fault: Fault) -> Iterator[Any]:
+        for at, row in chain.from_iterable(map(enumerate, batches)):
+            fitting = row if len(row) == width else fit(at, row)
             if fitting is None:
                 continue
             made = dict(zip(names, fitting, strict=True))
             try:
-                for at, name, function in functions:
-                    made[name] = function(fitting[at])
+                for number, name, function in functions:
+                    made[name] = function(fitting[number])
             except FAULTS as error:
-                fault(fitting, error)
+                fault(at, fitting, error)
                 continue
             yield made
 
@@ -127,36 +148,57 @@ def typed_dicts_of(names: Sequence[str], conversions: dict[int, Conversion]) -> 
     """Dicts of values: of text where there is no conversion for the number of a column."""
     if not _is_small(names):
         return _zipped(tuple(names), conversions)
-    texts = (f"{name!a}: {_value(f'v{at}', conversions.get(at))}" for at, name in enumerate(names))
-    made = f"{{{', '.join(texts)}}}"
-    return _compiled(len(names), _TRIED.format(made=made), _names(conversions.values()))
+
+    def made(values: Sequence[str]) -> str:
+        texts = (f"{name!a}: {value}" for name, value in zip(names, values, strict=True))
+        return f"{{{', '.join(texts)}}}"
+
+    return _typed(len(names), conversions, made, {})
 
 
 def instances_of(kind: type, places: Sequence[tuple[Field, int | None]], width: int) -> Maker:
     """Instances; each field with the number of its column, or ``None`` for one that keeps its default."""
-    texts, gap = [], False
+
+    def made(values: Sequence[str]) -> str:
+        texts, gap = [], False
+        for field, at in places:
+            gap = gap or at is None or field.keyword
+            if at is not None:
+                texts.append(f"{field.name}={values[at]}" if gap else values[at])
+        return f"kind({', '.join(texts)})"
+
+    return _typed(
+        width, {at: field.conversion for field, at in places if at is not None}, made, {"kind": kind}
+    )
+
+
+def _typed(
+    width: int,
+    conversions: Mapping[int, Conversion],
+    made: Callable[[Sequence[str]], str],
+    names: dict[str, Any],
+) -> Maker:
+    """``made``: the source of a record, from those of its values."""
     form = "v{}" if width <= _GENERATED else "row[{}]"
-    for field, at in places:
-        gap = gap or at is None or field.keyword
-        if at is not None:
-            value = _value(form.format(at), field.conversion)
-            texts.append(f"{field.name}={value}" if gap else value)
-    names = _names(field.conversion for field, at in places if at is not None)
-    return _compiled(width, _TRIED.format(made=f"kind({', '.join(texts)})"), {**names, "kind": kind})
+    plain = [form.format(at) for at in range(width)]
+    values = [
+        conversions[at].template.format(text) if at in conversions else text for at, text in enumerate(plain)
+    ]
+    columns = ""
+    if width <= _GENERATED and all(each.pure for each in conversions.values()):
+        lines = [f"v{at} = {how.column.format(f'v{at}')}" for at, how in conversions.items()]
+        columns = _COLUMNS.format(
+            few=_FEW, unpacked="".join(f"{text}, " for text in plain), made=made(plain),
+            converted="\n                ".join(lines) or "pass",
+        )  # fmt: skip
+    names |= {name: value for each in conversions.values() for name, value in each.names.items()}
+    return _compiled(width, _TRIED.format(made=made(values)), names, columns)
 
 
-def _value(text: str, how: Conversion | None) -> str:
-    return text if how is None else how.template.format(text)
-
-
-def _names(conversions: Iterable[Conversion]) -> dict[str, Any]:
-    return {name: value for each in conversions for name, value in each.names.items()}
-
-
-def _compiled(width: int, yielded: str, names: dict[str, Any]) -> Maker:
+def _compiled(width: int, yielded: str, names: dict[str, Any], columns: str = "") -> Maker:
     unpacked = "".join(f"v{at}, " for at in range(width)) + "= row" if width <= _GENERATED else "pass"
-    code = _LOOP.format(width=width, unpacked=unpacked, yielded=yielded)
+    code = _LOOP.format(width=width, unpacked=unpacked, yielded=yielded, columns=columns)
     space: dict[str, Any] = {**names, "FAULTS": FAULTS}
     exec(compile(code, "<records of CSV>", "exec"), space)
-    made: Maker = space["make"]
-    return made
+    made_by_code: Maker = space["make"]
+    return made_by_code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Literal
 
 from portico.data.columns import column_name
@@ -64,10 +64,10 @@ class Plan:
 def read_records(reading: Reading, plan: Plan) -> Iterator[Any]:
     """The records; what was opened is closed at the end, or when the iterator is."""
     try:
-        rows = iter(reading)
-        names = _names(reading, rows, plan)
+        batches = reading.batches()
+        names = _names(reading, chain.from_iterable(batches), plan)
         if names is not None:
-            yield from _made(reading, rows, names, plan)
+            yield from _made(reading, batches, names, plan)
     finally:
         reading.close()
 
@@ -92,46 +92,48 @@ def _names(reading: Reading, rows: Iterator[list[str]], plan: Plan) -> list[str]
     return names
 
 
-def _made(reading: Reading, rows: Iterator[list[str]], names: list[str], plan: Plan) -> Iterator[Any]:
+def _made(
+    reading: Reading, batches: Iterator[list[list[str]]], names: list[str], plan: Plan
+) -> Iterator[Any]:
     if not names:
-        first = next((row for row in rows if row), None)
+        first = next((row for row in chain.from_iterable(batches) if row), None)
         if first is None:
             return iter(())
         reading.check_width(first)
         names = [column_name(number) for number in range(1, len(first) + 1)]
-        rows = _again([(reading.begins, first)], rows, reading)
+        batches = _again([(reading.begins, first)], batches, reading)
     conversions: dict[int, Conversion] = {}
     if plan.type is not None:
         maker, conversions = _of_type(reading, names, plan)
     elif plan.typed:
         given = _given(reading, names, plan)
         if plan.types == "auto":
-            rows, conversions = _guessed(reading, rows, names, plan)
+            batches, conversions = _guessed(reading, batches, names, plan)
         conversions |= given
         maker = typed_dicts_of(names, conversions)
     else:
         maker = dicts_of(names)
-    reading.goes_on = True
+    reading.goes_on = reading.at_once = True
     if plan.ragged == "keep" and not plan.typed:
-        return _kept(reading, rows, names)
+        return _kept(reading, batches, names)
     fit = fitted(reading, len(names), plan.ragged, "" if plan.typed else None)
-    return maker(rows, fit, _telling(reading, names, conversions))
+    return maker(batches, fit, _telling(reading, names, conversions))
 
 
 def _again(
-    taken: list[tuple[int, list[str]]], rows: Iterator[list[str]], reading: Reading
-) -> Iterator[list[str]]:
+    taken: list[tuple[int, list[str]]], batches: Iterator[list[list[str]]], reading: Reading
+) -> Iterator[list[list[str]]]:
     """Rows that were taken already, with the lines they begin in, and the rest."""
     for reading.replayed, row in taken:
-        yield row
+        yield [row]
     reading.replayed = 0
-    yield from rows
+    yield from batches
 
 
-def _kept(reading: Reading, rows: Iterator[list[str]], names: list[str]) -> Iterator[dict[Any, Any]]:
+def _kept(reading: Reading, batches: Iterator[list[list[str]]], names: list[str]) -> Iterator[dict[Any, Any]]:
     """As ``csv.DictReader`` has them: what is missing is ``None``, what is too much a list under ``None``."""
     width = len(names)
-    for row in rows:
+    for reading.at, row in chain.from_iterable(map(enumerate, batches)):
         if not row:
             continue
         reading.check_width(row)
@@ -174,23 +176,24 @@ def _given(reading: Reading, names: list[str], plan: Plan) -> dict[int, Conversi
 
 
 def _guessed(
-    reading: Reading, rows: Iterator[list[str]], names: list[str], plan: Plan
-) -> tuple[Iterator[list[str]], dict[int, Conversion]]:
+    reading: Reading, batches: Iterator[list[list[str]]], names: list[str], plan: Plan
+) -> tuple[Iterator[list[list[str]]], dict[int, Conversion]]:
     """All rows again, and the conversions that the first of them suggest; what is empty is ``None``."""
     reading.goes_on = True
-    taken = [(reading.begins, row) for row in islice(rows, SAMPLED)]
+    taken = [(reading.begins, row) for row in islice(chain.from_iterable(batches), SAMPLED)]
     kinds = guessed([row for _, row in taken], len(names), plan.decimal)
     conversions = {at: conversion(kind | None, str(at), plan.decimal) for at, kind in kinds.items()}
-    return _again(taken, rows, reading), conversions
+    return _again(taken, batches, reading), conversions
 
 
 def _telling(
     reading: Reading, names: list[str], conversions: dict[int, Conversion]
-) -> Callable[[Row, Exception], None]:
+) -> Callable[[int, Row, Exception], None]:
     """What finds the field of a row that is no value of its type, and reports it."""
     functions = {at: how.function() for at, how in conversions.items()}
 
-    def tell(row: Row, error: Exception) -> None:
+    def tell(number: int, row: Row, error: Exception) -> None:
+        reading.at = number
         for at, function in functions.items():
             try:
                 function(row[at])

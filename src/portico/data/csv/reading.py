@@ -24,6 +24,9 @@ _SEPARATOR = len("sep=;\r\n") + 2
 _MARKED = "expected after"
 _ENDED = "unexpected end"
 _LARGE = "field limit"
+_SPARED = 64
+"""Tries at several records at once that are left out, at most, where they are in vain: in a file of long
+texts, there is a line end in all of them."""
 _SEARCHED = 1 << 16
 """Characters of a record in which the place of a fault is looked for."""
 
@@ -84,14 +87,19 @@ class Reading:
         self._lines: Lines | None = None
         self.limits = Limits()
         self.goes_on = False
+        self.at_once = False
         self.replayed = 0
+        self.at = 0
+        self._first = 0
+        self._spared = 0
+        self._failed = 0
 
     @property
     def begins(self) -> int:
         """The line in which the record given last begins, from 1."""
         if self.replayed:
             return self.replayed
-        return 0 if self._lines is None else self._lines.finished + 1
+        return 0 if self._lines is None else self._first + self.at + 1
 
     def close(self) -> None:
         """Let go of the source, unless the caller had opened it."""
@@ -127,30 +135,87 @@ class Reading:
 
     def __iter__(self) -> Iterator[list[str]]:
         """The records; that of an empty line is empty."""
+        for batch in self.batches():
+            for self.at, row in enumerate(batch):
+                yield row
+
+    def batches(self) -> Iterator[list[list[str]]]:
+        """The records in lists. In one of several, each takes up one line; ``at`` is to be the number of that
+        which ``begins`` is asked about. Until ``at_once`` is set, each comes alone."""
         lines, dialect = self._opened()
         self._lines = lines
-        limit = self.limits.csv_field
         flow = _blanked(iter(lines), self._skip)
         if dialect.comment:
             flow = _without_comments(flow, dialect.comment, lines)
-        made, unreadable = reader(flow, dialect, strict=self._strict, limit=limit)
-        for _ in range(self._skip):
-            next(made)
-        lines.finished = self._skip
+        if self._skip:
+            made, _ = reader(flow, dialect, strict=self._strict, limit=self.limits.csv_field)
+            for _ in range(self._skip):
+                next(made)
+            lines.finished = self._skip
+        rest = None if self._skip or dialect.comment else lines.slices()
+        while True:
+            batch: list[list[list[str]]] = []
+            yield from self._one_by_one(
+                flow if rest is None else self._section(rest, batch, dialect), dialect
+            )
+            if not batch:
+                return
+            self._first, self.at = lines.finished, 0
+            lines.finished += len(batch[0])
+            yield batch[0]
+
+    def _section(
+        self, slices: Iterator[list[str]], batch: list[list[list[str]]], dialect: Dialect
+    ) -> Iterator[str]:
+        """Lines, as long as records are to be taken from them one by one; then ``batch`` has some that were
+        taken at once, but at the end."""
+        assert self._lines is not None
+        lines = self._lines
+        for each in slices:
+            if self.at_once and lines.finished == lines.passed - len(each):
+                rows = self._at_once(each, dialect)
+                if rows is not None:
+                    batch.append(rows)
+                    return
+            yield from each
+
+    def _at_once(self, lines: list[str], dialect: Dialect) -> list[list[str]] | None:
+        """The records of some lines, where each line is one, and nothing is wrong with it. Where some were
+        not, as many times are not tried as were in vain before, and one more."""
+        if self._spared or not self._strict or dialect.escape:
+            self._spared -= 1
+            return None
+        made, unreadable = reader(lines, dialect, strict=True, limit=self.limits.csv_field)
+        try:
+            rows = list(made)
+        except unreadable:
+            rows = []
+        if len(rows) == len(lines):
+            self._failed = 0
+            return rows
+        self._failed = min(2 * self._failed + 1, _SPARED)
+        self._spared = self._failed
+        return None
+
+    def _one_by_one(self, flow: Iterator[str], dialect: Dialect) -> Iterator[list[list[str]]]:
+        assert self._lines is not None
+        lines, before = self._lines, self._lines.finished
+        made, unreadable = reader(flow, dialect, strict=self._strict, limit=self.limits.csv_field)
         lenient, going = not self._strict, True
+        self._first, self.at = before, 0
         while going:
             going = False
             try:
                 for row in made:
                     if lenient and lines.ended:  # it asked for more, and there was none
-                        self._unfinished(lines, made.line_num, dialect)
+                        self._unfinished(lines, before + made.line_num, dialect)
                         return
-                    yield row
-                    lines.finished = made.line_num
+                    yield [row]
+                    self._first = lines.finished = before + made.line_num
             except unreadable as error:
                 going = True
-                self._refused(str(error), lines, made.line_num, dialect)
-                lines.finished = made.line_num
+                self._refused(str(error), lines, before + made.line_num, dialect)
+                self._first = lines.finished = before + made.line_num
 
     # -- opening
 

@@ -30,15 +30,20 @@ _TRUTH = {
 
 
 class Conversion:
-    """``template``: an expression with ``{0}`` for the text; ``names``: what it uses. ``what``: it makes of
-    one, for errors."""
+    """``template``: an expression with ``{0}`` for the text; ``names``: what it uses. ``column``: the same
+    for all texts of a column, as a list. ``what``: it makes of one, for errors. ``pure``: whether it may be
+    done twice."""
 
-    __slots__ = ("names", "template", "what")
+    __slots__ = ("column", "names", "pure", "template", "what")
 
-    def __init__(self, template: str, what: str, **names: Any) -> None:
+    def __init__(
+        self, template: str, what: str, names: dict[str, Any], *, column: str = "", pure: bool = True
+    ) -> None:
         self.template = template
         self.what = what
         self.names = names
+        self.column = column or f"[{template.format('text')} for text in {{0}}]"
+        self.pure = pure
 
     def function(self) -> Callable[[str], Any]:
         """It as a function."""
@@ -64,12 +69,14 @@ def conversion(kind: Any, tag: str, decimal: str = ".") -> Conversion:
         words = {each.name: each for each in kind} | {str(each.value): each for each in kind}
         return _looked_up(words, tag, described(kind))
     if kind in (str, Any):
-        return Conversion("{0}", "str")
+        return Conversion("{0}", "str", {}, column="{0}")
     if kind in (float, Decimal) and decimal != ".":
         return _with_comma(kind, tag, decimal)
     if kind in _PLAIN:
-        template, function = _PLAIN[kind]
-        return Conversion(template.replace("F", f"f{tag}"), kind.__name__, **{f"f{tag}": function})
+        template, column, function = _PLAIN[kind]
+        names = {f"f{tag}": function, f"n{tag}": _numbers}
+        tagged = [each.replace("F", f"f{tag}").replace("N", f"n{tag}") for each in (template, column)]
+        return Conversion(tagged[0], kind.__name__, names, column=tagged[1])
     raise ConfigError(f"no text of CSV is read as {described(kind)}; pass convert={{…}} with a function")
 
 
@@ -80,7 +87,14 @@ def described(kind: Any) -> str:
 
 def custom(function: Callable[[str], Any], tag: str) -> Conversion:
     """A conversion by a function of the caller."""
-    return Conversion(f"f{tag}({{0}})", getattr(function, "__name__", "value"), **{f"f{tag}": function})
+    name = getattr(function, "__name__", "value")
+    return Conversion(f"f{tag}({{0}})", name, {f"f{tag}": function}, pure=False)
+
+
+def _numbers(column: tuple[str, ...]) -> tuple[str, ...]:
+    if "_" in "".join(column):
+        raise ValueError("an underscore in one of them")
+    return column
 
 
 def _decimal(text: str) -> Decimal:
@@ -91,32 +105,34 @@ def _decimal(text: str) -> Decimal:
 
 
 # Python takes underscores in numbers, which no other program writes into one.
-_PLAIN: dict[Any, tuple[str, Any]] = {
-    int: ('F({0}) if "_" not in {0} else F("")', int),
-    float: ('F({0}) if "_" not in {0} else F("")', float),
-    Decimal: ('F({0}) if "_" not in {0} else F("_")', _decimal),
-    bool: ("F[{0}]", _TRUTH),
-    date: ("F({0})", date.fromisoformat),
-    datetime: ("F({0})", datetime.fromisoformat),
-    time: ("F({0})", time.fromisoformat),
-    UUID: ("F({0})", UUID),
-    bytes: ("F({0})", str.encode),
+_NUMBER = 'F({0}) if "_" not in {0} else F("_")', "[*map(F, N({0}))]"
+_OTHER = "F({0})", "[*map(F, {0})]"
+_PLAIN: dict[Any, tuple[str, str, Any]] = {
+    int: (*_NUMBER, int),
+    float: (*_NUMBER, float),
+    Decimal: (*_NUMBER, _decimal),
+    bool: ("F[{0}]", "[*map(F.__getitem__, {0})]", _TRUTH),
+    date: (*_OTHER, date.fromisoformat),
+    datetime: (*_OTHER, datetime.fromisoformat),
+    time: (*_OTHER, time.fromisoformat),
+    UUID: (*_OTHER, UUID),
+    bytes: (*_OTHER, str.encode),
 }
 
 
 def _with_comma(kind: Any, tag: str, decimal: str) -> Conversion:
-    function = _PLAIN[kind][1]
+    function = _PLAIN[kind][2]
 
     def convert(text: str) -> Any:
         if "." in text or "_" in text:
             raise ValueError(f"{text!r}: its decimal sign is {decimal!r}")
         return function(text.replace(decimal, "."))
 
-    return Conversion(f"f{tag}({{0}})", kind.__name__, **{f"f{tag}": convert})
+    return Conversion(f"f{tag}({{0}})", kind.__name__, {f"f{tag}": convert})
 
 
 def _looked_up(words: dict[str, Any], tag: str, what: str) -> Conversion:
-    return Conversion(f"f{tag}[{{0}}]", what, **{f"f{tag}": words})
+    return Conversion(f"f{tag}[{{0}}]", what, {f"f{tag}": words})
 
 
 def _optional(kind: Any, tag: str, decimal: str) -> Conversion:
@@ -124,7 +140,7 @@ def _optional(kind: Any, tag: str, decimal: str) -> Conversion:
     if len(inner) != 1:
         raise ConfigError(f"{described(kind)}: of several types, none is told by a text; pass convert={{…}}")
     below = conversion(inner[0], tag, decimal)
-    return Conversion(f"(({below.template}) if {{0}} else None)", f"{below.what} or empty", **below.names)
+    return Conversion(f"(({below.template}) if {{0}} else None)", f"{below.what} or empty", below.names)
 
 
 def _constrained(kind: Any, tag: str, decimal: str) -> Conversion:
@@ -138,6 +154,5 @@ def _constrained(kind: Any, tag: str, decimal: str) -> Conversion:
     return Conversion(
         f"g{tag}({below.template}, t{tag})",
         below.what,
-        **below.names,
-        **{f"g{tag}": convert, f"t{tag}": kind},
+        {**below.names, f"g{tag}": convert, f"t{tag}": kind},
     )
