@@ -202,7 +202,7 @@ DATA_TARGETS: dict[str, Callable[[bytes], None]] = {
 
 def _json_suite() -> list[bytes]:
     try:
-        folder = corpus("JSONTestSuite") / "test_parsing"
+        folder = corpus("json/test_parsing")
     except pytest.skip.Exception:
         return []
     return [file.read_bytes() for file in sorted(folder.glob("*.json")) if file.stat().st_size < 1000]

@@ -520,6 +520,7 @@ def test_settings_that_cannot_work_are_refused_at_once(write, tmp_path):
 
 def test_a_hundred_runs_leave_nothing_behind(write):
     gateway = CGI(write("run", HELLO))
+    before = set(psutil.Process().children())  # servers that fixtures of other files keep
     for _ in range(100):
         assert RecordingExchange().run(gateway).sent == b"hello"
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= before
