@@ -23,6 +23,8 @@ _NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 """What no document can have, escaped or not (XML 1.0, 2.2)."""
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 _IN_ATTRIBUTE = _ESCAPES | str.maketrans({'"': "&quot;", "\t": "&#9;", "\n": "&#10;"})
+_SPECIAL = re.compile(f"[&<>\r]|{_NO_CHARACTER.pattern}")
+"""What a text may have that cannot be written as it is: most have nothing of it."""
 _DEPTH = 200
 """Levels of a record: more would not be read again."""
 
@@ -48,8 +50,7 @@ def write_xml(
     writer = _Writer(sink, dict(namespaces or {}), attribute, text)
     writer.begin(root, record)
     for number, each in enumerate(records):
-        writer.element(record, _plain(each), f"$[{number}]", 1)
-        sink.write("\n")
+        writer.record(record, _plain(each), f"$[{number}]")
     sink.write(f"</{root}>\n")
 
 
@@ -61,6 +62,9 @@ class _Writer:
         self._attribute = attribute
         self._text = text
         self._known: set[str] = set()
+        self._parts: list[str] = []  # of one record
+        # Whether what is known to be the name of an element says of a key that it is no attribute or text.
+        self._apart = not any(re.match(f"[{FURTHER}]", word) for word in (attribute, text))
 
     def begin(self, root: str, record: str) -> None:
         """What stands before the records. Raises ``ConfigError`` for names that are none."""
@@ -75,7 +79,14 @@ class _Writer:
         )
         self._out.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{declared}>\n')
 
-    def element(self, name: str, value: Any, path: str, depth: int) -> None:
+    def record(self, name: str, value: Any, path: str) -> None:
+        """A record, in a line of its own."""
+        self._element(name, value, path, 1)
+        self._parts.append("\n")
+        self._out.write("".join(self._parts))
+        self._parts.clear()
+
+    def _element(self, name: str, value: Any, path: str, depth: int) -> None:
         """An element; of a list, one for each."""
         if depth > _DEPTH:
             raise DataError(f"more than {_DEPTH} levels", self._name, path=path[:100])
@@ -83,29 +94,35 @@ class _Writer:
             for number, each in enumerate(value):
                 if isinstance(each, (list, tuple)):
                     raise DataError("a list within a list has no name of its own", self._name, path=path)
-                self.element(name, _plain(each), f"{path}[{number}]", depth)
+                self._element(name, _plain(each), f"{path}[{number}]", depth)
         elif isinstance(value, Mapping):
             self._mapping(name, value, path, depth)
         else:
             content = "" if value is None else self._escaped(self._scalar(value, path), path, _ESCAPES)
-            self._out.write(f"<{name}>{content}</{name}>" if content else f"<{name}/>")
+            self._parts.append(f"<{name}>{content}</{name}>" if content else f"<{name}/>")
 
     def _mapping(self, name: str, value: Mapping[Any, Any], path: str, depth: int) -> None:
         attributes, children, content = [], [], ""
         for key, each in value.items():
-            at = f"{path}.{key}"
-            if key == self._text:
+            if self._apart and key in self._known:
+                children.append((key, each))
+            elif key == self._text:
+                at = f"{path}.{key}"
                 content = self._escaped(self._scalar(each, at), at, _ESCAPES) if each is not None else ""
             elif isinstance(key, str) and self._attribute and key.startswith(self._attribute):
                 if each is not None:
-                    attributes.append(self._one_attribute(key[len(self._attribute) :], each, at))
+                    attributes.append(self._one_attribute(key[len(self._attribute) :], each, f"{path}.{key}"))
             else:
-                self._check_name(key, at)
-                children.append((key, _plain(each), at))
-        self._out.write(f"<{name}{''.join(attributes)}>{content}")
-        for key, each, at in children:
-            self.element(key, each, at, depth + 1)
-        self._out.write(f"</{name}>")
+                self._check_name(key, f"{path}.{key}")
+                children.append((key, each))
+        put = self._parts.append
+        put(f"<{name}{''.join(attributes)}>{content}")
+        for key, each in children:
+            if type(each) is str and depth < _DEPTH and _SPECIAL.search(each) is None:
+                put(f"<{key}>{each}</{key}>" if each else f"<{key}/>")
+            else:
+                self._element(key, _plain(each), f"{path}.{key}", depth + 1)
+        put(f"</{name}>")
 
     def _one_attribute(self, name: str, value: Any, path: str) -> str:
         self._check_name(name, path)
