@@ -168,9 +168,10 @@ class Pool:
 
     def _serves_again(self, connection: Connection) -> bool:
         """Whether a connection that rested is of use; else it is dropped. However short its rest: what came
-        behind its last answer would be taken for the next one."""
+        behind its last answer would be taken for the next one. After a long one, what is between us and the
+        server may have forgotten it, and says nothing."""
         try:
-            stale = connection.stale
+            stale = connection.stale or monotonic() - connection.rested_at > self.size.idle
         except BaseException:  # looking may let others go first
             self.drop(connection)
             raise
