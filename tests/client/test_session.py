@@ -13,6 +13,7 @@ import pytest
 import portico
 import portico.client.session as session_module
 from portico.address import Address
+from portico.client.documents import json_of
 from portico.client.options import client_tls
 from portico.client.pool import PoolSize
 from portico.client.request import Request
@@ -213,6 +214,13 @@ def test_json_can_be_checked(place, session):
         answer.json(list[int])
     with pytest.raises(ProtocolError, match="no JSON"):
         session.get(place / "status/200").json()
+
+
+@pytest.mark.parametrize("body", [b'"\xff"', b"\xff\xfe1", b"1\x00\x00", b"", b"<html>"])
+def test_bytes_that_are_no_text_are_no_json_of_any_type(body):
+    for kind in (None, str, list[str]):
+        with pytest.raises(ProtocolError, match=r"no JSON|not what was expected"):
+            json_of(body, kind, "test")
 
 
 def test_an_answer_that_says_no_raises_unless_told_otherwise(place, session):
