@@ -184,6 +184,13 @@ def test_a_secure_cookie_is_neither_replaced_nor_hidden_from_plain_http():
         assert jar.header(URL.parse("https://h.example.org/deep/x"), NOW) == "id=good"
 
 
+def test_a_cookie_without_a_name_cannot_pass_for_a_secure_one():
+    jar = CookieJar()
+    jar.store(URL.parse("https://h/app/"), ["sid=good; Secure; Path=/"], NOW)
+    jar.store(URL.parse("http://h/app/"), ["=sid=evil; Path=/app", "==sid=evil", "alone"], NOW)
+    assert jar.header(URL.parse("https://h/app/"), NOW) == "alone; sid=good"
+
+
 @pytest.mark.parametrize(
     ("value", "taken"),
     [
