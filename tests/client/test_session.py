@@ -186,6 +186,18 @@ def test_what_is_for_the_base_stays_there(place, other):
         assert "authorization" in session.send(session.prepare("GET", "echo")).json()["headers"]
 
 
+def test_cookies_of_a_session_with_a_base_belong_to_its_host():
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [environ.get("HTTP_COOKIE", "-").encode()]
+
+    with Session(app=app, base_url="http://api.test/v1/", env=False, cookies={"secret": "1"}) as session:
+        assert session.get("http://other.test/").text == "-"
+        assert session.get("users").text == "secret=1"
+    with Session(app=app, env=False, cookies={"secret": "1"}) as session:
+        assert session.get("http://other.test/").text == "secret=1"
+
+
 # -- what comes back
 
 

@@ -66,7 +66,7 @@ class Session(Verbs[Response]):
     """Sends requests. A context manager that closes its connections.
 
     ``base_url``: what relative URLs are relative to; ``auth``, ``headers`` and ``params`` of the session
-    then go to its origin only. ``headers``, ``params``, ``cookies`` (a ``CookieJar``, a mapping, or the
+    then go to its origin only, ``cookies`` without a domain to its host. ``headers``, ``params``, ``cookies`` (a ``CookieJar``, a mapping, or the
     path of a Netscape file): for every request. ``auth``: ``(user, password)``, an ``Auth``, or a function
     of the request. ``timeout``: seconds for everything together, or ``Timeouts``; by default only silence
     is bounded. ``proxies``: as ``requests`` has them; ``env``: whether proxies and ``~/.netrc`` come from
@@ -136,7 +136,7 @@ class Session(Verbs[Response]):
         self._verify, self._cert = verify, cert
         self._given_cache = cache
         self._elsewhere = replace(self.defaults, auth=None)
-        self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env)
+        self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env, home=self.base_url)
 
     def request(
         self,
