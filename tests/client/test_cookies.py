@@ -184,6 +184,15 @@ def test_a_secure_cookie_is_neither_replaced_nor_hidden_from_plain_http():
         assert jar.header(URL.parse("https://h.example.org/deep/x"), NOW) == "id=good"
 
 
+def test_a_secure_cookie_that_has_ended_stands_in_the_way_of_none():
+    jar = CookieJar()
+    jar.store(URL.parse("https://h/"), ["id=1; Secure; Max-Age=10"], NOW)
+    jar.store(URL.parse("http://h/"), ["id=2"], NOW + 9)
+    assert jar.header(URL.parse("http://h/"), NOW + 9) is None
+    jar.store(URL.parse("http://h/"), ["id=3"], NOW + 10)
+    assert jar.header(URL.parse("http://h/"), NOW + 10) == "id=3"
+
+
 def test_a_cookie_without_a_name_cannot_pass_for_a_secure_one():
     jar = CookieJar()
     jar.store(URL.parse("https://h/app/"), ["sid=good; Secure; Path=/"], NOW)

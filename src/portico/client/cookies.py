@@ -133,18 +133,21 @@ class CookieJar(MutableMapping[str, str]):
             _expiry(found, now),
             created,
         )
-        if not url.secure and self._shadows_secure(cookie):
+        if not url.secure and self._shadows_secure(cookie, now):
             return
         self._put(cookie, now)
 
-    def _shadows_secure(self, cookie: Cookie) -> bool:
+    def _shadows_secure(self, cookie: Cookie, now: float) -> bool:
         """Whether a secure cookie of the name would be hidden by this one, set over plain http (6265bis,
         5.7)."""
         for domain, known in list(self._domains.items()):
             below = _is_below(domain, cookie.domain) or _is_below(cookie.domain, domain)
             related = domain == cookie.domain or below
             if related and any(
-                other.secure and other.name == cookie.name and _covers(other.path, cookie.path)
+                other.secure
+                and other.name == cookie.name
+                and (other.expires is None or other.expires > now)
+                and _covers(other.path, cookie.path)
                 for other in list(known.values())
             ):
                 return True
