@@ -176,6 +176,24 @@ def test_a_detected_codec_is_used_if_the_web_has_it(codec, of_the_web):
     assert _of_the_web(codec) == of_the_web
 
 
+@pytest.mark.parametrize(
+    ("said", "charset"),
+    [
+        ("grün", "latin-1"),
+        ("grün und blau", "latin-1"),
+        ("El niño", "latin-1"),
+        ("façade", "latin-1"),
+        ("<p>café</p>", "latin-1"),
+        ("naïve “quoted” text", "cp1252"),
+        ("привет мир, как дела", "cp1251"),
+        ("中文文本，这是一个测试", "gb18030"),
+    ],
+)
+def test_a_few_letters_outside_ascii_are_no_chinese_unless_there_is_little_else(said, charset):
+    need_module("charset_normalizer")
+    assert text(said.encode(charset), "text/plain") == said
+
+
 # Pages that name their charset, or seem to: what Chromium reads them as.
 NAMED = [
     b"<meta charset=koi8-r>",

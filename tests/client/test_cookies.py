@@ -142,6 +142,30 @@ def test_longer_paths_come_first_and_older_ones_before_younger():
     assert jar.header(URL.parse("http://h/x/y"), NOW + 4) == "two=2; one=new; three=3"
 
 
+def test_cookies_of_one_answer_go_back_in_the_order_in_which_they_came(tmp_path):
+    jar = CookieJar()
+    there = URL.parse("http://sub.example.org/")
+    sent = "wide=1; own=2; more=3; again=new"
+    values = ["again=old", "wide=1; Domain=example.org", "own=2", "more=3; Domain=example.org", "again=new"]
+    jar.store(there, values[:1], NOW + 9)  # set again, it keeps its place
+    jar.store(there, values[1:], NOW)
+    assert jar.header(there, NOW) == sent
+    save(jar, tmp_path / "file")
+    assert load(tmp_path / "file").header(there) == sent
+
+
+def test_a_cookie_for_the_host_alone_does_not_replace_one_for_all_below_it(tmp_path):
+    jar = CookieJar()
+    host, below = URL.parse("http://example.org/"), URL.parse("http://sub.example.org/")
+    jar.store(host, ["a=all; Domain=example.org", "a=own"], NOW)
+    assert jar.header(host, NOW) == "a=all; a=own"
+    assert jar.header(below, NOW) == "a=all"
+    save(jar, tmp_path / "file")
+    assert facts(load(tmp_path / "file")) == facts(jar)
+    jar.store(host, ["a=; Max-Age=0"], NOW)
+    assert jar.header(host, NOW) == "a=all"
+
+
 def test_a_cookie_ends_when_it_says():
     jar = CookieJar()
     assert after("http://h/", "a=1; Max-Age=10", later=9, jar=jar) == "a=1"
@@ -158,6 +182,22 @@ def test_a_secure_cookie_is_neither_replaced_nor_hidden_from_plain_http():
             URL.parse(setter), ["id=evil; Path=/", "id=evil; Path=/deep", "id=evil; Domain=example.org"], NOW
         )
         assert jar.header(URL.parse("https://h.example.org/deep/x"), NOW) == "id=good"
+
+
+def test_a_secure_cookie_that_has_ended_stands_in_the_way_of_none():
+    jar = CookieJar()
+    jar.store(URL.parse("https://h/"), ["id=1; Secure; Max-Age=10"], NOW)
+    jar.store(URL.parse("http://h/"), ["id=2"], NOW + 9)
+    assert jar.header(URL.parse("http://h/"), NOW + 9) is None
+    jar.store(URL.parse("http://h/"), ["id=3"], NOW + 10)
+    assert jar.header(URL.parse("http://h/"), NOW + 10) == "id=3"
+
+
+def test_a_cookie_without_a_name_cannot_pass_for_a_secure_one():
+    jar = CookieJar()
+    jar.store(URL.parse("https://h/app/"), ["sid=good; Secure; Path=/"], NOW)
+    jar.store(URL.parse("http://h/app/"), ["=sid=evil; Path=/app", "==sid=evil", "alone"], NOW)
+    assert jar.header(URL.parse("https://h/app/"), NOW) == "alone; sid=good"
 
 
 @pytest.mark.parametrize(
@@ -431,12 +471,26 @@ def test_curl_and_wget_take_our_file_and_we_theirs(tmp_path, cookie_server):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff# Netscape HTTP Cookie File\nexample.org\tFALSE\t/\tFALSE\t0\ta\t1\n",
+        "example.org\tfalse\t/\tfalse\t0\ta\t1\n",
+        "example.org\tFALSE\tnowhere\tFALSE\t0\ta\t1\n",
+        "example.org\tFALSE\t\tFALSE\t0\ta\t1\n",
+    ],
+)
+def test_files_that_curl_takes_are_taken(tmp_path, text):
+    path = tmp_path / "cookies.txt"
+    path.write_text(text, encoding="utf-8")
+    assert load(path).header(URL.parse("http://example.org/any")) == "a=1"
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "example.org\tFALSE\t/\tFALSE\t0\tname",
         "example.org FALSE / FALSE 0 name value",
         "example.org\tMAYBE\t/\tFALSE\t0\tname\tvalue",
-        "example.org\tFALSE\tnowhere\tFALSE\t0\tname\tvalue",
         "example.org\tFALSE\t/\tFALSE\tsoon\tname\tvalue",
         "example.org\tFALSE\t/\tFALSE\tinf\tname\tvalue",
         "exa mple\tFALSE\t/\tFALSE\t0\tname\tvalue",

@@ -63,6 +63,25 @@ def test_a_trace_that_raises_at_the_end_of_a_connection_takes_no_place_away(plac
         one._carrier._caller._pool.close()
 
 
+def test_what_has_rested_too_long_is_not_used_although_nobody_has_swept(place):
+    reused: list[bool] = []
+
+    def trace(name: str, facts: dict[str, object]) -> None:
+        if name == "request":
+            reused.append(bool(facts["reused"]))
+
+    size = PoolSize(idle=1000)
+    with Session(env=False, verify=client_tls(), trace=trace, pool=size, timeout=20) as one:
+        pool = one._carrier._caller._pool
+        for rested in (0, 900, 1100, 0):
+            for host in pool._hosts.values():
+                for connection in host.resting:
+                    connection.rested_at -= rested
+            one.get(place / "echo")
+        assert reused == [False, True, False, True]
+        assert pool.open == pool.resting == 1
+
+
 def test_a_fork_makes_connections_of_its_own_and_its_parent_keeps_those_it_has(place, session):
     local = session.get(place / "echo").request
     assert local is not None

@@ -13,6 +13,7 @@ import pytest
 import portico
 import portico.client.session as session_module
 from portico.address import Address
+from portico.client.documents import json_of
 from portico.client.options import client_tls
 from portico.client.pool import PoolSize
 from portico.client.request import Request
@@ -185,6 +186,18 @@ def test_what_is_for_the_base_stays_there(place, other):
         assert "authorization" in session.send(session.prepare("GET", "echo")).json()["headers"]
 
 
+def test_cookies_of_a_session_with_a_base_belong_to_its_host():
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [environ.get("HTTP_COOKIE", "-").encode()]
+
+    with Session(app=app, base_url="http://api.test/v1/", env=False, cookies={"secret": "1"}) as session:
+        assert session.get("http://other.test/").text == "-"
+        assert session.get("users").text == "secret=1"
+    with Session(app=app, env=False, cookies={"secret": "1"}) as session:
+        assert session.get("http://other.test/").text == "secret=1"
+
+
 # -- what comes back
 
 
@@ -213,6 +226,13 @@ def test_json_can_be_checked(place, session):
         answer.json(list[int])
     with pytest.raises(ProtocolError, match="no JSON"):
         session.get(place / "status/200").json()
+
+
+@pytest.mark.parametrize("body", [b'"\xff"', b"\xff\xfe1", b"1\x00\x00", b"", b"<html>"])
+def test_bytes_that_are_no_text_are_no_json_of_any_type(body):
+    for kind in (None, str, list[str]):
+        with pytest.raises(ProtocolError, match=r"no JSON|not what was expected"):
+            json_of(body, kind, "test")
 
 
 def test_an_answer_that_says_no_raises_unless_told_otherwise(place, session):

@@ -34,6 +34,13 @@ _HEAD = 1024  # bytes in which a page says what it is written in (HTML standard,
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
 _DETECTED = 1 << 18  # bytes that a detector is shown: it is slow, and sees enough
 _FALLBACK = "cp1252"
+_TOO_FEW = 32
+"""Bytes outside ASCII of which fewer, between more letters of ASCII, tell a detector nothing: it takes a
+single umlaut for half a Chinese character."""
+_WITH_ZEROS = ["utf_16", "utf_16_le", "utf_16_be"]
+"""Codecs by which any text of Europe has zeros; without them, it is Chinese to a detector."""
+_LETTERS = bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))
+_ASCII = bytes(range(0x80))
 
 
 def known(label: str) -> str | None:
@@ -202,7 +209,11 @@ def _detected(content: bytes) -> str:
         from charset_normalizer import from_bytes
     except ImportError:
         return _FALLBACK
-    best = from_bytes(content[:_DETECTED]).best()
+    seen = content[:_DETECTED]
+    outside = len(seen.translate(None, _ASCII))
+    if outside < _TOO_FEW and outside < len(seen) - len(seen.translate(None, _LETTERS)):
+        return _FALLBACK
+    best = from_bytes(seen, cp_exclusion=None if b"\0" in seen else _WITH_ZEROS).best()
     return (None if best is None else _of_the_web(best.encoding)) or _FALLBACK
 
 

@@ -42,8 +42,11 @@ class Carrier:
         app: Any = None,
         size: PoolSize | None = None,
         env: bool = True,
+        home: URL | None = None,
     ) -> None:
+        """``home``: whose host cookies without a domain belong to; ``None``: the one that is asked first."""
         self._cookies = cookies
+        self._home = home
         self._hsts = hsts
         self._env = env
         self._netrc: Any = None  # until it is needed
@@ -154,7 +157,7 @@ class Carrier:
             if url is not request.url:
                 request = request.but(url=url)
         if self._cookies:
-            self._cookies.settle(request.url)
+            self._cookies.settle(self._home or request.url)
             cookies = self._cookies.header(request.url)
             if cookies:
                 request = request.but()

@@ -25,7 +25,7 @@ def load(path: str | os.PathLike[str], *, missing_ok: bool = False) -> CookieJar
     ``missing_ok``: a file that is not there is an empty one.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        text = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except FileNotFoundError:
         if missing_ok:
             return CookieJar()
@@ -47,7 +47,8 @@ def save(jar: CookieJar, path: str | os.PathLike[str], *, session: bool = True) 
     Raises ``ConfigError`` when the file cannot be written.
     """
     lines = ["# Netscape HTTP Cookie File", "# Written by Portico. Who reads it can act in your name.", ""]
-    lines += [_line(each) for each in jar if each.domain and (session or each.expires is not None)]
+    kept = [each for each in jar if each.domain and (session or each.expires is not None)]
+    lines += [_line(each) for each in sorted(kept, key=lambda each: each.created)]
     text = "\n".join(lines) + "\n"
     try:
         write_private(Path(path), text.encode("utf-8", "surrogateescape"))
@@ -64,7 +65,7 @@ def _read(line: str, place: str) -> Cookie | None:
     parts = line.split("\t")
     if len(parts) == 6:  # an empty value, of which an editor has eaten the tab
         parts.append("")
-    if len(parts) != 7 or parts[1] not in _BOOLEAN or parts[3] not in _BOOLEAN:
+    if len(parts) != 7 or not {parts[1].upper(), parts[3].upper()} <= _BOOLEAN:
         raise ConfigError(
             f"{place}: expected domain, TRUE or FALSE, path, TRUE or FALSE, time, name and value, with tabs "
             "between"
@@ -75,22 +76,22 @@ def _read(line: str, place: str) -> Cookie | None:
         ends = float(expires or 0)  # Python leaves it out for the session
     except (AddressError, ValueError) as error:
         raise ConfigError(f"{place}: {error}") from None
-    if not isfinite(ends) or not cookie_path.startswith("/") or any(c in name + value for c in ";\r\n\0"):
+    if not isfinite(ends) or any(c in name + value for c in ";\r\n\0"):
         raise ConfigError(f"{place}: no cookie can be like that")
     return Cookie(
         _as_sent(name),
         _as_sent(value),
         host,
-        cookie_path,
-        below == "FALSE",
-        secure == "TRUE",
+        cookie_path if cookie_path.startswith("/") else "/",  # so does curl, which keeps what servers say
+        below.upper() == "FALSE",
+        secure.upper() == "TRUE",
         http_only,
         expires=ends or None,
         created=time(),
     )
 
 
-_BOOLEAN = ("TRUE", "FALSE")
+_BOOLEAN = {"TRUE", "FALSE"}
 
 
 def _as_sent(text: str) -> str:

@@ -42,7 +42,8 @@ def read_set_cookie(text: str) -> SetCookie | None:
     if not equals:
         name, value = "", pair
     name, value = name.strip(" \t"), value.strip(" \t")
-    if not name and (not value or value.lower().startswith(("__secure-", "__host-"))):
+    # Without a name it goes out as its value alone, which may not pass for another one's name.
+    if not name and (not value or "=" in value or value.lower().startswith(("__secure-", "__host-"))):
         return None
     found: dict[str, str] = {}
     for attribute in attributes:

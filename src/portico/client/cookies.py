@@ -34,6 +34,8 @@ __all__ = ["Cookie", "CookieJar", "as_jar", "given_cookies"]
 _NAME = re.compile(r"[^\x00-\x20\x7f;=,\"\u0100-\U0010ffff]*")
 _VALUE = re.compile(r"[^\x00-\x1f\x7f;\u0100-\U0010ffff]*")
 _LONGEST_PATH = 1024
+_APART = 1e-6
+"""Seconds between the cookies of one answer, which go back in the order in which they came."""
 _LONGEST_LIFE = 400 * 86400.0
 """Seconds that a cookie may live, whatever it asks for (6265bis, 5.5)."""
 
@@ -75,7 +77,7 @@ class CookieJar(MutableMapping[str, str]):
 
     def __init__(self, cookies: Iterable[Cookie] = (), limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._domains: dict[str, dict[tuple[str, str], Cookie]] = {}
+        self._domains: dict[str, dict[tuple[str, str, bool], Cookie]] = {}
         self._count = 0
         self._guard = Guard()
         for cookie in cookies:
@@ -106,12 +108,12 @@ class CookieJar(MutableMapping[str, str]):
     def store(self, url: URL, values: Iterable[str], now: float | None = None) -> None:
         """Take what ``Set-Cookie`` fields of an answer from ``url`` say. What must not be is passed over."""
         when = time() if now is None else now
-        for value in values:
+        for number, value in enumerate(values):
             found = read_set_cookie(value)
             if found is not None:
-                self._take(url, found, when)
+                self._take(url, found, when, when + number * _APART)
 
-    def _take(self, url: URL, found: SetCookie, now: float) -> None:
+    def _take(self, url: URL, found: SetCookie, now: float, created: float) -> None:
         size = len(found.name) + len(found.value)
         if size > self._limits.cookie_bytes or len(found.path or "") > _LONGEST_PATH:
             return
@@ -129,20 +131,23 @@ class CookieJar(MutableMapping[str, str]):
             found.http_only,
             found.same_site,
             _expiry(found, now),
-            now,
+            created,
         )
-        if not url.secure and self._shadows_secure(cookie):
+        if not url.secure and self._shadows_secure(cookie, now):
             return
         self._put(cookie, now)
 
-    def _shadows_secure(self, cookie: Cookie) -> bool:
+    def _shadows_secure(self, cookie: Cookie, now: float) -> bool:
         """Whether a secure cookie of the name would be hidden by this one, set over plain http (6265bis,
         5.7)."""
         for domain, known in list(self._domains.items()):
             below = _is_below(domain, cookie.domain) or _is_below(cookie.domain, domain)
             related = domain == cookie.domain or below
             if related and any(
-                other.secure and other.name == cookie.name and _covers(other.path, cookie.path)
+                other.secure
+                and other.name == cookie.name
+                and (other.expires is None or other.expires > now)
+                and _covers(other.path, cookie.path)
                 for other in list(known.values())
             ):
                 return True
@@ -150,7 +155,8 @@ class CookieJar(MutableMapping[str, str]):
 
     def _put(self, cookie: Cookie, now: float | None = None) -> None:
         when = time() if now is None else now
-        key = cookie.name, cookie.path
+        # One for the host alone is another than one for all below it (6265bis, 5.7).
+        key = cookie.name, cookie.path, cookie.host_only
         with self._guard:
             known = self._domains.setdefault(cookie.domain, {})
             old = known.pop(key, None)

@@ -38,9 +38,9 @@ def json_of(content: bytes, kind: Any, source: str) -> Any:
     NaN or Infinity, which JSON does not know.
     """
     charset = charset_of(content, "application/json")
-    if kind is not None:
-        return _checked(content if charset == "utf-8" else content.decode(charset).encode(), kind, source)
     try:
+        if kind is not None:
+            return _checked(content if charset == "utf-8" else content.decode(charset).encode(), kind, source)
         text = content.decode(charset).removeprefix("\ufeff")
         return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:

@@ -19,8 +19,8 @@ def pairs_of(
 ) -> Iterator[tuple[str | bytes, Any]]:
     """Names and values, one of each at a time, from a mapping or pairs whose values may be lists; what is
     ``None`` is left out. Raises ``ConfigError``."""
-    pairs = given.items() if isinstance(given, Mapping) else given
-    for pair in pairs:
+    pairs: Any = given.items() if isinstance(given, Mapping) else given
+    for pair in pairs if isinstance(pairs, Iterable) else [given]:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigError(f"{what}: expected a mapping or pairs of name and value, not {pair!r:.60}")
         name, value = pair

@@ -172,9 +172,11 @@ class Pool:
 
     def _serves_again(self, connection: Connection) -> bool:
         """Whether a connection that rested is of use; else it is dropped. However short its rest: what came
-        behind its last answer would be taken for the next one."""
+        behind its last answer would be taken for the next one. After a long one, what is between us and the
+        server may have forgotten it, and says nothing."""
         try:
-            if not connection.stream.readable:
+            rested = monotonic() - connection.rested_at
+            if rested <= self.size.idle and not connection.stream.readable:
                 connection.reused = True
                 return True
         except PorticoError:  # closed, here or there

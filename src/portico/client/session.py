@@ -67,16 +67,16 @@ _PROXY_VARIABLES = "http_proxy HTTP_PROXY https_proxy HTTPS_PROXY all_proxy ALL_
 class Session(Verbs[Response]):
     """Sends requests. A context manager that closes its connections.
 
-    ``base_url``: what relative URLs are relative to; ``auth``, ``headers`` and ``params`` of the session
-    then go to its origin only. ``headers``, ``params``, ``cookies`` (a ``CookieJar``, a mapping, or the
-    path of a Netscape file): for every request. ``auth``: ``(user, password)``, an ``Auth``, or a function
-    of the request. ``timeout``: seconds for everything together, or ``Timeouts``; by default only silence
-    is bounded. ``proxies``: as ``requests`` has them; ``env``: whether proxies and ``~/.netrc`` come from
-    the environment. ``verify`` and ``cert``: see ``client_tls``. ``redirects``: followed at most, 0 for
-    none; ``downgrade``: also from https to http. ``retry``: a ``Retry``, or how many more times. ``cache``:
-    a ``Cache``. ``hsts``: an ``HSTS``. ``app``: an application (WSGI, ASGI, a request handler or gateway of
-    Portico) that answers in memory, instead of the network. ``pool``: a ``PoolSize``. ``resolve``: host to
-    address, as in ``portico.connect``.
+    ``base_url``: what relative URLs are relative to; ``auth``, ``headers`` and ``params`` of the session then
+    go to its origin only, ``cookies`` without a domain to its host. ``headers``, ``params``, ``cookies`` (a
+    ``CookieJar``, a mapping, or the path of a Netscape file): for every request. ``auth``: ``(user,
+    password)``, an ``Auth``, or a function of the request. ``timeout``: seconds for everything together, or
+    ``Timeouts``; by default only silence is bounded. ``proxies``: as ``requests`` has them; ``env``: whether
+    proxies and ``~/.netrc`` come from the environment. ``verify`` and ``cert``: see ``client_tls``.
+    ``redirects``: followed at most, 0 for none; ``downgrade``: also from https to http. ``retry``: a
+    ``Retry``, or how many more times. ``cache``: a ``Cache``. ``hsts``: an ``HSTS``. ``app``: an application
+    (WSGI, ASGI, a request handler or gateway of Portico) that answers in memory, instead of the network.
+    ``pool``: a ``PoolSize``. ``resolve``: host to address, as in ``portico.connect``.
 
     Its methods raise ``HTTPError``, ``RedirectError``, and what connecting and streams do:
     ``AddressError``, ``ResolveError``, ``ConnectError``, ``TLSError``, ``Timeout``, ``ConnectionLost``,
@@ -138,7 +138,7 @@ class Session(Verbs[Response]):
         self._verify, self._cert = verify, cert
         self._given_cache = cache
         self._elsewhere = replace(self.defaults, auth=None)
-        self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env)
+        self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env, home=self.base_url)
 
     def request(
         self,
