@@ -18,6 +18,7 @@ import brotli
 import pytest
 import zstandard
 
+from portico.cli.fetch_output import output_file
 from portico.data import sink
 from portico.errors import ConfigError, DataError
 
@@ -26,6 +27,7 @@ UNPACKED: dict[str, Any] = {
     "gz": gzip.decompress,
     "bz2": bz2.decompress,
     "xz": lzma.decompress,
+    "lzma": lzma.decompress,
     "zst": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
     "br": brotli.decompress,
     "csv": bytes,
@@ -71,6 +73,26 @@ def test_its_mode_is_the_usual_one_or_that_of_before(tmp_path: Path) -> None:
     with sink(tmp_path / "new") as out:
         out.write(b"y")
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o604
+
+
+def test_the_umask_of_all_threads_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("it is that of all threads"))
+    with sink(tmp_path / "x") as out:
+        out.write(b"1")
+    with output_file(str(tmp_path / "x")) as file:
+        file.write(b"2")
+    assert (tmp_path / "x").read_bytes() == b"2"
+
+
+def test_what_nobody_may_read_is_never_there_for_all(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"secret")
+    path.chmod(0o600)
+    with sink(path) as out:
+        out.write(b"more")
+        out.flush()
+        assert {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()} == {0o600}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -23,6 +22,7 @@ from typing import Any, Self
 
 from portico.data.opening import bare, is_url, suffixes_of
 from portico.data.packing import PACKERS, packer
+from portico.data.standin import stand_in
 from portico.errors import ConfigError, DataError
 from portico.sync import run_blocking
 
@@ -121,9 +121,9 @@ def sink(where: Any, *, packing: str | None = None) -> Sink:
     """A sink for a path, ``"-"`` (standard output), a file that is open (which stays open), or a ``Sink``.
 
     A path's file appears under its name, in the place of one that was there, when all has been written;
-    devices and pipes are written to directly. ``packing``: ``gzip``, ``bzip2``, ``xz``, ``zstd`` or ``br``;
-    without one, a path's suffix tells, and a file that is open gets what is written; ``identity``: none.
-    Raises ``OSError``, ``ConfigError``.
+    devices and pipes are written to directly. ``packing``: ``gzip``, ``bzip2``, ``xz``, ``lzma``, ``zstd`` or
+    ``br``; without one, a path's suffix tells, and a file that is open gets what is written; ``identity``:
+    none. Raises ``OSError``, ``ConfigError``.
     """
     if isinstance(where, Sink):
         return where
@@ -188,7 +188,7 @@ def _of_path(given: str | bytes) -> Sink:
             put = partial(_write, file, name)
             return Sink(put, name, suffix=suffix, terminal=file.isatty(), keep=file.close, drop=file.close)
         path = Path(os.path.realpath(name))
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")
+        descriptor, temporary = stand_in(path, 0o666 if before is None else 0o600)
     file = open(descriptor, "wb", buffering=0)  # noqa: SIM115  (closed by keep or drop)
 
     def keep() -> None:
@@ -231,16 +231,11 @@ def _open_file(name: str) -> Any:
 
 
 def _settle(file: Any, before: os.stat_result | None) -> None:
-    """The owner and mode of the file before it, as far as that is allowed, else the usual mode."""
-    if before is None:
-        mask = os.umask(0)
-        os.umask(mask)
-        mode = 0o666 & ~mask
-    else:
+    """The owner and mode of the file before it, as far as that is allowed."""
+    if before is not None:
         with suppress(OSError):
             os.fchown(file.fileno(), before.st_uid, before.st_gid)
-        mode = stat.S_IMODE(before.st_mode)
-    os.fchmod(file.fileno(), mode)
+        os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
     os.fsync(file.fileno())
     file.close()
 

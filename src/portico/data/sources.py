@@ -271,8 +271,8 @@ def source(
     ``what``: a path, a URL of a scheme that ``portico.open`` knows, ``"-"`` (standard input), bytes, a file,
     a ``Stream``, a response, an iterable of bytes, a ``Source``. ``packing``: its compression, by one of the
     names in ``portico.unpacking.FORMATS``, or ``zip``; without one it is found by its first bytes (gzip,
-    bzip2, xz, zstd, zip), or by the name (``.br``); ``identity``: none. ``member``: the file in a zip archive
-    of several. ``encoding``: of its text. ``limits``: ``unpacked``, ``unpack_ratio`` and ``answer`` count.
+    bzip2, xz, lzma, zstd, zip), or by the name (``.br``); ``identity``: none. ``member``: the file in a zip
+    archive of several. ``encoding``: of its text. ``limits``: ``unpacked``, ``unpack_ratio`` and ``answer`` count.
     ``progress``: told of each piece that came. A ``Source`` has its options already, and takes no more.
 
     Nothing is read before it is asked for. Raises ``OSError`` for a path, what ``portico.open`` does for a
