@@ -76,6 +76,8 @@ class Source:
         self._packing = packing
         self._member = member
         self._settled = False
+        self.before_waiting: Callable[[], object] = _nothing
+        """Called before more is asked for, which may take its time."""
 
     @property
     def suffix(self) -> str:
@@ -145,6 +147,7 @@ class Source:
             raise ValueError(f"{self.name}: read of a closed source")
         if self._ended:
             return b""
+        self.before_waiting()
         try:
             data = self._pull()
         except (ProtocolError, EndOfStream) as error:
@@ -272,8 +275,9 @@ def source(
     a ``Stream``, a response, an iterable of bytes, a ``Source``. ``packing``: its compression, by one of the
     names in ``portico.unpacking.FORMATS``, or ``zip``; without one it is found by its first bytes (gzip,
     bzip2, xz, lzma, zstd, zip), or by the name (``.br``); ``identity``: none. ``member``: the file in a zip
-    archive of several. ``encoding``: of its text. ``limits``: ``unpacked``, ``unpack_ratio`` and ``answer`` count.
-    ``progress``: told of each piece that came. A ``Source`` has its options already, and takes no more.
+    archive of several. ``encoding``: of its text. ``limits``: ``unpacked``, ``unpack_ratio`` and ``answer``
+    count. ``progress``: told of each piece that came. A ``Source`` has its options already, and takes no
+    more.
 
     Nothing is read before it is asked for. Raises ``OSError`` for a path, what ``portico.open`` does for a
     URL, ``ConfigError`` for anything else.
@@ -306,6 +310,10 @@ def _named(error: ProtocolError | EndOfStream, name: str) -> PorticoError:
     if isinstance(error, DataError) and error.source:
         return error
     return DataError(str(error), name)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _told(pull: Callable[[], bytes], size: int | None, progress: Progress) -> Callable[[], bytes]:

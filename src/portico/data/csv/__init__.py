@@ -13,7 +13,7 @@ told with its line and column, or collected.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 from portico.data.csv.dialect import EXCEL, TSV, UNIX, Dialect
@@ -242,8 +242,12 @@ def write(
 
 
 def _written(writing: Writing, records: Iterable[Any], out: Sink) -> None:
-    for piece in writing.pieces(records, out.name):
-        out.write(piece)
+    out.gathered = partial(writing.taken, out.name)
+    try:
+        for piece in writing.pieces(records, out.name, out.due if out.awaited else None):
+            out.write(piece)
+    finally:
+        out.gathered = None
 
 
 @wraps(write, assigned=(), updated=())

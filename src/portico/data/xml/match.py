@@ -18,7 +18,9 @@ from portico.errors import ConfigError
 __all__ = ["Pattern"]
 
 _STEP = re.compile(r"(//?)?((?:\{[^{}]*\})?[^/{}]+)")
-_LOCAL = re.compile(rf"(?:\*|[{FIRST}][{FURTHER}]*)\Z")
+_PLAIN = re.compile(r"\*|[A-Za-z_][A-Za-z0-9_.-]*")
+_NAME = f"[{FIRST}][{FURTHER}]*"
+"""Any other name of an element. Compiled at first use, which takes a while."""
 
 
 class Pattern:
@@ -80,7 +82,7 @@ def _steps(text: str, namespaces: Mapping[str | None, str]) -> list[tuple[str, s
 
 def _name(name: str, text: str, namespaces: Mapping[str | None, str]) -> str:
     prefix, colon, local = name.rpartition("}" if name.startswith("{") else ":")
-    if not _LOCAL.match(local):
+    if not (_PLAIN.fullmatch(local) or re.fullmatch(_NAME, local)):
         raise ConfigError(f"{text[:100]!r}: {local[:40]!r} is no name of an element, and no pattern")
     if name.startswith("{}"):
         return local
