@@ -20,7 +20,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from portico.charsets.faults import lenient
-from portico.charsets.text import bytes_needed, charset_declared, charset_of_beginning, charset_told, known
+from portico.charsets.text import (
+    bytes_needed,
+    charset_declared,
+    charset_of,
+    charset_of_beginning,
+    charset_told,
+    known,
+)
 from portico.data.opening import bare, opened, suffixes_of
 from portico.data.packed import packing_of, unpacked
 from portico.errors import ConfigError, DataError, EndOfStream, LimitExceeded, PorticoError, ProtocolError
@@ -204,11 +211,15 @@ class Source:
         if self._charset is None:
             said = self.content_type or kind
             self._charset = (
-                self._given
-                or charset_told(self.peek(bytes_needed(said)), said)
-                or charset_of_beginning(self.peek(), said)
+                self._given or charset_told(self.peek(bytes_needed(said)), said) or self._charset_seen(said)
             )
         return self._charset
+
+    def _charset_seen(self, said: str) -> str:
+        beginning = self.peek()
+        if len(beginning) < _LOOKED_AT and beginning[:-1].isascii():  # it is no character that was cut
+            return charset_of(beginning, said)
+        return charset_of_beginning(beginning, said)
 
     def text(self, kind: str = "", errors: str = "strict") -> Iterator[str]:
         """All of it as text, in pieces as they come, without a byte order mark. ``errors``: as in
