@@ -259,6 +259,7 @@ def test_fields_are_names(prices, capfd):
         (("x.csv", "-e", "hex"), 2, "--encoding 'hex': no such"),
         (("x.csv", "-o", "x.foo"), 2, "x.foo: its name tells no format; pass --to one of"),
         (("x.csv", "-o", ""), 2, "'': no name of a file"),
+        (("",), 2, "'': No such file"),
         (("", ""), 2, "unexpected extra"),
         (("x.csv", "-o", "/dev/full", "--to", "csv"), 2, "/dev/full: No space left on device"),
         (("x.csv", "-o", "nowhere/x.csv"), 2, "nowhere/x.csv: No such file"),
