@@ -70,9 +70,9 @@ def test_what_is_cut_short_or_goes_on_is_an_error(program: list[str]) -> None:
         with pytest.raises(DataError, match="ended early"):
             read(packed + packed[:-cut])
     for more in (b"garbage", bytes(7) + packed):
-        with pytest.raises(DataError, match="bytes after the end|no multiple of 4"):
+        with pytest.raises(DataError, match=r"bytes after the end|no multiple of 4"):
             read(packed + more)
-        with pytest.raises(DataError, match="bytes after the end|no multiple of 4"):
+        with pytest.raises(DataError, match=r"bytes after the end|no multiple of 4"):
             read([packed, bytes(4), more])
     if program[0] == "xz":
         assert read(packed + bytes(8) + packed) == TEXT * 2
