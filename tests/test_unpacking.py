@@ -42,6 +42,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "zstd": zstandard.ZstdCompressor().compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
     "identity": bytes,
 }
 packed = pytest.mark.parametrize("packing", PACKERS)
@@ -145,6 +146,26 @@ def test_bytes_after_the_end_are_an_error(packing):
 @pytest.mark.parametrize("packing", ["gzip", "xz", "bzip2"])
 def test_zeros_after_the_end_are_padding(packing):
     assert unpack(packing, PACKERS[packing](b"text") + bytes(1024)) == b"text"
+
+
+def test_between_streams_of_xz_there_are_zeros_by_fours():
+    one, two = lzma.compress(b"first "), lzma.compress(b"second")
+    for zeros in (0, 4, 8, 1024):
+        for size in (1, 3, 5, 1000):
+            assert unpack("xz", cut(one + bytes(zeros) + two + bytes(zeros), size)) == b"first second"
+    for zeros in (1, 2, 3, 5, 1023):
+        for size in (1, 3, 1000):
+            with pytest.raises(
+                ProtocolError, match=f"{zeros} bytes of padding in the xz data: no multiple of 4"
+            ):
+                unpack("xz", cut(one + bytes(zeros) + two, size))
+    with pytest.raises(ProtocolError, match="after the end of the xz data"):
+        unpack("xz", one + bytes(4) + b"x")
+
+
+def test_a_dictionary_of_lzma_that_is_too_large():
+    with pytest.raises(ProtocolError, match="damaged lzma data"):
+        unpack("lzma", b"\x5d\0\0\0\x40" + b"\xff" * 8 + lzma.compress(TEXT, lzma.FORMAT_ALONE)[13:])
 
 
 def test_a_checksum_that_is_wrong_is_an_error():

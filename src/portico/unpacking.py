@@ -1,4 +1,4 @@
-"""Undoing compression while it arrives, within bounds: gzip, deflate, br, zstd, bzip2, xz.
+"""Undoing compression while it arrives, within bounds: gzip, deflate, br, zstd, bzip2, xz, lzma.
 
 ::
 
@@ -274,13 +274,42 @@ class _Bzip2(_Bounded):
         return bz2.BZ2Decompressor()
 
 
+_LZMA_MEMORY: Final = 128 << 20
+"""Bytes that its decoder may take: what `xz -9` does is 65 MiB."""
+
+
 class _Xz(_Bounded):
+    """The .xz format, 1.2.1."""
+
     signature = b"\xfd7zXZ\0"
+    _zeros = 0
+
+    def _begin(self) -> bool:
+        """Between streams, and behind the last, there may be padding: zeros, four by four (2.2)."""
+        if self._any:
+            rest = self._input.lstrip(b"\0")
+            self._zeros += len(self._input) - len(rest)
+            self._input = rest
+            if rest and self._zeros % 4:
+                raise ProtocolError(f"{self._zeros} bytes of padding in the xz data: no multiple of 4", 502)
+            if not rest:
+                return False
+            self._zeros = 0
+        return super()._begin()
 
     def _make(self) -> Any:
         import lzma
 
-        return lzma.LZMADecompressor(memlimit=128 << 20)  # what `xz -9` takes is 65 MiB
+        return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
+
+
+class _Lzma(_Bounded):
+    """What was there before xz: a header of 13 bytes, and one stream."""
+
+    def _make(self) -> Any:
+        import lzma
+
+        return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY)
 
 
 class _Brotli(_Stage):
@@ -355,6 +384,7 @@ FORMATS: Final[dict[str, type[_Stage]]] = {
     "zstd": _Zstd,
     "bzip2": _Bzip2,
     "xz": _Xz,
+    "lzma": _Lzma,
     "identity": _Identity,
 }
 

@@ -95,6 +95,23 @@ def test_a_pipe_is_read_and_written(prices):
     assert records(done.stdout.decode()) == ROWS
 
 
+@pytest.mark.parametrize("to", ["csv", "jsonl", "xml"])
+def test_a_slow_pipe_is_passed_on_as_it_comes(to):
+    options = ["--from", "csv", "-d", ",", "-e", "utf-8", "--to", to]
+    command = [sys.executable, "-m", "portico", "data", *options]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        came = b""
+        for first in range(0, 9, 3):
+            lines = "a\n" * (not first) + "".join(f"{first + more}00\n" for more in range(3))
+            process.stdin.write(lines.encode())
+            process.stdin.flush()
+            while f"{first + 2}00".encode() not in came:  # it comes, or the test waits until it is ended
+                came += os.read(process.stdout.fileno(), 1 << 16)
+        process.stdin.close()
+        process.stdout.read()
+    assert process.returncode == 0
+
+
 def test_a_reader_that_goes_ends_it_quietly(tmp_path):
     (tmp_path / "long.csv").write_text("a,b\n" + "1,2\n" * 400_000)
     command = [sys.executable, "-m", "portico", "data", str(tmp_path / "long.csv"), "--to", "jsonl"]
@@ -242,6 +259,7 @@ def test_fields_are_names(prices, capfd):
         (("x.csv", "-e", "hex"), 2, "--encoding 'hex': no such"),
         (("x.csv", "-o", "x.foo"), 2, "x.foo: its name tells no format; pass --to one of"),
         (("x.csv", "-o", ""), 2, "'': no name of a file"),
+        (("",), 2, "'': No such file"),
         (("", ""), 2, "unexpected extra"),
         (("x.csv", "-o", "/dev/full", "--to", "csv"), 2, "/dev/full: No space left on device"),
         (("x.csv", "-o", "nowhere/x.csv"), 2, "nowhere/x.csv: No such file"),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from portico.data import read, source
+from portico.data import write as write_any
 from portico.data.csv import Dialect, records, rows, write
 from portico.errors import ConfigError, DataError, LimitExceeded
 from portico.limits import Limits
@@ -207,10 +208,36 @@ def test_rows_are_filled_up_or_kept() -> None:
         list(records(b"a,b\n1,2,3\n", ragged="fill"))
     data = b"a,b\n1\n2,3,4,5\n6,7\n"
     kept = list(records(data, ragged="keep"))
-    assert kept == list(standard_csv.DictReader(io.StringIO(data.decode())))
+    assert kept == [
+        {"a": "1", "b": None},
+        {"a": "2", "b": "3", "column_3": "4", "column_4": "5"},
+        {"a": "6", "b": "7"},
+    ]
     assert list(rows(b"a,b\n1\n", ragged="fill")) == [["a", "b"], ["1", ""]]
     with pytest.raises(DataError, match="the first record has 2"):
         list(rows(b"a,b\n1\n", ragged="error"))
+
+
+def test_fields_too_many_have_names_that_no_column_has() -> None:
+    data = b"column_3,b\n1,2,3\n1,2,3,4\n1\n"
+    kept = list(records(data, ragged="keep"))
+    assert kept == [
+        {"column_3": "1", "b": "2", "column_3_2": "3"},
+        {"column_3": "1", "b": "2", "column_3_2": "3", "column_4": "4"},
+        {"column_3": "1", "b": None},
+    ]
+    for format_ in ("json", "jsonl", "xml", "html"):
+        out = io.BytesIO()
+        write_any(kept, out, format_)
+        assert b"None" not in out.getvalue()
+    out = io.BytesIO()
+    write_any(kept, out, "csv", header=list(kept[1]), missing="empty")
+    assert out.getvalue().splitlines()[1:] == [b"1,2,3,", b"1,2,3,4", b"1,,,"]
+
+
+def test_a_delimiter_that_is_none() -> None:
+    with pytest.raises(ConfigError, match=r"^delimiter='': expected one character"):
+        records(b"a,b\n", delimiter="")
 
 
 def test_empty_lines_are_left_out_or_kept() -> None:

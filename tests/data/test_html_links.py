@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
+import ada_url
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from portico.data import source
 from portico.data.html import KINDS, StartTag, events, links, load
+from portico.data.html.joining import joiner
 from portico.data.html.linking import Link
 from portico.errors import ConfigError
 from tests.peers import need_module
@@ -38,7 +41,9 @@ KIND_CASES = {
         Link("http://h/a/f", "", (), "input", "formaction"),
         Link("http://h/a/g", "", (), "button", "formaction"),
     ],
-    "<meta http-equiv=Refresh content='5; URL=\"x y\"'>": [Link("http://h/a/x y", "", (), "meta", "content")],
+    "<meta http-equiv=Refresh content='5; URL=\"x y\"'>": [
+        Link("http://h/a/x%20y", "", (), "meta", "content")
+    ],
     "<meta http-equiv=refresh content=5><meta name=refresh content='0;x'>": [],
     "<svg><image xlink:href=x /><use href='#y'/></svg>": [
         Link("http://h/a/x", "", (), "image", "xlink:href"),
@@ -105,7 +110,7 @@ def test_what_looks_like_a_link_and_is_none(page):
         ("x/..", "http://h/a/"),
         ("x:y", "x:y"),
         ("./x:y", "http://h/a/x:y"),
-        ("ä b", "http://h/a/ä b"),
+        ("ä b", "http://h/a/%C3%A4%20b"),
         (".", "http://h/a/"),
         ("x?", "http://h/a/x?"),
         ("../../x", "http://h/x"),
@@ -113,7 +118,7 @@ def test_what_looks_like_a_link_and_is_none(page):
         ("?q", "http://h/a/b?q"),
         ("#f", "http://h/a/b?c#f"),
         ("", "http://h/a/b?c"),
-        ("https://ü.example/ä", "https://ü.example/ä"),
+        ("https://ü.example/ä", "https://xn--tda.example/%C3%A4"),
         ("\\x\\y?\\", "http://h/x/y?\\"),
         ("mailto:a@b", "mailto:a@b"),
         ("javascript:x('a\\b')", "javascript:x('a\\b')"),
@@ -124,13 +129,42 @@ def test_references_become_absolute(written, expected):
     assert urls(f'<a href="{written}">') == [expected]
 
 
+REFERENCES = """
+    ä /ä?ö#ü a'b?c'd#e'f <x> a^b`c{d}e|f ?^`{}| #^`{}| % %zz # ? x# x? ; a;?b=; //o.example/x
+    //faß.de/ http://bücher.example/ä HTTP://X.Example:80/ https://h:443/x http://h:8080
+    http://h:080/ http://u:p@h/ http://[::1]:80/x http://1.2.3.4/x http:x http:/x http://h?x
+    http://h#x ftp://h:21/ä ws://h wss://h:443 tel:+1 mailto:ä@x javascript:alert('ä<b>')
+    data:text/plain,ä [x] /[x]?[y]#[z] /%7Ex 💩 a/%2e%2E/b a/%2e /%2E%2e/x /. a/. a/.. a. a..b a/.?x
+    %2e http://h/a/../b /a//../b http://a/%2e%2e/x \\x /a\\..\\b x:y a%20:b
+""".split()
+
+
+@pytest.mark.parametrize("written", [*REFERENCES, "a b", "/a b?c d#e f", 'a"b', "\x01", "\x7f", "tel:+1 2"])
+def test_a_link_is_written_as_browsers_have_it(written):
+    base = "http://h.example/a/b?q"
+    assert joiner(base)(written) == ada_url.URL(written, base).href
+    assert joiner("http://H.example:80/a/b?q")(written) == ada_url.URL(written, base).href
+
+
+@given(st.text(alphabet="ab/.?#%&='\"<>^`{}|[];:@ äß漢💩\\~!2e\t\n", max_size=12))
+@example("a/.")
+@example(";")
+def test_any_reference_means_what_it_means_to_browsers(written):
+    base = "http://h.example/a/b?q"
+    assume(not re.match(r"\s*(?:[/\\][\t\n]*[/\\]|[a-z]\w*:)", written))  # hosts and other schemes
+    assert joiner(base)(written) == ada_url.URL(written, base).href
+
+
 def test_what_can_be_no_url_is_left_out():
+    assert urls("<a href='http://a b/'>a</a><a href='//<x>/'>b</a><a href='http:///'>c</a>") == []
     assert urls("<a href='http://[x'>a</a><a href=y>") == ["http://h/a/y"]
 
 
 def test_without_a_base_references_stay():
     assert urls("<a href=' x'>", None) == ["x"]
     assert urls("<a href='http://h/'>", "") == ["http://h/"]
+    assert urls("<a href='HTTP://ü/ä b'><a href='ä b'>", "") == ["http://xn--tda/%C3%A4%20b", "ä b"]
+    assert urls("<a href='http://a b/'>", "") == []
 
 
 def test_the_first_base_counts_also_for_links_of_the_head_before_it():

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import brotli
 import pytest
 import zstandard
 
-from portico.data import sink
+from portico.cli.fetch_output import output_file
+from portico.data import csv, sink, write
 from portico.errors import ConfigError, DataError
 
 DATA = bytes(range(256)) * 2000
@@ -26,6 +28,7 @@ UNPACKED: dict[str, Any] = {
     "gz": gzip.decompress,
     "bz2": bz2.decompress,
     "xz": lzma.decompress,
+    "lzma": lzma.decompress,
     "zst": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
     "br": brotli.decompress,
     "csv": bytes,
@@ -71,6 +74,26 @@ def test_its_mode_is_the_usual_one_or_that_of_before(tmp_path: Path) -> None:
     with sink(tmp_path / "new") as out:
         out.write(b"y")
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o604
+
+
+def test_the_umask_of_all_threads_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("it is that of all threads"))
+    with sink(tmp_path / "x") as out:
+        out.write(b"1")
+    with output_file(str(tmp_path / "x")) as file:
+        file.write(b"2")
+    assert (tmp_path / "x").read_bytes() == b"2"
+
+
+def test_what_nobody_may_read_is_never_there_for_all(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"secret")
+    path.chmod(0o600)
+    with sink(path) as out:
+        out.write(b"more")
+        out.flush()
+        assert {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()} == {0o600}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
@@ -175,6 +198,87 @@ def test_errors_name_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sink(f"{tmp_path}/folder/")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.csv.zip"])
+def test_an_archive_is_not_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="zip archives are not written"):
+        sink(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+    with sink(tmp_path / "x.csv.gzip") as out:
+        assert out.suffix == "csv"
+        out.write(DATA)
+    assert gzip.decompress((tmp_path / "x.csv.gzip").read_bytes()) == DATA
+
+
+# -- who waits
+
+
+@pytest.mark.parametrize("format_", ["csv", "tsv", "jsonl", "json"])
+def test_who_reads_a_pipe_sees_the_records_of_a_slow_source(
+    format_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("portico.data.sinks.monotonic", lambda: now[0])
+    out = io.BytesIO()
+
+    def slow() -> Iterator[dict[str, int]]:
+        for number in range(111, 114):
+            now[0] += 60
+            yield {"a": number}
+            assert str(number).encode() in out.getvalue()
+
+    write(slow(), out, format_)
+
+
+def test_what_is_fast_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portico.data.sinks.monotonic", lambda: 1.0)
+    for format_ in ("csv", "jsonl"):
+        pieces: list[bytes] = []
+        out = io.BytesIO()
+        monkeypatch.setattr(out, "write", lambda data, to=pieces: to.append(bytes(data)))
+        write(({"a": number} for number in range(10_000)), out, format_)
+        assert len(pieces) < 6
+        assert len(b"".join(pieces).splitlines()) >= 10_000
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl", "table"])
+def test_who_sits_at_a_terminal_sees_each_record(format_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("portico.data.table.monotonic", lambda: now[0])
+
+    class Terminal(io.BytesIO):
+        def isatty(self) -> bool:
+            return True
+
+    out = Terminal()
+
+    def records() -> Iterator[dict[str, int]]:
+        for number in range(111, 114):
+            now[0] += 60
+            yield {"a": number}
+            assert str(number).encode() in out.getvalue()
+
+    write(records(), out, format_)
+
+
+def test_a_writer_hands_on_what_it_holds_when_it_is_asked() -> None:
+    below = io.BytesIO()
+    out = sink(below)
+    out.awaited = False  # whoever flushes knows when
+
+    def records() -> Iterator[list[int]]:
+        for number in range(3):
+            yield [number]
+            out.flush()
+            assert below.getvalue().endswith(b"%d\r\n" % number)
+
+    csv.write_csv(records(), out)
+    out.close()
+    assert below.getvalue() == b"0\r\n1\r\n2\r\n"
+
+
+# -- where it goes
 
 
 def test_a_url_is_no_file() -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
     "bz2": bz2.compress,
     "xz": lzma.compress,
+    "lzma": partial(lzma.compress, format=lzma.FORMAT_ALONE),
     "zst": zstandard.ZstdCompressor().compress,
     "br": brotli.compress,
     "zip": lambda data: zipped(a_csv=data),
@@ -246,7 +248,7 @@ def test_damage_has_one_clear_error(tmp_path: Path) -> None:
         one.read()
 
 
-@pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zst", "br"])
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "lzma", "zst", "br"])
 def test_bombs(packing: str) -> None:
     bomb = PACKED[packing](bytes(64 << 20))
     options: dict[str, Any] = {"packing": "br"} if packing == "br" else {}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from portico import Server, Stream, aio, timeout
+from portico import Server, Stream, aio, data, timeout
 from portico.data import Format, formats, read, register_format, sink, source, write
 from portico.data.formats import format_of
 from portico.errors import ConfigError, DataError, EndOfStream, Timeout
@@ -270,3 +270,48 @@ def test_a_format_of_others_goes_before_ours(monkeypatch: pytest.MonkeyPatch, tm
     assert list(read(b"%%\na,b\n1,2\n")) == ["mine"]
     assert list(read(tsv)) == ["mine"]
     assert list(read(b"a,b\n1,2\n")) == [{"a": "1", "b": "2"}]
+
+
+def test_the_module_shows_its_names() -> None:
+    assert {"read", "write", "source", "sink", "format_names", "register_format"} <= set(dir(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "one"),
+    [
+        ("csv", b"a,b\n1,2\n", "delimiter"),
+        ("tsv", b"a\n1\n", "ragged"),
+        ("json", b"[1]", "path"),
+        ("jsonl", b"1\n", "on_error"),
+        ("html", b"<table>", "table"),
+        ("xml", b"<a/>", "select"),
+    ],
+)
+def test_an_option_that_no_reader_has(name: str, text: bytes, one: str) -> None:
+    with pytest.raises(TypeError, match=rf"^read\(\) of {name} has no option 'sniff' \(it has .*\b{one}\b"):
+        read(text, name, sniff=True)
+
+
+@pytest.mark.parametrize("name", ["csv", "tsv", "json", "jsonl", "html", "xml", "table"])
+def test_an_option_that_no_writer_has(name: str, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=rf"^write\(\) of {name} has no option 'sniff' \(it has .*packing"):
+        write([{"a": 1}], tmp_path / "x", name, sniff=True)
+    assert os.listdir(tmp_path) == []
+
+
+def test_options_of_formats_of_others() -> None:
+    def read_any(given: Any, **options: Any) -> Iterator[Any]:
+        yield options
+
+    def read_one(given: Any, *, one: int = 1) -> Iterator[Any]:
+        yield one
+
+    try:
+        register_format(Format("any", read_any))
+        register_format(Format("one", read_one))
+        assert list(read(b"", "any", two=2)) == [{"two": 2}]
+        assert list(read(b"", "one", one=2)) == [2]
+        with pytest.raises(TypeError, match=r"of one has no option 'two' \(it has .*name, one, "):
+            read(b"", "one", two=2)
+    finally:
+        del formats._FORMATS["any"], formats._FORMATS["one"]

@@ -303,7 +303,8 @@ def test_lines_that_end_otherwise() -> None:
     ("data", "line", "column", "reason"),
     [
         (b"<a>\n<b></a>", 2, 6, "mismatched tag"),
-        (b"<a>\n &x;</a>", 2, 2, "undefined entity"),
+        (b"<a>\n &x;</a>", 2, 2, "undefined entity 'x'"),
+        (b"<a>\n <b c='&amp;&x;'/></a>", 2, 2, "undefined entity 'x'"),
         (b"<a b='1'\nb='2'/>", 2, 1, "duplicate attribute"),
         (b"<p:a/>", 1, 1, "unbound prefix"),
         (b"<a>\x01</a>", 1, 4, "not well-formed"),

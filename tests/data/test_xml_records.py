@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from portico.data import source, xml
+from portico.data import read, source, xml
 from portico.errors import ConfigError, DataError, LimitExceeded
 from portico.limits import Limits
 from tests.data.xml_documents import cut, elements
@@ -70,12 +70,69 @@ def test_a_default_namespace() -> None:
     )
 
 
-@pytest.mark.parametrize("select", ["", "/", "a/", "a///b", "p:a", "a b/", "{urn", "{a}"])
+@pytest.mark.parametrize(
+    "select",
+    [
+        *(
+            "",
+            "/",
+            "a/",
+            "a///b",
+            "p:a",
+            "a b/",
+            "{urn",
+            "{a}",
+            "a b",
+            "//[",
+            "a[1]",
+            "@id",
+            "text()",
+            "a|b",
+            ".",
+        ),
+        *("..", "a/..", "1a", "-a", "{u}1", "{u}a:b", "*a", "{*}a*"),
+    ],
+)
 def test_what_is_no_pattern(select: str) -> None:
-    if select == "a b/":
-        assert list(xml.records(SHOP, "a b")) == []
     with pytest.raises(ConfigError):
         xml.records(SHOP, select)
+
+
+@pytest.mark.parametrize("name", ["é", "_", "a.b-c·", "\U00010400", "ↂ"])
+def test_a_name_of_any_language_is_a_pattern(name: str) -> None:
+    document = f"<r><{name}/></r>".encode()
+    assert [each.tag for each in xml.records(document, name)] == [name]
+    assert [each.tag for each in xml.records(document, f"r/{{}}{name}")] == [name]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("document", "column"),
+    [(b"<r>\n<i>&nbsp;</i>\n<i/></r>", 10), (b"<r>\n<i a='&nbsp;'/>\n<i/></r>", 13)],
+)
+def test_an_entity_that_nobody_declared_is_named(document: bytes, column: int, size: int) -> None:
+    pieces = [document[at : at + size] for at in range(0, len(document), size)]
+    readers: list[Any] = [lambda: list(read(pieces, "xml")), lambda: list(xml.records(pieces, "i"))]
+    for reader in (*readers, lambda: xml.load(pieces)):
+        with pytest.raises(DataError, match="'nbsp' not defined") as caught:
+            reader()
+        assert (caught.value.line, caught.value.column) == (2, column)
+
+
+def test_what_never_ends_is_called_a_tag_or_comment() -> None:
+    with pytest.raises(LimitExceeded, match="a tag or comment of more than"):
+        list(xml.records((b"<r><!--", *(b"x" * 2**20 for _ in range(30))), "i"))
+
+
+def test_the_type_of_records_is_known() -> None:
+    @dataclass
+    class Name:
+        name: str
+
+    document = b"<r><i><name>x</name></i></r>"
+    typed: list[Name] = list(xml.records(document, "i", type=Name))
+    dicts: list[dict[str, Any]] = list(xml.records(document, "i", as_="dict"))
+    assert typed[0].name == dicts[0]["name"] == "x"
 
 
 def test_options_that_are_none() -> None:

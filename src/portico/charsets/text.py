@@ -11,10 +11,12 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from portico.charsets.faults import lenient
 from portico.charsets.labels import LABELS
 from portico.charsets.pages import named_by_page
+from portico.charsets.short import SHORT, charset_of_short
 from portico.errors import LimitExceeded
 
 __all__ = [
@@ -34,13 +36,7 @@ _HEAD = 1024  # bytes in which a page says what it is written in (HTML standard,
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
 _DETECTED = 1 << 18  # bytes that a detector is shown: it is slow, and sees enough
 _FALLBACK = "cp1252"
-_TOO_FEW = 32
-"""Bytes outside ASCII of which fewer, between more letters of ASCII, tell a detector nothing: it takes a
-single umlaut for half a Chinese character."""
-_WITH_ZEROS = ["utf_16", "utf_16_le", "utf_16_be"]
-"""Codecs by which any text of Europe has zeros; without them, it is Chinese to a detector."""
-_LETTERS = bytes(range(0x41, 0x5B)) + bytes(range(0x61, 0x7B))
-_ASCII = bytes(range(0x80))
+_ASCII = bytes(range(128))
 
 
 def known(label: str) -> str | None:
@@ -205,16 +201,21 @@ def _of_json(content: bytes) -> str:
 
 def _detected(content: bytes) -> str:
     """By looking at it; where no library can, as browsers read what says nothing."""
+    if len(content.translate(None, _ASCII)) < SHORT and b"\0" not in content:
+        return charset_of_short(content, partial(_guessed, content))
+    return _guessed(content) or _FALLBACK
+
+
+def _guessed(content: bytes, among: list[str] | None = None) -> str | None:
+    """What a detector thinks."""
     try:
         from charset_normalizer import from_bytes
     except ImportError:
-        return _FALLBACK
-    seen = content[:_DETECTED]
-    outside = len(seen.translate(None, _ASCII))
-    if outside < _TOO_FEW and outside < len(seen) - len(seen.translate(None, _LETTERS)):
-        return _FALLBACK
-    best = from_bytes(seen, cp_exclusion=None if b"\0" in seen else _WITH_ZEROS).best()
-    return (None if best is None else _of_the_web(best.encoding)) or _FALLBACK
+        return None
+    best = from_bytes(content[:_DETECTED], cp_isolation=among).best()
+    name = None if best is None else _of_the_web(best.encoding)
+    # Of two bytes each, all texts have some that are zero: line ends, spaces, digits.
+    return None if name is not None and name.startswith("utf-16") and b"\0" not in content else name
 
 
 def _of_the_web(codec: str) -> str | None:

@@ -61,6 +61,8 @@ def convert(what: str, options: Mapping[str, Any]) -> None:
             target = _target(form, out, options["to"])
             for step in _steps(options, form, target, faults):
                 records = iter(step(records))
+            if out.awaited:  # by a hint of the source, for to look at the clock with each record takes time
+                opened.before_waiting, out.awaited = out.flush, False
             if out.terminal and target.name != "table":
                 with _for_eyes(out) as shown:
                     target.writer()(records, shown)

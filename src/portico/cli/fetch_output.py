@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from portico.data.standin import stand_in
 from portico.errors import ConfigError, PorticoError
 
 __all__ = ["output_file"]
@@ -25,22 +25,15 @@ def output_file(name: str) -> Iterator[BinaryIO]:
             with open(path, "wb") as there:
                 yield there
             return
-        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, part = stand_in(path)
     except OSError as error:
         raise ConfigError(f"--output: cannot write {name!r}: {error.strerror}") from None
     try:
         with open(descriptor, "wb") as file:
             yield file
-        os.chmod(part, 0o666 & ~_mask())
         os.replace(part, path)
     except BaseException as error:
         Path(part).unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, PorticoError):  # a full disk
             raise ConfigError(f"--output: cannot write {name!r}: {error.strerror}") from None
         raise
-
-
-def _mask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

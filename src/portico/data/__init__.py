@@ -25,3 +25,6 @@ else:
             raise AttributeError(f"module 'portico.data' has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(f"portico.data.{_PLACES[name]}"), name)
         return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

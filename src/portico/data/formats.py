@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from portico.data.options import check_options
 from portico.data.sinks import Sink, sink
 from portico.data.sources import Source, source
 from portico.errors import ConfigError, DataError
@@ -117,12 +118,16 @@ def read(what: Any, format: str | None = None, **options: Any) -> Iterator[Any]:
 
     ``format``: its name; else the media type tells, the suffix, or how it begins. Of ``options``, those of
     ``source`` go there, all others to the format's reader. What was opened is closed at the end of the
-    iteration. Raises ``DataError``, ``LimitExceeded``, and what ``source`` does.
+    iteration. Raises ``DataError``, ``LimitExceeded``, what ``source`` does, and ``TypeError`` for an option
+    that neither has.
     """
     here = {name: options.pop(name) for name in _OF_SOURCES if name in options}
     opened = source(what, **here)
     try:
-        made = format_of(opened, format).reader()(opened, **options)
+        form = format_of(opened, format)
+        reader = form.reader()
+        check_options(options, reader, 1, f"read() of {form.name}", _OF_SOURCES)
+        made = reader(opened, **options)
     except BaseException:
         opened.close()
         raise
@@ -138,11 +143,15 @@ def write(records: Iterable[Any], where: Any, format: str | None = None, **optio
     """Write records to anything that ``sink`` takes: all of them, or a file is left as it was.
 
     ``format``: its name; else the suffix tells. ``packing`` goes to ``sink``, other ``options`` to the
-    format's writer. Raises ``DataError`` for a record that cannot be written, ``OSError``, ``ConfigError``.
+    format's writer. Raises ``DataError`` for a record that cannot be written, ``OSError``, ``ConfigError``,
+    and ``TypeError`` for an option that the format does not have.
     """
     packing = options.pop("packing", None)
     with sink(where, packing=packing) as out:
-        format_of(out, format).writer()(records, out, **options)
+        form = format_of(out, format)
+        writer = form.writer()
+        check_options(options, writer, 2, f"write() of {form.name}", ("packing",))
+        writer(records, out, **options)
 
 
 _OF_SOURCES = ("packing", "member", "encoding", "content_type", "limits", "progress", "name")

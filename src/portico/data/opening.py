@@ -19,7 +19,7 @@ from portico.errors import ConfigError
 __all__ = ["Opened", "bare", "is_url", "opened", "suffixes_of"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:", re.ASCII)
-_PACKED = frozenset("gz gzip bz2 xz zst br zip".split())
+_PACKED = frozenset("gz gzip bz2 xz lzma zst br zip".split())
 
 
 @dataclass(slots=True)

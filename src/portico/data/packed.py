@@ -21,6 +21,7 @@ _MAGICS = (
     *((b"BZh%d1AY&SY" % level, "bzip2") for level in range(1, 10)),
     *((b"BZh%d\x17\x72\x45\x38\x50\x90" % level, "bzip2") for level in range(1, 10)),  # of nothing
     (b"\xfd7zXZ\0", "xz"),
+    (b"\x5d\0\0", "lzma"),  # as every packer begins it, and no text
     (b"\x28\xb5\x2f\xfd", "zstd"),
     *((b"%c\x2a\x4d\x18" % first, "zstd") for first in range(0x50, 0x60)),  # RFC 8878, 3.1.2
     (b"PK\x03\x04", "zip"),

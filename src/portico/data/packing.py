@@ -32,6 +32,12 @@ def _xz() -> Packer:
     return lzma.LZMACompressor()
 
 
+def _lzma() -> Packer:
+    import lzma
+
+    return lzma.LZMACompressor(lzma.FORMAT_ALONE)
+
+
 def _zstd() -> Packer:
     import zstandard
 
@@ -49,6 +55,7 @@ PACKERS: dict[str, tuple[str, Callable[[], Packer]]] = {
     "gzip": ("gz", lambda: zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)),
     "bzip2": ("bz2", _bzip2),
     "xz": ("xz", _xz),
+    "lzma": ("lzma", _lzma),
     "zstd": ("zst", _zstd),
     "br": ("br", _Brotli),
 }

@@ -13,16 +13,17 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
 from portico.data.opening import bare, is_url, suffixes_of
 from portico.data.packing import PACKERS, packer
+from portico.data.standin import settle, stand_in
 from portico.errors import ConfigError, DataError
 from portico.sync import run_blocking
 
@@ -34,9 +35,15 @@ _DESCRIPTORS = re.compile(r"/dev|/proc/\d+/fd")
 """Folders whose names are open files, such as ``/dev/stdout``: there is nothing to be put in their place."""
 
 
+_PATIENCE = 0.1
+"""Seconds that somebody waits for what is there."""
+
+
 class Sink:
     """Takes bytes, or text, which becomes UTF-8. Made by ``sink``. ``name``: for errors. ``suffix``: as that
-    of a ``Source``. ``terminal``: whether a person reads it.
+    of a ``Source``. ``terminal``: whether a person reads it. ``awaited``: whether somebody may, for it is no
+    file that is there when it is whole. ``gathered()``: what a writer still holds, asked for at each
+    ``flush``.
 
     A context manager: after an error nothing is left of a file that it was to make, and what was there before
     is there still.
@@ -49,12 +56,16 @@ class Sink:
         *,
         suffix: str = "",
         terminal: bool = False,
+        awaited: bool = False,
         keep: Callable[[], object] = lambda: None,
         drop: Callable[[], object] = lambda: None,
     ) -> None:
         self.name = name
         self.suffix = suffix
         self.terminal = terminal
+        self.awaited = awaited or terminal
+        self.gathered: Callable[[], bytes] | None = None
+        self._due = 0.0
         self._put = put
         self._keep = keep
         self._drop = drop
@@ -69,15 +80,24 @@ class Sink:
             raise ValueError(f"{self.name}: write to a closed sink")
         self._held.append(piece)
         self._size += len(piece)
-        if self.terminal or self._size >= _HELD:  # who looks at it waits for nothing
+        # Who looks at it waits for nothing, and who reads a pipe for no more than what is slow.
+        if self._size >= _HELD or (self.awaited and self.due()):
             self.flush()
         return len(data)
 
+    def due(self) -> bool:
+        """Whether what is held back has been for some time, and somebody may wait for it."""
+        return self.terminal or (self.awaited and monotonic() >= self._due)
+
     def flush(self) -> None:
         """Hand on what was gathered. Raises ``OSError``."""
+        if self.gathered is not None:
+            self._held.append(self.gathered())
         held, self._held, self._size = self._held, [], 0
         if held:
             self._put(b"".join(held))
+        if self.awaited:
+            self._due = monotonic() + _PATIENCE
 
     def close(self) -> None:
         """All has been written: a file gets its name. Raises ``OSError``, and then leaves nothing."""
@@ -121,18 +141,18 @@ def sink(where: Any, *, packing: str | None = None) -> Sink:
     """A sink for a path, ``"-"`` (standard output), a file that is open (which stays open), or a ``Sink``.
 
     A path's file appears under its name, in the place of one that was there, when all has been written;
-    devices and pipes are written to directly. ``packing``: ``gzip``, ``bzip2``, ``xz``, ``zstd`` or ``br``;
-    without one, a path's suffix tells, and a file that is open gets what is written; ``identity``: none.
-    Raises ``OSError``, ``ConfigError``.
+    devices and pipes are written to directly. ``packing``: ``gzip``, ``bzip2``, ``xz``, ``lzma``, ``zstd`` or
+    ``br``; without one, a path's suffix tells, and a file that is open gets what is written; ``identity``:
+    none. Raises ``OSError``, ``ConfigError``.
     """
     if isinstance(where, Sink):
         return where
     made = _opened(where)
-    name = packing or ("identity" if hasattr(where, "write") else _packing_of(made.suffix))
-    if name == "identity":
-        made.suffix = bare(made.suffix)
-        return made
     try:
+        name = packing or ("identity" if hasattr(where, "write") else _packing_of(made))
+        if name == "identity":
+            made.suffix = bare(made.suffix)
+            return made
         if _takes_text(where):
             raise ConfigError(f"{made.name} takes text, and {name} makes bytes: open it in binary mode")
         return _packed(made, name)
@@ -172,6 +192,7 @@ def _of_file(file: Any, name: str = "") -> Sink:
         name,
         suffix=suffixes_of(given) if isinstance(given, str) else "",
         terminal=bool(isatty is not None and isatty()),
+        awaited=True,
         keep=getattr(file, "flush", None) or _nothing,
     )
 
@@ -186,14 +207,17 @@ def _of_path(given: str | bytes) -> Sink:
         if before is not None and (not stat.S_ISREG(before.st_mode) or _is_descriptor(name)):
             file: Any = run_blocking(_open_file, name)
             put = partial(_write, file, name)
-            return Sink(put, name, suffix=suffix, terminal=file.isatty(), keep=file.close, drop=file.close)
+            shown = file.isatty()
+            return Sink(
+                put, name, suffix=suffix, terminal=shown, awaited=True, keep=file.close, drop=file.close
+            )
         path = Path(os.path.realpath(name))
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")
+        descriptor, temporary = stand_in(path, 0o666 if before is None else 0o600)
     file = open(descriptor, "wb", buffering=0)  # noqa: SIM115  (closed by keep or drop)
 
     def keep() -> None:
         with _naming(name):
-            run_blocking(_settle, file, before)
+            run_blocking(settle, file, before)
             os.replace(temporary, path)
 
     def drop() -> None:
@@ -230,21 +254,6 @@ def _open_file(name: str) -> Any:
     return open(name, "ab", buffering=0)  # behind what others wrote to /dev/stdout
 
 
-def _settle(file: Any, before: os.stat_result | None) -> None:
-    """The owner and mode of the file before it, as far as that is allowed, else the usual mode."""
-    if before is None:
-        mask = os.umask(0)
-        os.umask(mask)
-        mode = 0o666 & ~mask
-    else:
-        with suppress(OSError):
-            os.fchown(file.fileno(), before.st_uid, before.st_gid)
-        mode = stat.S_IMODE(before.st_mode)
-    os.fchmod(file.fileno(), mode)
-    os.fsync(file.fileno())
-    file.close()
-
-
 def _write(file: Any, name: str, data: bytes) -> None:
     """All of it: a file without a buffer may take less at a time."""
     rest = memoryview(data)
@@ -267,8 +276,12 @@ def _takes_text(file: Any) -> bool:
     return hasattr(file, "encoding") and hasattr(file, "errors")
 
 
-def _packing_of(suffix: str) -> str:
-    return next((name for name, (end, _) in PACKERS.items() if suffix.rpartition(".")[2] == end), "identity")
+def _packing_of(made: Sink) -> str:
+    last = made.suffix.rpartition(".")[2]
+    if last == "zip":
+        raise ConfigError(f"{made.name}: zip archives are not written; packing='identity' packs nothing")
+    last = "gz" if last == "gzip" else last
+    return next((name for name, (end, _) in PACKERS.items() if last == end), "identity")
 
 
 def _packed(below: Sink, packing: str) -> Sink:

@@ -20,7 +20,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from portico.charsets.faults import lenient
-from portico.charsets.text import bytes_needed, charset_declared, charset_of_beginning, charset_told, known
+from portico.charsets.text import (
+    bytes_needed,
+    charset_declared,
+    charset_of,
+    charset_of_beginning,
+    charset_told,
+    known,
+)
 from portico.data.opening import bare, opened, suffixes_of
 from portico.data.packed import packing_of, unpacked
 from portico.errors import ConfigError, DataError, EndOfStream, LimitExceeded, PorticoError, ProtocolError
@@ -76,6 +83,8 @@ class Source:
         self._packing = packing
         self._member = member
         self._settled = False
+        self.before_waiting: Callable[[], object] = _nothing
+        """Called before more is asked for, which may take its time."""
 
     @property
     def suffix(self) -> str:
@@ -145,6 +154,7 @@ class Source:
             raise ValueError(f"{self.name}: read of a closed source")
         if self._ended:
             return b""
+        self.before_waiting()
         try:
             data = self._pull()
         except (ProtocolError, EndOfStream) as error:
@@ -201,11 +211,15 @@ class Source:
         if self._charset is None:
             said = self.content_type or kind
             self._charset = (
-                self._given
-                or charset_told(self.peek(bytes_needed(said)), said)
-                or charset_of_beginning(self.peek(), said)
+                self._given or charset_told(self.peek(bytes_needed(said)), said) or self._charset_seen(said)
             )
         return self._charset
+
+    def _charset_seen(self, said: str) -> str:
+        beginning = self.peek()
+        if len(beginning) < _LOOKED_AT and beginning[:-1].isascii():  # it is no character that was cut
+            return charset_of(beginning, said)
+        return charset_of_beginning(beginning, said)
 
     def text(self, kind: str = "", errors: str = "strict") -> Iterator[str]:
         """All of it as text, in pieces as they come, without a byte order mark. ``errors``: as in
@@ -271,9 +285,10 @@ def source(
     ``what``: a path, a URL of a scheme that ``portico.open`` knows, ``"-"`` (standard input), bytes, a file,
     a ``Stream``, a response, an iterable of bytes, a ``Source``. ``packing``: its compression, by one of the
     names in ``portico.unpacking.FORMATS``, or ``zip``; without one it is found by its first bytes (gzip,
-    bzip2, xz, zstd, zip), or by the name (``.br``); ``identity``: none. ``member``: the file in a zip archive
-    of several. ``encoding``: of its text. ``limits``: ``unpacked``, ``unpack_ratio`` and ``answer`` count.
-    ``progress``: told of each piece that came. A ``Source`` has its options already, and takes no more.
+    bzip2, xz, lzma, zstd, zip), or by the name (``.br``); ``identity``: none. ``member``: the file in a zip
+    archive of several. ``encoding``: of its text. ``limits``: ``unpacked``, ``unpack_ratio`` and ``answer``
+    count. ``progress``: told of each piece that came. A ``Source`` has its options already, and takes no
+    more.
 
     Nothing is read before it is asked for. Raises ``OSError`` for a path, what ``portico.open`` does for a
     URL, ``ConfigError`` for anything else.
@@ -306,6 +321,10 @@ def _named(error: ProtocolError | EndOfStream, name: str) -> PorticoError:
     if isinstance(error, DataError) and error.source:
         return error
     return DataError(str(error), name)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _told(pull: Callable[[], bytes], size: int | None, progress: Progress) -> Callable[[], bytes]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
+from math import inf
 from numbers import Number
+from time import monotonic
 from typing import Any
 
 from portico.data.shown import fields_of, shown
@@ -18,6 +20,8 @@ __all__ = ["write_table"]
 
 _BATCH = 200
 """Records by which the columns and their widths are told; more of them would keep the first ones waiting."""
+_SHOWN = 0.5
+"""Seconds after which those are shown that have come, where a person waits."""
 _GAP = "  "
 _NARROWEST = 3
 """A column is not made narrower than this: the terminal breaks the lines then."""
@@ -48,7 +52,7 @@ def write_table(
         width = shutil.get_terminal_size().columns
     bold = out.terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     layout: _Layout | None = None
-    for batch in _batches(map(fields_of, records)):
+    for batch in _batches(map(fields_of, records), _SHOWN if out.terminal else inf):
         names = (
             list(fields)
             if fields is not None
@@ -68,8 +72,17 @@ def write_table(
             out.flush()
 
 
-def _batches(records: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while batch := list(islice(records, _BATCH)):
+def _batches(records: Iterator[dict[str, Any]], patience: float) -> Iterator[list[dict[str, Any]]]:
+    """Some records, as many as come within some seconds."""
+    end = monotonic() + patience
+    batch: list[dict[str, Any]] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == _BATCH or monotonic() > end:
+            yield batch
+            batch = []
+            end = monotonic() + patience
+    if batch:
         yield batch
 
 

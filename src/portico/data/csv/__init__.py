@@ -13,6 +13,7 @@ told with its line and column, or collected.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, wraps
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 from portico.data.csv.dialect import EXCEL, TSV, UNIX, Dialect
@@ -152,8 +153,8 @@ def records(
 
     ``ragged``: a record with more or fewer fields than the header is an ``"error"``, the default, for no
     reading of it can be trusted; ``"fill"``: those that are missing are ``None`` (empty, where types are
-    asked for), more are an error; ``"keep"``: as ``csv.DictReader``, those too many are a list under
-    ``None`` (dropped, where types are asked for). Empty lines are left out.
+    asked for), more are an error; ``"keep"``: the same, and those too many are called as columns without a
+    name are, ``column_4`` (dropped, where types are asked for). Empty lines are left out.
 
     ``type``: a dataclass, a ``msgspec.Struct`` or a ``NamedTuple``, whose fields are ``str``, ``int``,
     ``float``, ``bool``, ``Decimal``, ``date``, ``datetime``, ``time`` (ISO 8601), ``UUID``, ``bytes``, an
@@ -180,11 +181,13 @@ def sniff(what: Any, **opening: Any) -> Dialect:
             opened.close()
 
 
+@wraps(records, assigned=(), updated=())
 def read_csv(source: Source, **options: Any) -> Iterator[Any]:
     """The reader of the format ``csv``: ``records``."""
     return records(source, **options)
 
 
+@wraps(records, assigned=(), updated=())
 def read_tsv(source: Source, **options: Any) -> Iterator[Any]:
     """The reader of the format ``tsv``: ``records`` with tabs between fields."""
     if options.get("dialect") is None:
@@ -243,15 +246,21 @@ def write(
 
 
 def _written(writing: Writing, records: Iterable[Any], out: Sink) -> None:
-    for piece in writing.pieces(records, out.name):
-        out.write(piece)
+    out.gathered = partial(writing.taken, out.name)
+    try:
+        for piece in writing.pieces(records, out.name, out.due if out.awaited else None):
+            out.write(piece)
+    finally:
+        out.gathered = None
 
 
+@wraps(write, assigned=(), updated=())
 def write_csv(records: Iterable[Any], sink: Sink, **options: Any) -> None:
     """The writer of the format ``csv``: as ``write``, but the sink stays open."""
     _written(Writing(**options), records, sink)
 
 
+@wraps(write, assigned=(), updated=())
 def write_tsv(records: Iterable[Any], sink: Sink, **options: Any) -> None:
     """The writer of the format ``tsv``: as ``write_csv``, with tabs between fields."""
     write_csv(records, sink, **{"dialect": TSV, **options})

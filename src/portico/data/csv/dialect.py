@@ -73,4 +73,7 @@ def chosen(dialect: Dialect | str | None, parts: dict[str, Any]) -> Dialect | No
         dialect = DIALECTS[dialect]
     if dialect is None and "delimiter" not in given:
         return None
-    return (dialect or EXCEL).but(**{name: value or None for name, value in given.items()})
+    # An empty delimiter is none, and refused; the others are left out by it.
+    return (dialect or EXCEL).but(
+        **{name: value if name == "delimiter" else value or None for name, value in given.items()}
+    )

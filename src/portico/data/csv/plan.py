@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Literal
 
-from portico.data.columns import column_name
+from portico.data.columns import column_name, distinct
 from portico.data.csv.guessing import SAMPLED, guessed
 from portico.data.csv.header import Duplicates, Ragged, check_choice, column_names, fitted
 from portico.data.csv.making import Field, Maker, Row, dicts_of, fields_of, instances_of, typed_dicts_of
@@ -130,17 +130,22 @@ def _again(
     yield from batches
 
 
-def _kept(reading: Reading, batches: Iterator[list[list[str]]], names: list[str]) -> Iterator[dict[Any, Any]]:
-    """As ``csv.DictReader`` has them: what is missing is ``None``, what is too much a list under ``None``."""
+def _kept(
+    reading: Reading, batches: Iterator[list[list[str]]], names: list[str]
+) -> Iterator[dict[str, str | None]]:
+    """What is missing is ``None``, what is too much has names as columns without one have."""
     width = len(names)
     for reading.at, row in chain.from_iterable(map(enumerate, batches)):
         if not row:
             continue
         reading.check_width(row)
-        made: dict[Any, Any] = dict(zip(names, [*row, *[None] * (width - len(row))], strict=False))
         if any(row[width:]):
-            made[None] = row[width:]
-        yield made
+            if len(row) > len(names):
+                more = (column_name(number) for number in range(len(names) + 1, len(row) + 1))
+                names += distinct([*names, *more], "number")[len(names) :]
+            yield dict(zip(names, row, strict=False))
+        else:
+            yield dict(zip(names[:width], [*row, *[None] * (width - len(row))], strict=False))
 
 
 def _of_type(reading: Reading, names: list[str], plan: Plan) -> tuple[Maker, dict[int, Conversion]]:

@@ -66,6 +66,8 @@ class Writing:
         self._missing = missing
         self._extra = extra
         self._cells = cells(escape_formulas)
+        self._written = _Written()
+        self._begun = False
         try:
             self._encoder = codecs.getincrementalencoder(encoding)()
         except LookupError:
@@ -80,27 +82,39 @@ class Writing:
             return "all"
         return quoting
 
-    def pieces(self, records: Iterable[Any], name: str) -> Iterator[bytes]:
-        """The text, in pieces. Raises ``DataError`` that names the record which cannot be written."""
+    def pieces(
+        self, records: Iterable[Any], name: str, due: Callable[[], bool] | None = None
+    ) -> Iterator[bytes]:
+        """The text, in pieces, sooner when ``due()`` is true after a record. Raises ``DataError`` that names
+        the record which cannot be written."""
         flow = iter(records)
         beginning = list(islice(flow, 1))
         head, row_of = self._shape(beginning[0] if beginning else None, name)
-        written = _Written()
-        writer = self._writer(written)
+        writer = self._writer(self._written)
         if head is not None:
             self._write(writer, head, name, "the header")
         numbered = enumerate(chain(beginning, flow), 1)
-        more, begun = True, False
+        more = True
         while more:
             more = False
             for number, record in islice(numbered, _AT_ONCE):
                 more = True
                 self._write(writer, row_of(record, number), name, f"record {number}")
-            if written and not begun:
-                begun, written[0] = True, self._as_data(written[0])
-            if written:
-                yield self._encoded(self._joined(written), name)
-            written.clear()
+                if due is not None and due():
+                    break
+            if piece := self.taken(name):
+                yield piece
+
+    def taken(self, name: str) -> bytes:
+        """What has become text, and is in no piece yet."""
+        written = self._written
+        if not written:
+            return b""
+        if not self._begun:
+            self._begun, written[0] = True, self._as_data(written[0])
+        text = self._joined(written)
+        written.clear()
+        return self._encoded(text, name)
 
     def _write(self, writer: Any, row: list[Any], name: str, path: str) -> None:
         try:

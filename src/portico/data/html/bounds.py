@@ -22,6 +22,7 @@ from portico.limits import Limits
 
 __all__ = ["check_growth"]
 
+_CELLS = frozenset(("td", "th"))
 _SMALL = 4096
 """Characters of a page that is too small to do harm."""
 _PIECE = 1 << 20
@@ -69,7 +70,9 @@ class _Count(Nesting):
         for name, attributes, ended in tags:
             if not name.islower():
                 name = lower(name)  # noqa: PLW2901
-            if name[0] == "/":
+            if ended and name in _CELLS and open_ and open_[-1] == "tr" and len(attributes) <= _LONG:
+                pass  # it ends nothing, and has ended
+            elif name[0] == "/":
                 if open_ and open_[-1] == name[1:]:
                     self._pop(ended=True)
                 else:

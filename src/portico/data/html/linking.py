@@ -57,9 +57,9 @@ _REFRESH = re.compile(
 
 
 class Link(NamedTuple):
-    """A link. ``url``: absolute, where the base is. ``text``: what is between the tags of an ``a``, or stands
-    for a picture. ``rel``: its words in lower case. ``kind``: the element's name. ``attribute``: which of its
-    attributes it is."""
+    """A link. ``url``: absolute, where the base is, and as the URL standard writes it. ``text``: what is
+    between the tags of an ``a``, or stands for a picture. ``rel``: its words in lower case. ``kind``: the
+    element's name. ``attribute``: which of its attributes it is."""
 
     url: str
     text: str

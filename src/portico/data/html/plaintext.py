@@ -34,8 +34,14 @@ def text_of(root: Any, without: str = "") -> str:
     between, cells of a row with tabs between. ``without``: a block that is left out. The node itself is read
     even if it is hidden."""
     only = root.first_child
-    if only is None or (only.is_text_node and only.next is None and root.tag not in _PRE):  # most cells
-        return "" if only is None else _collapsed(only.text_content or "").strip(" ")
+    if only is None:
+        return ""
+    if only.is_text_node and only.next is None:  # most cells
+        alone: str = only.text_content or ""
+        if alone.isprintable() and "  " not in alone and alone[:1] != " " != alone[-1:]:
+            return alone
+        if root.tag not in _PRE:
+            return _collapsed(alone).strip(" ")
     text = _Lines()
     hidden = {node.mem_id for node in root.css(_MAY_BE_HIDDEN) if _is_hidden(node)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,6 +14,9 @@ from portico.limits import Limits
 
 __all__ = ["Cell", "Table", "table_of"]
 
+_CELLS = frozenset(("td", "th"))
+_made = tuple.__new__
+"""A ``Cell`` of a tuple: twice as fast as by its own constructor."""
 _COLUMNS_SPANNED = 1000
 _ROWS_SPANNED = 65534
 _DIGITS = re.compile(r"[\t\n\f\r ]*\+?0*([0-9]+)", re.ASCII)
@@ -115,15 +118,27 @@ class _Maker:
         self._growing = {}
 
     def row(self, node: Any) -> None:
+        cells, spanning = [], bool(self._growing)
+        for each in node.iter():
+            name = each.tag
+            if name in _CELLS:
+                text, given = text_of(each, "table"), each.attributes
+                columns, rows = _spans(given) if given else (1, 1)
+                spanning = spanning or columns != 1 or rows != 1
+                cells.append(_made(Cell, (text, name == "th", columns, rows)))
+        if spanning:
+            self._span(cells)
+        else:
+            self._add(cells)
+
+    def _span(self, cells: list[Cell]) -> None:
+        """A row with cells in it that go over several columns or rows."""
         slots: dict[int, Cell] = {column: cell for column, (cell, _) in self._growing.items()}
         growing = {column: (cell, left - 1) for column, (cell, left) in self._growing.items() if left > 1}
         column = 0
-        for each in node.iter():
-            if each.tag not in ("td", "th"):
-                continue
+        for cell in cells:
             while column in slots:
                 column += 1
-            cell = _cell(each)
             if cell.columns == cell.rows == 1:
                 slots[column] = cell
                 column += 1
@@ -136,10 +151,12 @@ class _Maker:
                         growing[at] = (cell, cell.rows - 1)
             column += cell.columns
         self._growing = growing
-        width = max(slots, default=-1) + 1
-        self._count(width)
-        self._width = max(self._width, width)
-        self.table.cells.append([slots.get(at) for at in range(width)])
+        self._add([slots.get(at) for at in range(max(slots, default=-1) + 1)])
+
+    def _add(self, row: Sequence[Cell | None]) -> None:
+        self._count(len(row))
+        self._width = max(self._width, len(row))
+        self.table.cells.append(list(row))
 
     def finished(self) -> Table:
         table = self.table
@@ -156,15 +173,11 @@ class _Maker:
             raise LimitExceeded(f"{self._source}: a table of more than {self._most} cells", "html_cells", 413)
 
 
-def _cell(node: Any) -> Cell:
-    given = node.attributes
-    if not given:
-        return Cell(text_of(node, without="table"), node.tag == "th")
+def _spans(given: Mapping[str, str | None]) -> tuple[int, int]:
+    """Over how many columns and rows a cell with these attributes goes."""
     columns = _number(given.get("colspan")) or 1
     rows = _number(given.get("rowspan"))
-    return Cell(
-        text_of(node, without="table"),
-        node.tag == "th",
+    return (
         min(columns, _COLUMNS_SPANNED),
         _ROWS_SPANNED if rows == 0 else min(rows or 1, _ROWS_SPANNED),  # none: to the end of its group
     )

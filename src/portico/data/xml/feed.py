@@ -11,6 +11,7 @@ from portico.data.xml.safety import (
     Resolver,
     check_document,
     check_references,
+    fatal,
     lxml_etree,
     options,
     refusal,
@@ -185,9 +186,10 @@ class Feed:
             return DataError(error.reason, self.given.name)
         except LimitExceeded as error:
             return error
+        log = parser.feed_error_log
         if self._declared:
-            check_references(parser.feed_error_log, self.given.name)
-        return None
+            check_references(log, self.given.name)
+        return fatal(log, self.given.name)
 
     def _check_tag(self, piece: bytes) -> None:
         """libxml2 waits for the end of a tag however long that is. No tag has a ``<`` in it, and a text that
@@ -196,7 +198,9 @@ class Feed:
         self._since = self._since + len(piece) if at < 0 else len(piece) - at
         if self._since > 2 * self.given.limits.xml_text and "huge" not in self._allow:
             raise LimitExceeded(
-                f"{self.given.name}: a tag of more than {self.given.limits.xml_text} bytes", "xml_text", 413
+                f"{self.given.name}: a tag or comment of more than {self.given.limits.xml_text} bytes",
+                "xml_text",
+                413,
             )
 
     def _ended(self, parser: Any) -> PorticoError | None:

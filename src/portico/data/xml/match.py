@@ -12,11 +12,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from portico.data.xml.names import FIRST, FURTHER
 from portico.errors import ConfigError
 
 __all__ = ["Pattern"]
 
 _STEP = re.compile(r"(//?)?((?:\{[^{}]*\})?[^/{}]+)")
+_PLAIN = re.compile(r"\*|[A-Za-z_][A-Za-z0-9_.-]*")
+_NAME = f"[{FIRST}][{FURTHER}]*"
+"""Any other name of an element. Compiled at first use, which takes a while."""
 
 
 class Pattern:
@@ -77,11 +81,13 @@ def _steps(text: str, namespaces: Mapping[str | None, str]) -> list[tuple[str, s
 
 
 def _name(name: str, text: str, namespaces: Mapping[str | None, str]) -> str:
+    prefix, colon, local = name.rpartition("}" if name.startswith("{") else ":")
+    if not (_PLAIN.fullmatch(local) or re.fullmatch(_NAME, local)):
+        raise ConfigError(f"{text[:100]!r}: {local[:40]!r} is no name of an element, and no pattern")
     if name.startswith("{}"):
-        return name[2:]
+        return local
     if name.startswith("{") or name == "*":
         return name
-    prefix, colon, local = name.rpartition(":")
     if not colon:
         uri = namespaces.get(None) or namespaces.get("")
         return f"{{{uri}}}{name}" if uri else name

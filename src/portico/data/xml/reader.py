@@ -22,6 +22,8 @@ _made = tuple.__new__
 """An ``Event`` of a tuple: twice as fast as by its own constructor, and there are millions."""
 _AMPLIFIED = 43
 """expat's XML_ERROR_AMPLIFICATION_LIMIT_BREACH."""
+_UNDEFINED = 11
+"""XML_ERROR_UNDEFINED_ENTITY."""
 _DEFAULTS, _GROWTH = 1_000_000, 5
 """Characters of attributes that a document type may add, and how many for each byte that came, as libxml2
 bounds them."""
@@ -124,11 +126,18 @@ class Reader:
 
     def _refusal(self, error: expat.ExpatError) -> PorticoError:
         reason = expat.ErrorString(error.code)
+        if error.code == _UNDEFINED and (name := self._reference()):
+            reason = f"{reason} {self._real(name)[:40]!r}"
         column = self._column(error.lineno, error.offset + 1)
         said = DataError(reason or "not well-formed", self._name, line=error.lineno, column=column)
         if error.code == _AMPLIFIED:
             return LimitExceeded(f"{said}; it is refused", "entities", 413)
         return said
+
+    def _reference(self) -> str:
+        """The name of the entity that is referred to where the parser is, if that began in the last piece."""
+        at = self._parser.ErrorByteIndex - self._fed
+        return (self._undeclared.first_in(self._piece[at:]) or "") if at >= 0 else ""
 
     def _column(self, line: int, column: int) -> int:
         return column if self._stand_ins is None else self._stand_ins.column(line, column)

@@ -23,8 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 from portico.errors import ConfigError, DataError, LimitExceeded
 
-__all__ = ["ALLOWANCES", "Resolver", "allowed", "below", "check_document", "check_references", "lxml_etree",
-           "options", "refusal", "resolving"]  # fmt: skip
+__all__ = ["ALLOWANCES", "Resolver", "allowed", "below", "check_document", "check_references", "fatal",
+           "lxml_etree", "options", "refusal", "resolving"]  # fmt: skip
 
 ALLOWANCES = frozenset(("entities", "external", "xinclude", "huge"))
 """What may be opened, one by one."""
@@ -123,6 +123,14 @@ def check_references(log: Any, name: str) -> None:
                 line=entry.line,
                 column=entry.column,
             )
+
+
+def fatal(log: Any, name: str) -> DataError | None:
+    """What lxml has met and does not raise: an entity that is not declared, after which it tells of nothing
+    more, and at the end only that there is no element."""
+    most = lxml_etree().ErrorLevels.FATAL
+    entry = next((each for each in log if each.level == most), None)
+    return entry and DataError(entry.message, name, line=entry.line, column=entry.column)
 
 
 def refusal(error: Any, name: str) -> DataError | LimitExceeded:

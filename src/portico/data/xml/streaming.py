@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from random import random
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
 from portico.data.sources import Source
 from portico.data.xml.bytes import reading
@@ -19,6 +19,7 @@ __all__ = ["Errors", "converted", "matches", "records", "told_of"]
 
 Errors = Literal["raise"] | list[DataError] | Callable[[DataError], object]
 """What is done about an element that does not fit a type: raised, collected in a list, told to a function."""
+T = TypeVar("T")
 Told = Callable[[DataError], object] | None
 
 _SAMPLED = 1 / 32
@@ -28,6 +29,48 @@ _FEW = 256
 """Characters of new names in a piece that are nothing to look after."""
 
 
+@overload
+def records(
+    what: Any,
+    select: str,
+    *,
+    namespaces: Mapping[str | None, str] | None = None,
+    as_: str = "element",
+    type: type[T],
+    attribute: str = "@",
+    text: str = "#text",
+    lists: Collection[str] = (),
+    on_error: Errors = "raise",
+    allow: Collection[str] = (),
+) -> Iterator[T]: ...
+@overload
+def records(
+    what: Any,
+    select: str,
+    *,
+    namespaces: Mapping[str | None, str] | None = None,
+    as_: Literal["dict"],
+    type: None = None,
+    attribute: str = "@",
+    text: str = "#text",
+    lists: Collection[str] = (),
+    on_error: Errors = "raise",
+    allow: Collection[str] = (),
+) -> Iterator[dict[str, Any]]: ...
+@overload
+def records(
+    what: Any,
+    select: str,
+    *,
+    namespaces: Mapping[str | None, str] | None = None,
+    as_: str = "element",
+    type: Any = None,
+    attribute: str = "@",
+    text: str = "#text",
+    lists: Collection[str] = (),
+    on_error: Errors = "raise",
+    allow: Collection[str] = (),
+) -> Iterator[Any]: ...
 def records(
     what: Any,
     select: str,

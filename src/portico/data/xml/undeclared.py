@@ -28,5 +28,9 @@ class Undeclared:
         """The name of a reference in the tag with which ``context`` begins; ``piece``: what it came in."""
         self.look(piece)
         tag = _TAG.match(context or b"") if self._suspect else None
-        names = (found.decode("utf-8", "replace") for found in _REFERENCE.findall(tag[0])) if tag else ()
+        return self.first_in(tag[0]) if tag else None
+
+    def first_in(self, data: bytes) -> str | None:
+        """The first name in there of an entity that is not known."""
+        names = (found[1].decode("utf-8", "replace") for found in _REFERENCE.finditer(data))
         return next((name for name in names if name not in self.declared), None)
