@@ -113,7 +113,7 @@ class Walk(Cursor):
                 return False
             if matched <= self._certain:
                 raise self.error("expected an array or object", self.text.at)
-        end = self.end(whole=False)
+        end = self.end()
         if end is None:
             self._enter(char, None)
         else:
