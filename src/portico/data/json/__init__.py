@@ -134,9 +134,8 @@ def items(
             if len(values) == 1:
                 yield place, values[0]
                 continue
-            first = int(place[-1]) - len(values) + 1
-            for index, value in enumerate(values, first):
-                yield (*place[:-1], index), value
+            for step, value in zip(walk.steps(len(values)), values, strict=True):
+                yield (*place[:-1], step), value
 
     return _reading(what, options, located)
 
