@@ -79,12 +79,13 @@ class Decoder:
     def value(self, text: str) -> Any:
         """What a whole text means."""
         self._check_count(text)
-        if deeper(text, self._limits.json_depth):
+        data = text.encode("utf-8", "replace")  # msgspec would do that itself, and keep it with the text
+        if deeper(data, self._limits.json_depth):
             raise too_deep(self._limits)
         if not self.batches:
             return self._carefully(text)
         try:
-            return self._one.decode(text)
+            return self._one.decode(data)
         except self._msgspec.ValidationError as error:
             if self._rules.type is None or "out of range" in str(error):  # a number that is too large for it
                 return self._carefully(text)

@@ -13,6 +13,8 @@ __all__ = ["brackets_of", "deeper", "levels_of", "value_deeper"]
 
 _TOLD_APART = b'[]{}"'
 _DROPPED = bytes(set(range(256)) - set(_TOLD_APART))
+_NO_MARK = bytes(set(range(256)) - set(_TOLD_APART + b"\\/bfnrtu"))
+"""With what may follow a backslash: after anything else, no parser goes on."""
 _NO_OPENING = bytes(set(range(256)) - set(b"[{"))
 _AS_ONE = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(b'"[^"]*"?')
@@ -38,7 +40,7 @@ def deeper(text: str | bytes, levels: int) -> bool:
 def brackets_of(data: bytes) -> tuple[bytes, bool]:
     """The brackets outside of strings, as if all were square ones; and whether the last string is open."""
     if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+        data = data.translate(None, _NO_MARK).replace(b"\\\\", b"").replace(b'\\"', b"")
     data = data.translate(_AS_ONE, _DROPPED)
     quoted = data.count(b'"') % 2 == 1
     data = data.replace(b'""', b"")  # two strings without a bracket between them are as good as one
