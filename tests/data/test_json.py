@@ -7,7 +7,7 @@ import io
 import json
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -248,6 +248,35 @@ def test_choices_that_are_none() -> None:
     for path in ("a[", "a..b", "a[-1]", "a[1:2]", "..a", "a[?(@.b)]", "[01]", "a b", '["\\x"]', "$$"):
         with pytest.raises(ConfigError, match="path"):
             records(b"[]", path)
+
+
+@pytest.mark.parametrize("read_it", [load, lines, documents, records, items, read_json])
+def test_an_option_that_does_not_exist_is_named_with_the_function(read_it: Any) -> None:
+    with pytest.raises(
+        TypeError, match=rf"^{read_it.__name__}\(\) got an unexpected keyword argument 'number'$"
+    ):
+        read_it(b"[1]", number="exact")
+
+
+@pytest.mark.parametrize(("path", "wrong"), {"1": "'1'", "a.1": "'.1'", ".1": "'.1'", "1.1": "'1.1'"}.items())
+def test_a_path_that_is_none_is_told_as_it_was_written(path: str, wrong: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        records(b"[]", path)
+    assert str(caught.value).startswith(f"path {path!r}: {wrong} is none of")
+
+
+def test_lines_that_were_read_as_one_document_are_told_of() -> None:
+    def told(read_it: Callable[[bytes], Any], data: bytes) -> str:
+        with pytest.raises(DataError, match="more follows") as caught:
+            read_it(data)
+        return str(caught.value)
+
+    for read_it in (load, lambda data: list(records(data, "$")), lambda data: list(records(data, "$.*"))):
+        for data in (b'{"a": 1}\n{"a": 2}\n', b'{"a": 1}\r\n\n  {"a": 2}'):
+            assert "format jsonl" in told(read_it, data)
+            assert "lines()" in told(read_it, data)
+        assert "jsonl" not in told(read_it, b'{"a": 1} {"a": 2}')
+    assert "jsonl" not in told(lambda data: list(lines(data)), b'{"a": 1} {"a": 2}\n')
 
 
 # -- lines

@@ -16,6 +16,7 @@ from portico.data.json import places
 from portico.data.json.depth import deeper, value_deeper
 from portico.data.json.path import EACH, Step
 from portico.data.json.scanner import FLOATS, Refused, Rules, scanned, scanner, skimmer, too_deep
+from portico.data.json.text import more_follows
 from portico.errors import ConfigError, LimitExceeded
 from portico.limits import Limits
 
@@ -152,9 +153,9 @@ class Decoder:
         if lone is not None and self._rules.surrogates == "replace":
             text = places.without_surrogates(text)
         value, end = scanned(self._scan, text, at, self._limits)
-        end = _SPACE.match(text, end).end()  # type: ignore[union-attr]
-        if end < len(text):
-            raise Refused("more follows after the end of the document", end)
+        more = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+        if more < len(text):
+            raise Refused(more_follows(in_another_line="\n" in text[end:more]), more)
         if lone is not None and self._rules.surrogates == "error":
             raise Refused("half a surrogate pair is no character", lone)
         return value if self._rules.type is None else self._converted(value, text)

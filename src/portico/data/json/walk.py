@@ -15,7 +15,7 @@ from portico.data.json.decoder import Key, Many
 from portico.data.json.path import EACH, Step, path_text
 from portico.data.json.scanner import Rules
 from portico.data.json.seams import Seam, seam_of_elements, seam_of_members
-from portico.data.json.text import Text
+from portico.data.json.text import Text, more_follows
 from portico.errors import DataError, LimitExceeded
 
 __all__ = ["Walk"]
@@ -101,8 +101,10 @@ class Walk(Cursor):
                 self._to_part(frame)
             if self._value(self._matched(frame)):
                 yield [self.made(self.end_of_whole())]
+        line, _ = self.text.place(self.text.at)
         if self.next():
-            raise super().error("more follows after the end of the document", self.text.at)
+            another = self.text.place(self.text.at)[0] > line
+            raise super().error(more_follows(in_another_line=another), self.text.at)
         self._check_reached()
 
     def _value(self, matched: int | None) -> bool:
