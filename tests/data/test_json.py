@@ -429,6 +429,16 @@ def test_values_of_one_shape_in_large_objects(value: Any, style: int) -> None:
         check_members([*members, ("mixed", {"b": [value] * 3}), *members], style, "$.*")
 
 
+def test_a_number_at_the_beginning_of_a_piece_is_not_cut_where_no_seam_is() -> None:
+    for data in (
+        [b'["a" ,"b" ,', b"901 ]"],
+        [b'[{"a":1}  ,{"a":1}  ,', b"90 ,12]"],
+        [b'["a","b",', b"12,3]"],
+    ):
+        assert list(records(iter(data))) == json.loads(b"".join(data))
+        assert list(records(iter([b'{"x":', *data, b',"a":[1]}']), "a[*]")) == [1]
+
+
 def check_members(members: list[tuple[str, Any]], style: int, path: str) -> None:
     written_members = (f"{written(name, style)}: {written(value, style)}" for name, value in members)
     data = ("{" + (",", " ,\n")[style % 2].join(written_members) + "}").encode()

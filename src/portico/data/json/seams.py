@@ -26,8 +26,10 @@ class Seam:
     def last(self, window: str, start: int, end: int) -> int:
         """The comma of the last one there; -1: there is none."""
         found = window.rfind(self._text, start, end)
-        if found < 0 or self._comma is not None:
-            return found + (self._comma or 0)
+        if found < 0:
+            return -1
+        if self._comma is not None:
+            return found + self._comma
         key = window.rfind('"', start, found)
         return window.rfind(",", start, key) if key > 0 else -1
 
