@@ -7,7 +7,7 @@ import io
 import json
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -250,6 +250,35 @@ def test_choices_that_are_none() -> None:
             records(b"[]", path)
 
 
+@pytest.mark.parametrize("read_it", [load, lines, documents, records, items, read_json])
+def test_an_option_that_does_not_exist_is_named_with_the_function(read_it: Any) -> None:
+    with pytest.raises(
+        TypeError, match=rf"^{read_it.__name__}\(\) got an unexpected keyword argument 'number'$"
+    ):
+        read_it(b"[1]", number="exact")
+
+
+@pytest.mark.parametrize(("path", "wrong"), {"1": "'1'", "a.1": "'.1'", ".1": "'.1'", "1.1": "'1.1'"}.items())
+def test_a_path_that_is_none_is_told_as_it_was_written(path: str, wrong: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        records(b"[]", path)
+    assert str(caught.value).startswith(f"path {path!r}: {wrong} is none of")
+
+
+def test_lines_that_were_read_as_one_document_are_told_of() -> None:
+    def told(read_it: Callable[[bytes], Any], data: bytes) -> str:
+        with pytest.raises(DataError, match="more follows") as caught:
+            read_it(data)
+        return str(caught.value)
+
+    for read_it in (load, lambda data: list(records(data, "$")), lambda data: list(records(data, "$.*"))):
+        for data in (b'{"a": 1}\n{"a": 2}\n', b'{"a": 1}\r\n\n  {"a": 2}'):
+            assert "format jsonl" in told(read_it, data)
+            assert "lines()" in told(read_it, data)
+        assert "jsonl" not in told(read_it, b'{"a": 1} {"a": 2}')
+    assert "jsonl" not in told(lambda data: list(lines(data)), b'{"a": 1} {"a": 2}\n')
+
+
 # -- lines
 
 
@@ -372,6 +401,80 @@ def test_a_path_leads_where_it_does_in_plain_python(value: Any, path: str, style
 def test_a_path_into_long_arrays(values: list[Any], path: str, times: int, style: int) -> None:
     check_path(values * times, path, style, style)
     check_path({"a": values * times, "b": values}, path, style, style)
+
+
+MEMBERS = st.lists(
+    st.tuples(NAMES | st.sampled_from(['","', '{"a":', "\\", "k1", "k2", "k3", "k4"]), VALUES),
+    min_size=1,
+    max_size=7,
+)
+
+
+@given(MEMBERS, st.integers(1, 80), st.integers(0, 11), st.sampled_from(["$.*", "$.*.a", "$.*[*]"]))
+@settings(max_examples=200)
+def test_a_path_into_large_objects_whose_keys_may_be_there_twice(
+    members: list[tuple[str, Any]], times: int, style: int, path: str
+) -> None:
+    check_members(members * times, style, path)
+
+
+@pytest.mark.parametrize("style", range(12))
+@pytest.mark.parametrize(
+    "value", [{"a": 1}, {"a": {"a": {"a": 2}}}, 1.5, None, "a", [], [{"a": 1}, {"a": 2}], {}]
+)
+def test_values_of_one_shape_in_large_objects(value: Any, style: int) -> None:
+    for names in (["a"], ['x"y', "x,y", '","'], [f"k{number}" for number in range(700)]):
+        members = [(name, value) for name in names] * (2000 // len(names))
+        check_members(members, style, "$.*")
+        check_members([*members, ("mixed", {"b": [value] * 3}), *members], style, "$.*")
+
+
+def test_a_number_at_the_beginning_of_a_piece_is_not_cut_where_no_seam_is() -> None:
+    for data in (
+        [b'["a" ,"b" ,', b"901 ]"],
+        [b'[{"a":1}  ,{"a":1}  ,', b"90 ,12]"],
+        [b'["a","b",', b"12,3]"],
+    ):
+        assert list(records(iter(data))) == json.loads(b"".join(data))
+        assert list(records(iter([b'{"x":', *data, b',"a":[1]}']), "a[*]")) == [1]
+
+
+def check_members(members: list[tuple[str, Any]], style: int, path: str) -> None:
+    written_members = (f"{written(name, style)}: {written(value, style)}" for name, value in members)
+    data = ("{" + (",", " ,\n")[style % 2].join(written_members) + "}").encode()
+    steps = steps_of(path)[1:]
+    expected = [
+        ((name, *more), part)
+        for name, value in members
+        for more, part in selected(json.loads(json.dumps(value)), steps)
+    ]
+    for what in (lambda: data, lambda: pieces(data, style)):
+        assert same(list(records(what(), path)), [part for _, part in expected])
+        assert same(list(items(what(), path)), expected)
+    assert same(list(items(data, path, duplicates="first")), expected)
+
+
+def test_typed_values_of_a_large_object() -> None:
+    good = {f"k{n}": {"x": n, "y": n} for n in range(3000)}
+    text = json.dumps({"a": good})
+    assert {place[1]: value for place, value in items(text.encode(), "a.*", type=Point)} == good
+    wrong = text.replace('"y": 2222', '"y": "2"')
+    found: list[Any] = []
+    with pytest.raises(DataError, match="Expected `int`") as caught:
+        found.extend(records(wrong.encode(), "a.*", type=Point))
+    assert caught.value.path == "$.a.k2222.y"
+    assert found == list(good.values())[:2222]
+    for kind in (Path, list[Path]):
+        with pytest.raises(DataError, match="Expected `"):
+            list(records(text.encode(), "a.*", type=kind))
+
+
+def test_an_error_names_the_element_where_those_before_lack_the_step() -> None:
+    elements = [{"a": 1} if number % 3 else {"b": 1} for number in range(3000)]
+    data = json.dumps([*elements, {"a": "x"}]).encode()
+    with pytest.raises(DataError) as caught:
+        list(records(data, "[*].a", type=int))
+    assert caught.value.path == "$[3000].a"
 
 
 def check_path(value: Any, path: str, style: int, seed: int) -> None:

@@ -28,7 +28,7 @@ __all__ = ["DATA_SEEDS", "DATA_TARGETS"]
 
 LIMITS = Limits(unpacked=1 << 20, zstd_window=1 << 20)
 REFUSALS = (DataError, LimitExceeded)
-PATHS = ("$[*]", "$[*].a", "a.*", "$")
+PATHS = ("$[*]", "$[*].a", "a.*", "$", "$.*")
 SHALLOW = 400
 """Levels far below the limit: near it, what is passed over may count from elsewhere."""
 

@@ -25,22 +25,21 @@ cannot be; and what ``source`` does. The encoding is UTF-8, or UTF-16 or UTF-32 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from itertools import chain
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
 from portico.data.json.cursor import Cursor, sequence
 from portico.data.json.decoder import Decoder
 from portico.data.json.linewise import OnError, values_of_lines
 from portico.data.json.path import path_text, steps_of
+from portico.data.json.reading import Options, done, opened_by, read_values, rules_of, whole
 from portico.data.json.scanner import Duplicates, Numbers, Refused, Rules, Surrogates
 from portico.data.json.text import Text, place_in
 from portico.data.json.walk import Walk
 from portico.data.json.writing import write, write_json, write_lines
-from portico.data.sources import Source, source
+from portico.data.sources import Source
 from portico.errors import DataError, LimitExceeded
-from portico.limits import Limits
 
 __all__ = [
     "Duplicates",
@@ -59,26 +58,23 @@ __all__ = [
     "write_lines",
 ]
 
-
-class Options(TypedDict, total=False):
-    """Options of all that read: see the module."""
-
-    type: Any
-    numbers: Numbers
-    duplicates: Duplicates
-    surrogates: Surrogates
-    allow_nan: bool
-    limits: Limits | None
+T = TypeVar("T")
+Place = tuple[str | int, ...]
+"""The keys and indexes that lead to a value: ``("feeds", 3, "id")``."""
 
 
-def load(what: Any, **options: Unpack[Options]) -> Any:
+@overload
+def load(what: Any, *, type: type[T], **options: Unpack[Options]) -> T: ...
+@overload
+def load(what: Any, *, type: Any = None, **options: Unpack[Options]) -> Any: ...
+def load(what: Any, *, type: Any = None, **options: Unpack[Options]) -> Any:  # noqa: A002
     """The value of a whole document, of at most ``Limits.answer`` characters. It is the one that takes memory
     for all of it."""
-    opened, rules = _opened(what, _rules(options), options)
+    opened, rules = opened_by(what, rules_of("load", type, options), options)
     try:
-        text = _whole(opened, rules.limits.answer)
+        text = whole(opened, rules.limits.answer)
     finally:
-        _done(opened, what)
+        done(opened, what)
     try:
         return Decoder(rules).value(text)
     except Refused as refused:
@@ -89,23 +85,55 @@ def load(what: Any, **options: Unpack[Options]) -> Any:
         raise LimitExceeded(f"{opened.name}: {error}", error.limit, error.status) from None
 
 
-def lines(what: Any, *, on_error: OnError | None = None, **options: Unpack[Options]) -> Iterator[Any]:
+@overload
+def lines(
+    what: Any, *, on_error: OnError | None = None, type: type[T], **options: Unpack[Options]
+) -> Iterator[T]: ...
+@overload
+def lines(
+    what: Any, *, on_error: OnError | None = None, type: Any = None, **options: Unpack[Options]
+) -> Iterator[Any]: ...
+def lines(
+    what: Any,
+    *,
+    on_error: OnError | None = None,
+    type: Any = None,  # noqa: A002
+    **options: Unpack[Options],
+) -> Iterator[Any]:
     """The values of JSON Lines, one by one; or of a JSON text sequence (RFC 7464), if it begins as one.
 
     Lines end with LF or CRLF, the last one also without; those with nothing in them are passed over.
     ``on_error``: told of each line that is wrong, as a ``DataError``, and the next one follows; without it,
     that is raised. A line has at most ``Limits.json_record`` characters.
     """
-    return _reading(what, options, lambda given, rules: values_of_lines(given, rules, on_error))
+    rules = rules_of("lines", type, options)
+    return read_values(what, rules, options, lambda given, rules: values_of_lines(given, rules, on_error))
 
 
-def documents(what: Any, **options: Unpack[Options]) -> Iterator[Any]:
+@overload
+def documents(what: Any, *, type: type[T], **options: Unpack[Options]) -> Iterator[T]: ...
+@overload
+def documents(what: Any, *, type: Any = None, **options: Unpack[Options]) -> Iterator[Any]: ...
+def documents(what: Any, *, type: Any = None, **options: Unpack[Options]) -> Iterator[Any]:  # noqa: A002
     """The values of documents that follow each other, over any number of lines, with or without space
     between. Each has at most ``Limits.json_record`` characters."""
-    return _reading(what, options, lambda given, rules: sequence(Text(given), rules))
+    rules = rules_of("documents", type, options)
+    return read_values(what, rules, options, lambda given, rules: sequence(Text(given), rules))
 
 
-def records(what: Any, path: str = "$[*]", **options: Unpack[Options]) -> Iterator[Any]:
+@overload
+def records(what: Any, path: str = "$[*]", *, type: type[T], **options: Unpack[Options]) -> Iterator[T]: ...
+@overload
+def records(
+    what: Any, path: str = "$[*]", *, type: Any = None, **options: Unpack[Options]
+) -> Iterator[Any]: ...
+def records(
+    what: Any,
+    path: str = "$[*]",
+    *,
+    type: Any = None,  # noqa: A002
+    **options: Unpack[Options],
+) -> Iterator[Any]:
     """The values at a path, one by one, while the document arrives, in memory that does not grow with it.
 
     ``path``: as in RFC 9535, of names, indexes and ``*``: ``recipe.ingredients[*]``, ``$["a b"][0].c``,
@@ -117,12 +145,25 @@ def records(what: Any, path: str = "$[*]", **options: Unpack[Options]) -> Iterat
     most ``Limits.json_record`` characters.
     """
     steps = steps_of(path)
-    return _reading(what, options, lambda given, rules: _values(Walk(Text(given), rules, steps)))
+    rules = rules_of("records", type, options)
+    return read_values(what, rules, options, lambda given, rules: _values(Walk(Text(given), rules, steps)))
 
 
+@overload
 def items(
-    what: Any, path: str = "$[*]", **options: Unpack[Options]
-) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    what: Any, path: str = "$[*]", *, type: type[T], **options: Unpack[Options]
+) -> Iterator[tuple[Place, T]]: ...
+@overload
+def items(
+    what: Any, path: str = "$[*]", *, type: Any = None, **options: Unpack[Options]
+) -> Iterator[tuple[Place, Any]]: ...
+def items(
+    what: Any,
+    path: str = "$[*]",
+    *,
+    type: Any = None,  # noqa: A002
+    **options: Unpack[Options],
+) -> Iterator[tuple[Place, Any]]:
     """As ``records``, each with its place: the keys and indexes that lead to it, as ``("feeds", 3, "id")``.
     ``path_text`` writes them as a path."""
     steps = steps_of(path)
@@ -134,84 +175,42 @@ def items(
             if len(values) == 1:
                 yield place, values[0]
                 continue
-            first = int(place[-1]) - len(values) + 1
-            for index, value in enumerate(values, first):
-                yield (*place[:-1], index), value
+            for step, value in zip(walk.steps(len(values)), values, strict=True):
+                yield (*place[:-1], step), value
 
-    return _reading(what, options, located)
+    return read_values(what, rules_of("items", type, options), options, located)
 
 
-def read_lines(what: Source, *, on_error: OnError | None = None, **options: Unpack[Options]) -> Iterator[Any]:
+def read_lines(
+    what: Source,
+    *,
+    on_error: OnError | None = None,
+    type: Any = None,  # noqa: A002
+    **options: Unpack[Options],
+) -> Iterator[Any]:
     """``lines``, for ``portico.data.read``."""
-    return lines(what, on_error=on_error, **options)
+    return lines(what, on_error=on_error, type=type, **options)
 
 
-def read_json(what: Any, path: str | None = None, **options: Unpack[Options]) -> Iterator[Any]:
+def read_json(
+    what: Any,
+    path: str | None = None,
+    *,
+    type: Any = None,  # noqa: A002
+    **options: Unpack[Options],
+) -> Iterator[Any]:
     """Records of a document, for ``portico.data.read``: those at ``path``; without one, the elements of an
     array, and anything else is one record."""
     if path is not None:
-        return records(what, path, **options)
+        return records(what, path, type=type, **options)
 
     def elements(given: Source, rules: Rules) -> Iterator[Any]:
         text = Text(given)
         begins = Cursor(text, rules).next()
         return _values(Walk(text, rules, steps_of("$[*]" if begins == "[" else "$")))
 
-    return _reading(what, options, elements)
+    return read_values(what, rules_of("read_json", type, options), options, elements)
 
 
 def _values(walk: Walk) -> Iterator[Any]:
     return chain.from_iterable(walk.runs())
-
-
-def _rules(options: Options) -> Rules:
-    given = {name: value for name, value in options.items() if value not in (None, Any)}
-    return Rules(**given)  # type: ignore[arg-type]
-
-
-def _opened(what: Any, rules: Rules, options: Options) -> tuple[Source, Rules]:
-    opened = source(what, limits=options.get("limits"))
-    return opened, rules if options.get("limits") else replace(rules, limits=opened.limits)
-
-
-def _whole(opened: Source, limit: int) -> str:
-    text = Text(opened)
-    size = 0
-
-    def enough(piece: str) -> bool:
-        nonlocal size
-        size += len(piece)
-        if size > limit:
-            raise LimitExceeded(
-                f"{opened.name}: more than {limit} characters at once; read it with records() or lines(), or "
-                "pass limits=Limits(answer=…)",
-                "answer",
-                413,
-            )
-        return False
-
-    while text.refill(enough):  # all at once, unless some of it is broken
-        pass
-    return text.window
-
-
-def _reading(what: Any, options: Options, values: Callable[[Source, Rules], Iterator[Any]]) -> Iterator[Any]:
-    """What is wrong with the options is told at once; nothing is opened before the first value is asked for,
-    so that what is never asked leaves nothing open."""
-    rules = _rules(options)
-    Decoder(rules)
-
-    def reading() -> Iterator[Any]:
-        opened, known = _opened(what, rules, options)
-        try:
-            yield from values(opened, known)
-        finally:
-            _done(opened, what)
-
-    return reading()
-
-
-def _done(opened: Source, what: Any) -> None:
-    """Close what was opened here."""
-    if opened is not what:
-        opened.close()

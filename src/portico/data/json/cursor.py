@@ -9,7 +9,8 @@ from typing import Any
 
 from portico.data.json.decoder import Decoder
 from portico.data.json.depth import deeper
-from portico.data.json.scanner import Refused, Rules
+from portico.data.json.extent import Extent
+from portico.data.json.scanner import Refused, Rules, too_deep
 from portico.data.json.text import Text
 from portico.errors import DataError, LimitExceeded
 
@@ -22,7 +23,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = re.compile(r'"([^"\\\x00-\x1f]*)"')
 _WORD = frozenset("-0123456789abcdefghijklmnopqrstuvwxyzNI")
 _SELF_ENDING = frozenset('{["')
-_GOING_ON = frozenset(("", ".", "e", "E"))
+_BEGIN = frozenset('{["-0123456789tfnNI')
 _UNDECIDED = 12
 """Characters at the end of a window in which an error may be none: the longest word or escape is shorter."""
 _NEAR = 1024
@@ -71,47 +72,51 @@ class Cursor:
         return string
 
     def end_of_whole(self) -> int:
-        """Where the value ends that begins here, which will all be in the window."""
-        end = self.end(whole=True)
-        assert end is not None
-        return end
-
-    def end(self, *, whole: bool) -> int | None:
-        """Where the value ends that begins here. Without ``whole``: ``None`` for an array or object that is
-        not worth waiting for, as its parts can be looked at one by one."""
+        """Where the value ends that begins here, which will all be in the window. What is in an array or
+        object may still be none; where all of the input is too little, that is where it ends."""
         text = self.text
-        while True:
-            enterable = not whole and text.window[text.at] in CLOSES
-            if enterable and self.credit <= 0:
-                return None
-            end = self._end_in_window()
-            if end is not None:
-                return end
-            self.credit -= len(text.window) - text.at
-            if enterable:
-                return None
-            self._gather()
-
-    def _end_in_window(self) -> int | None:
-        text = self.text
-        size = len(text.window)
         end = self._end_nearby()
         if end is not None:
             return end
+        char = text.window[text.at]
+        end = self._gathered() if char in _BEGIN else 0
+        return end if char in CLOSES else self._skimmed()
+
+    def end(self) -> int | None:
+        """Where the value ends that begins here; ``None`` for an array or object that is not worth waiting
+        for, as its parts can be looked at one by one."""
+        text = self.text
+        if text.window[text.at] not in CLOSES:
+            return self.end_of_whole()
+        if self.credit <= 0:
+            return None
+        end = self._end_nearby() or self._end_in_window()
+        if end is None:
+            self.credit -= len(text.window) - text.at
+        return end
+
+    def _end_in_window(self) -> int | None:
+        """Where an array or object ends, unless it goes on behind the window."""
+        text = self.text
         try:
             end = self.decoder.skim(text.window, text.at, deep=self._is_deep())
-            self._near = max(_NEAR, 2 * (end - text.at))
         except Refused as refused:
-            undecided = refused.at >= size - _UNDECIDED or refused.reason.startswith("unterminated string")
-            if undecided and not text.ended:
+            undecided = refused.at >= len(text.window) - _UNDECIDED
+            if (undecided or refused.reason.startswith("unterminated string")) and not text.ended:
                 return None
             raise self.error(refused.reason, refused.at) from None
         except LimitExceeded as error:
             raise self.limited(error) from None
-        if text.window[text.at] not in NUMBER or text.ended:
-            return end
-        # 1 may go on as 12, or as 1.5e+7
-        return end if end < size - 2 or text.window[end : end + 1] not in _GOING_ON else None
+        self._near = max(_NEAR, 2 * (end - text.at))
+        return end
+
+    def _skimmed(self) -> int:
+        """Where a string, number or word ends, all of which is there."""
+        text = self.text
+        try:
+            return self.decoder.skim(text.window, text.at)
+        except Refused as refused:
+            raise self.error(refused.reason, refused.at) from None
 
     def _end_nearby(self) -> int | None:
         """The same where it is not far, and nothing before it can be deep: so that not all of a window is
@@ -139,24 +144,40 @@ class Cursor:
             self._told, self._deep = self.text.refills, deeper(self.text.window, self.rules.limits.json_depth)
         return self._told == self.text.refills and self._deep
 
-    def _gather(self) -> None:
+    def _gathered(self) -> int:
+        """Where the value ends, once it is all in the window. Each piece that comes is looked at once."""
         text, limit = self.text, self.rules.limits.json_record
+        extent = Extent(text.window[text.at])
+        end = extent.feed(text.window, text.at + 1)
         held = len(text.window) - text.at
 
         def enough(piece: str) -> bool:
-            nonlocal held
+            nonlocal end, held
+            end = extent.feed(piece)
+            if end is not None:
+                end += held
             held += len(piece)
             self._earn(len(piece))
-            if held > limit:
-                raise LimitExceeded(
-                    f"{text.name}, line {text.place(text.at)[0]}: more than {limit} characters in one value; "
-                    "pass limits=Limits(json_record=…)",
-                    "json_record",
-                    413,
-                )
-            return self.credit >= held
+            self._check(extent.level, held if end is None else end, limit)
+            return end is not None
 
-        text.refill(enough)
+        self._check(extent.level, 0, limit)
+        while end is None and text.refill(enough):
+            pass
+        return len(text.window) if end is None else end
+
+    def _check(self, level: int, size: int, limit: int) -> None:
+        """What is known of a value of which not all has come."""
+        text = self.text
+        if level > self.rules.limits.json_depth:
+            raise self.limited(too_deep(self.rules.limits))
+        if size > limit:
+            raise LimitExceeded(
+                f"{text.name}, line {text.place(text.at)[0]}: more than {limit} characters in one value; "
+                "pass limits=Limits(json_record=…)",
+                "json_record",
+                413,
+            )
 
     def _earn(self, came: int) -> None:
         self.credit += 16 * came + 4096

@@ -10,19 +10,47 @@ import re
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from portico.data.json import places
 from portico.data.json.depth import deeper, value_deeper
 from portico.data.json.path import EACH, Step
 from portico.data.json.scanner import FLOATS, Refused, Rules, scanned, scanner, skimmer, too_deep
+from portico.data.json.text import more_follows
 from portico.errors import ConfigError, LimitExceeded
 from portico.limits import Limits
 
-__all__ = ["Decoder"]
+__all__ = ["Batch", "Decoder", "Key", "Many"]
 
 _DIGITS = Limits().json_digits
 _SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class Key:
+    """Of an object. Each is another, so that a dictionary keeps values whose keys are the same."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _key(kind: Any, name: Any) -> Key:
+    if kind is not Key:
+        raise NotImplementedError
+    return Key(name)
+
+
+class Batch(NamedTuple):
+    """Of that ``number`` of texts, the values that are asked for, and the keys, where they have some."""
+
+    number: int
+    values: list[Any]
+    keys: list[Key]
+
+
+Many = Callable[[str], Batch | None]
+"""From texts that have commas between; ``None``: they are to be looked at one by one."""
 
 
 class Decoder:
@@ -52,12 +80,13 @@ class Decoder:
     def value(self, text: str) -> Any:
         """What a whole text means."""
         self._check_count(text)
-        if deeper(text, self._limits.json_depth):
+        data = text.encode("utf-8", "replace")  # msgspec would do that itself, and keep it with the text
+        if deeper(data, self._limits.json_depth):
             raise too_deep(self._limits)
         if not self.batches:
             return self._carefully(text)
         try:
-            return self._one.decode(text)
+            return self._one.decode(data)
         except self._msgspec.ValidationError as error:
             if self._rules.type is None or "out of range" in str(error):  # a number that is too large for it
                 return self._carefully(text)
@@ -76,23 +105,25 @@ class Decoder:
         decode: Callable[[bytes], Any] = self._one.decode
         return decode
 
-    def many(self, tail: tuple[Step, ...] = ()) -> Callable[[str], list[Any] | None] | None:
-        """What makes the values at a path into each of many texts that have commas between; it gives ``None``
-        where they are to be looked at one by one."""
+    def many(self, tail: tuple[Step, ...] = (), *, keyed: bool = False) -> Many | None:
+        """For the values at a path into each of many texts, which follow a key each, but for the first, if
+        they are ``keyed``; ``None``: none can be made at once."""
         if not self.batches or any(isinstance(step, int) for step in tail):
             return None
+        kind = _many_of(_holder(self._msgspec, self._rules.type, tail), Key if keyed else None)
         try:
-            decode = self._made(_list_of(_holder(self._msgspec, self._rules.type, tail))).decode
+            decode = self._made(kind, dec_hook=_key).decode
         except TypeError:  # a type that does not go together with others
             return None
-        return lambda text: self._several(decode, text, tail)
+        return partial(self._several, decode, tail, keyed)
 
-    def passed(self) -> Callable[[str], list[Any] | None] | None:
+    def passed(self, *, keyed: bool = False) -> Many | None:
         """As ``many``, of values that nobody wants."""
         if not self.batches:
             return None
-        decode = self._msgspec.json.Decoder(_list_of(self._msgspec.Raw)).decode
-        return lambda text: self._several(decode, text, ())
+        kind = _many_of(self._msgspec.Raw, str if keyed else None)
+        decode = self._msgspec.json.Decoder(kind).decode
+        return partial(self._several, decode, (), keyed)
 
     def skim(self, text: str, at: int, *, deep: bool = False) -> int:
         """Where the value ends that begins at ``at``: only its grammar counts. ``deep``: it may be deeper
@@ -101,12 +132,16 @@ class Decoder:
             raise too_deep(self._limits)
         return scanned(self._skim, text, at, self._limits)[1]
 
-    def _several(self, decode: Callable[[str], Any], text: str, tail: tuple[Step, ...]) -> list[Any] | None:
+    def _several(
+        self, decode: Callable[[str], Any], tail: tuple[Step, ...], keyed: bool, text: str
+    ) -> Batch | None:
         if deeper(text, self._limits.json_depth):
             return None
         try:
-            return _held(decode(f"[{text}]"), tail, self._msgspec.UNSET)
-        except (ValueError, ArithmeticError, RecursionError):
+            made = decode(f'{{"":{text}}}' if keyed else f"[{text}]")
+            values = list(made.values()) if keyed else made
+            return Batch(len(values), _held(values, tail, self._msgspec.UNSET), list(made) if keyed else [])
+        except (ValueError, ArithmeticError, RecursionError, NotImplementedError):
             return None
 
     def _carefully(self, text: str) -> Any:
@@ -118,9 +153,9 @@ class Decoder:
         if lone is not None and self._rules.surrogates == "replace":
             text = places.without_surrogates(text)
         value, end = scanned(self._scan, text, at, self._limits)
-        end = _SPACE.match(text, end).end()  # type: ignore[union-attr]
-        if end < len(text):
-            raise Refused("more follows after the end of the document", end)
+        more = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+        if more < len(text):
+            raise Refused(more_follows(in_another_line="\n" in text[end:more]), more)
         if lone is not None and self._rules.surrogates == "error":
             raise Refused("half a surrogate pair is no character", lone)
         return value if self._rules.type is None else self._converted(value, text)
@@ -160,7 +195,7 @@ def _holder(msgspec: Any, kind: Any, tail: tuple[Step, ...]) -> Any:
     holder: Any = Any if kind is None else kind
     for step in reversed(tail):
         if step is EACH:
-            holder = _list_of(holder)
+            holder = list[holder]
         else:
             field = msgspec.field(name=step, default=msgspec.UNSET)
             held: Any = holder if holder is Any else Union[holder, msgspec.UnsetType]  # noqa: UP007  (of any type)
@@ -168,8 +203,8 @@ def _holder(msgspec: Any, kind: Any, tail: tuple[Step, ...]) -> Any:
     return holder
 
 
-def _list_of(kind: Any) -> Any:
-    return list[kind]
+def _many_of(kind: Any, key: Any = None) -> Any:
+    return list[kind] if key is None else dict[key, kind]
 
 
 def _held(values: list[Any], tail: tuple[Step, ...], unset: Any) -> list[Any]:

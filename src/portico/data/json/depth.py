@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["deeper", "value_deeper"]
+__all__ = ["brackets_of", "deeper", "levels_of", "value_deeper"]
 
 _TOLD_APART = b'[]{}"'
 _DROPPED = bytes(set(range(256)) - set(_TOLD_APART))
+_NO_MARK = bytes(set(range(256)) - set(_TOLD_APART + b"\\/bfnrtu"))
+"""With what may follow a backslash: after anything else, no parser goes on."""
 _NO_OPENING = bytes(set(range(256)) - set(b"[{"))
 _AS_ONE = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(b'"[^"]*"?')
@@ -30,23 +32,40 @@ def deeper(text: str | bytes, levels: int) -> bool:
     data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
     if len(data.translate(None, _NO_OPENING)) <= levels:
         return False
-    folded, brackets = _folded(data)
+    brackets, _ = brackets_of(data)
+    folded, brackets = _folded(brackets)
     return folded > levels or (len(brackets) > levels - folded and _climbs(brackets, levels - folded))
 
 
-def _folded(data: bytes) -> tuple[int, bytes]:
-    """How many levels were folded, and the brackets outside of strings that are left, all of one kind."""
+def brackets_of(data: bytes) -> tuple[bytes, bool]:
+    """The brackets outside of strings, as if all were square ones; and whether the last string is open."""
     if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+        data = data.translate(None, _NO_MARK).replace(b"\\\\", b"").replace(b'\\"', b"")
     data = data.translate(_AS_ONE, _DROPPED)
+    quoted = data.count(b'"') % 2 == 1
     data = data.replace(b'""', b"")  # two strings without a bracket between them are as good as one
     if b'"' in data:
         data = _STRING.sub(b"", data)
+    return data, quoted
+
+
+def levels_of(brackets: bytes) -> tuple[int, int]:
+    """The lowest level they lead to, and the last one, from 0."""
+    level = lowest = 0
+    for bracket in _folded(brackets)[1]:
+        level += 1 if bracket == _OPENS else -1
+        if level < lowest:
+            lowest = level
+    return lowest, level
+
+
+def _folded(brackets: bytes) -> tuple[int, bytes]:
+    """How many levels were folded, and what is left."""
     folded = 0
-    while folded < _PASSES and b"[]" in data:
-        data = data.replace(b"[]", b"")
+    while folded < _PASSES and b"[]" in brackets:
+        brackets = brackets.replace(b"[]", b"")
         folded += 1
-    return folded, data
+    return folded, brackets
 
 
 def _climbs(brackets: bytes, levels: int) -> bool:

@@ -38,9 +38,8 @@ def steps_of(path: str) -> tuple[Step, ...]:
     while at < len(rest):
         found = _STEP.match(rest, at)
         if found is None:
-            raise ConfigError(
-                f'path {path!r}: {rest[at : at + 20]!r} is none of .name, ["name"], [3], [*] and .*'
-            )
+            wrong = rest[at : at + 20] if rest[at:] in path else rest[1:20]  # without the dot that was added
+            raise ConfigError(f'path {path!r}: {wrong!r} is none of .name, ["name"], [3], [*] and .*')
         steps.append(_step(found, path))
         at = found.end()
     return tuple(steps)

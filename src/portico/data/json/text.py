@@ -9,7 +9,7 @@ from collections.abc import Callable
 from portico.data.sources import Source
 from portico.errors import DataError
 
-__all__ = ["Text", "charset_of_json", "place_in", "undecodable"]
+__all__ = ["Text", "charset_of_json", "more_follows", "place_in", "undecodable"]
 
 
 class Text:
@@ -70,6 +70,14 @@ class Text:
         """An error that names the place of a character in the window."""
         line, column = self.place(at)
         return DataError(reason, self.name, line=line, column=column, path=path)
+
+
+def more_follows(*, in_another_line: bool) -> str:
+    """What is wrong with a document after which there is something."""
+    hint = (
+        "; if each line is a document, that is format jsonl: read it with lines()" if in_another_line else ""
+    )
+    return f"more follows after the end of the document{hint}"
 
 
 def undecodable(error: UnicodeDecodeError) -> str:

@@ -1,40 +1,36 @@
 """The way through a JSON document to the elements of a path, while it arrives.
 
 The whole document is checked by the standard library's scanner, which builds and drops what is not asked for.
-Elements that are asked for are made many at a time: where the text between two of them, with the first key
-that follows, is found again, there probably is the seam of others. That this is so shows when all up to it,
-taken as an array, is valid; else they are looked at one by one.
+Elements that are asked for, and values of an object, are made many at a time, up to what probably is the seam
+of two; if it is none, they are looked at one by one.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from portico.data.json.cursor import CLOSES, NUMBER, Cursor
+from portico.data.json.decoder import Key, Many
 from portico.data.json.path import EACH, Step, path_text
 from portico.data.json.scanner import Rules
-from portico.data.json.text import Text
+from portico.data.json.seams import Seam, seam_of_elements, seam_of_members
+from portico.data.json.text import Text, more_follows
 from portico.errors import DataError, LimitExceeded
 
 __all__ = ["Walk"]
 
-_OPENING = re.compile(r'\{[ \t\n\r]*"[^"\\]{1,100}"[ \t\n\r]*:|[{\["]')
 _BATCH = 1 << 14
 """Characters that are made into values at once: so few that most cannot be too deep, and fit into caches."""
 _MISSES = 4
-"""After so many wrong seams, one after the other, none is tried again in the same array."""
-
-
-Many = Callable[[str], list[Any] | None]
+"""After so many wrong seams, one after the other, none is tried again in the same array or object."""
 
 
 class _Frame:
     """An array or object whose parts are looked at one by one. ``matched``: steps of the path that lead to
     it, ``None`` where they lead elsewhere."""
 
-    __slots__ = ("begun", "index", "key", "keys", "kind", "many", "matched", "misses", "seam")
+    __slots__ = ("begun", "index", "key", "keys", "keys_made", "kind", "many", "matched", "misses", "seam")
 
     def __init__(self, kind: str, matched: int | None, keys: set[str] | None) -> None:
         self.kind = kind
@@ -43,7 +39,8 @@ class _Frame:
         self.begun = False
         self.index = -1
         self.key = ""
-        self.seam = ""
+        self.keys_made: list[Key] = []
+        self.seam: Seam | None = None
         self.many: Many | None = None
         self.misses = 0
 
@@ -54,8 +51,8 @@ class _Frame:
 
 
 class Walk(Cursor):
-    """Goes to all values of a path, of which ``runs()`` gives lists; ``location()`` is the place of the last
-    one of a list, and the others are before it in the same array. With ``located=False``, that is not so."""
+    """Goes to all values of a path, of which ``runs()`` gives lists. Those of a list are in the same array or
+    object; ``location()`` leads there, ``steps()`` on to each of them. Both only if ``located``."""
 
     def __init__(self, text: Text, rules: Rules, steps: tuple[Step, ...], *, located: bool = False) -> None:
         super().__init__(text, rules)
@@ -66,8 +63,15 @@ class Walk(Cursor):
         self._reached = -1
 
     def location(self) -> tuple[str | int, ...]:
-        """Keys and indexes that lead here."""
+        """Keys and indexes that lead here. All but the last lead to each value of a list."""
         return tuple(frame.step for frame in self._frames)  # type: ignore[misc]
+
+    def steps(self, count: int) -> Sequence[str | int]:
+        """What leads from there to each value of a list of so many."""
+        frame = self._frames[-1]
+        if frame.kind == "[":
+            return range(frame.index - count + 1, frame.index + 1)
+        return [frame.key, *(key.name for key in frame.keys_made[1:])]
 
     def error(self, reason: str, at: int, path: str = "") -> DataError:
         """As above, with the path of the document."""
@@ -92,12 +96,15 @@ class Walk(Cursor):
                 self._frames.pop()
                 continue
             while frame.many is not None and (values := self._batch(frame)) is not None:
-                yield values
+                if values:
+                    yield values
                 self._to_part(frame)
             if self._value(self._matched(frame)):
                 yield [self.made(self.end_of_whole())]
+        line, _ = self.text.place(self.text.at)
         if self.next():
-            raise super().error("more follows after the end of the document", self.text.at)
+            another = self.text.place(self.text.at)[0] > line
+            raise super().error(more_follows(in_another_line=another), self.text.at)
         self._check_reached()
 
     def _value(self, matched: int | None) -> bool:
@@ -113,7 +120,7 @@ class Walk(Cursor):
                 return False
             if matched <= self._certain:
                 raise self.error("expected an array or object", self.text.at)
-        end = self.end(whole=False)
+        end = self.end()
         if end is None:
             self._enter(char, None)
         else:
@@ -144,18 +151,23 @@ class Walk(Cursor):
                 raise self.error(f"expecting ',' or '{CLOSES[frame.kind]}'", text.at)
             text.at += 1
             return False
+        comma = text.at
         if frame.begun:
-            comma = text.at
             text.at += 1
             char = self.next()
-            if not frame.seam and frame.kind == "[" and text.window is window:
-                self._learn(frame, last, comma)
-        frame.begun = True
+        key = text.at
         frame.index += 1
         if frame.kind == "{":
             self._to_value(frame, char)
         elif not char:
             raise self.error("expecting a value", text.at)
+        if frame.begun and frame.seam is None and text.window is window:
+            if frame.kind == "[":
+                frame.seam = seam_of_elements(window, last, comma, text.at)
+            else:
+                frame.seam = seam_of_members(window, comma, key, text.at)
+            frame.many = self._many(frame) if frame.seam is not None else None
+        frame.begun = True
         return True
 
     def _to_value(self, frame: _Frame, char: str) -> None:
@@ -187,40 +199,32 @@ class Walk(Cursor):
 
     # -- many at a time
 
-    def _learn(self, frame: _Frame, last: int, comma: int) -> None:
-        """What stands between two elements, with the end of the first and the beginning of the second."""
-        window, at = self.text.window, self.text.at
-        opening = _OPENING.match(window, at)
-        if last == 0 or window[last - 1] not in '}]"':
-            frame.seam = window[comma:at]
-        elif opening is not None:
-            frame.seam = window[last - 1 : opening.end()]
-        if frame.seam:
-            frame.many = self._many(frame)
-
     def _many(self, frame: _Frame) -> Many | None:
+        keyed = frame.kind == "{"
         if frame.matched is None:
-            return self.decoder.passed()
+            return self.decoder.passed(keyed=keyed)
         tail = self._steps[frame.matched + 1 :]
         if self._steps[frame.matched] is not EACH or (tail and self._located):
             return None
-        return self.decoder.many(tail)
+        return self.decoder.many(tail, keyed=keyed)
 
     def _batch(self, frame: _Frame) -> list[Any] | None:
         """The values up to the last seam that is near, if it is one."""
         text = self.text
-        end = text.window.rfind(frame.seam, text.at, text.at + _BATCH)
-        if end <= text.at or self.credit <= 0 or frame.many is None:
+        if frame.seam is None or frame.many is None or self.credit <= 0:
             return None
-        end += frame.seam[0] != ","
-        values = frame.many(text.window[text.at : end])
-        if values is None:
+        end = frame.seam.last(text.window, text.at, text.at + _BATCH)
+        if end <= text.at:
+            return None
+        made = frame.many(text.window[text.at : end])
+        if made is None:
             self.credit -= end - text.at
             frame.misses += 1
             if frame.misses == _MISSES:
                 frame.many = None
             return None
         frame.misses = 0
-        frame.index += len(values) - 1
+        frame.index += made.number - 1
+        frame.keys_made = made.keys
         text.at = end
-        return [] if frame.matched is None else values
+        return [] if frame.matched is None else made.values

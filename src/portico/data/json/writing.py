@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from functools import partial
 from importlib import import_module
-from math import isfinite
 from typing import Any, TypedDict, Unpack
 
 from portico.data.json.by_hand import DEPTH, Path, by_hand
@@ -25,14 +24,9 @@ from portico.data.sinks import Sink, sink
 __all__ = ["write", "write_json", "write_lines"]
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
-_SUSPICIOUS = (b"null", b"NaN", b"Infinity")
-"""How msgspec writes floats and Decimals that are no numbers; the first is None as well."""
 _TELLING = bytes(set(range(256)) - set(b'{,:"'))
-_NOT_FINITE = (b'"nan":', b'inf":')
-"""How it writes keys that are floats and no numbers."""
 _BARE_KEY = re.compile(rb"[{,]-?(?:[0-9]|s?NaN|Infinity)[-+.0-9E]*:")
 """How it writes keys that are Decimals, which is no JSON: without quotes. In a string it may be anything."""
-_SOUND = frozenset((str, int, bool, type(None)))
 
 
 class Options(TypedDict, total=False):
@@ -104,7 +98,7 @@ def _encoder(
             text: bytes = made.encode(value)
         except (TypeError, ValueError, RecursionError, OverflowError):
             return slowly(value, path)
-        if _doubtful(text) or (any(word in text for word in _SUSPICIOUS) and not _finite(msgspec, value)):
+        if _doubtful(text) or not _finite(msgspec, value, text):
             return slowly(value, path)  # which does it right, or names the place
         if indent is not None:
             text = msgspec.json.format(text, indent=indent)
@@ -118,12 +112,14 @@ def _doubtful(text: bytes) -> bool:
     marks = text.translate(None, _TELLING)  # much faster than to search all of it
     if (b"{:" in marks or b",:" in marks) and _BARE_KEY.search(text) is not None:
         return True
-    return any(key in text for key in _NOT_FINITE) or deeper(text, DEPTH)
+    # Thus it writes keys that are floats and no numbers.
+    return b'"nan":' in text or b'inf":' in text or deeper(text, DEPTH)
 
 
-def _finite(msgspec: Any, value: Any) -> bool:
-    """Whether all numbers in there are some."""
-    if _plainly_finite(value):
+def _finite(msgspec: Any, value: Any, text: bytes) -> bool:
+    """Whether all numbers in there are some: as text, those that are none look like None."""
+    odd = b"NaN" in text or b"Infinity" in text  # Decimals, or text
+    if not odd and (b"null" not in text or _packs_finite(msgspec, value)):
         return True
     plain = msgspec.to_builtins(value, builtin_types=(Decimal,))
     try:
@@ -133,19 +129,14 @@ def _finite(msgspec: Any, value: Any) -> bool:
     return True
 
 
-def _plainly_finite(value: Any) -> bool:
-    """The same, fast, for values as JSON has them; ``False`` may mean that there are others."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        kind = type(one)
-        if kind is dict:
-            waiting.extend(one.values())
-        elif kind is list:
-            waiting.extend(one)
-        elif kind not in _SOUND and not (kind is float and isfinite(one)):
-            return False
-    return True
+def _packs_finite(msgspec: Any, value: Any) -> bool:
+    """The same of floats, fast, by how MessagePack writes them: 0xCB, and then eight bytes as in memory;
+    ``False`` may mean something else."""
+    try:
+        packed = msgspec.msgpack.encode(value)
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        return False
+    return b"\xcb\x7f" not in packed and b"\xcb\xff" not in packed
 
 
 def _finite_decimal(value: Decimal) -> None:
