@@ -484,7 +484,7 @@ def test_greenlets_that_are_not_kept_are_freed(run: Run) -> None:
 
 def greenlets() -> int:
     gc.collect()
-    return sum(isinstance(each, greenlet.greenlet) and not each.dead for each in gc.get_objects())
+    return sum(issubclass(type(each), greenlet.greenlet) and not each.dead for each in gc.get_objects())
 
 
 def test_a_call_keeps_nothing_alive(run: Run) -> None:

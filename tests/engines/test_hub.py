@@ -828,7 +828,7 @@ def test_nothing_of_ten_thousand_tasks_stays() -> None:
 
 def strands_alive() -> int:
     gc.collect()
-    return sum(isinstance(each, Strand) and not each.dead for each in gc.get_objects())
+    return sum(type(each) is Strand and not each.dead for each in gc.get_objects())
 
 
 def test_a_stream_that_outlives_its_hubs_keeps_nothing_of_them(streams: tuple[Stream, Stream]) -> None:
