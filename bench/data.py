@@ -35,8 +35,6 @@ ROOT = Path(__file__).resolve().parent.parent
 FORMATS = ("csv", "json", "xml", "html")
 FIGURES = ("seconds", "ratio", "peak")
 PATIENCE = 900
-Figures = dict[str, dict[str, list[dict[str, float]]]]
-"""By kind and reader, one record a round: ``seconds`` (CPU), ``ratio``, ``peak`` (MiB)."""
 
 
 def kinds_of(name: str) -> dict[str, Kind]:
@@ -54,6 +52,7 @@ class Runs:
         self.figures: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = defaultdict(
             lambda: defaultdict(list)
         )
+        """By kind and reader, one record a round: ``seconds`` (CPU), ``ratio``, ``peak`` (MiB)."""
         self.missing: dict[str, str] = {}
         self.wrong: dict[str, str] = {}
         self.flat: dict[str, dict[float, float]] = defaultdict(dict)

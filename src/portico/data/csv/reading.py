@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice, repeat
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 from portico.data.csv.dialect import Dialect, chosen
 from portico.data.csv.engine import reader
 from portico.data.csv.lines import Lines, count_lines, split_lines
 from portico.data.csv.sniffing import SAMPLE, announced, dialect_of
+from portico.data.faults import Errors, told_of
 from portico.data.sources import Progress, Source, source
 from portico.errors import ConfigError, DataError, LimitExceeded
 from portico.limits import Limits
 
-__all__ = ["Errors", "Options", "Reading"]
-
-Errors = Literal["raise"] | list[DataError] | Callable[[DataError], object]
-"""What is done about a bad record: it is raised, or collected in a list, or told to a function."""
+__all__ = ["Options", "Reading"]
 
 _SEPARATOR = len("sep=;\r\n") + 2
 _MARKED = "expected after"
@@ -52,7 +50,7 @@ class Options(TypedDict, total=False):
 
 
 class Reading:
-    """An iterable of records. Nothing is opened before the first is asked for; ``close`` what it opened.
+    """The records of a source. Nothing is opened before the first is asked for; ``close`` what it opened.
 
     ``goes_on``: whether errors are collected, if that is asked for: one in a header never is, for what comes
     after it would mean nothing. ``replayed``: the line of a record that was taken before.
@@ -76,11 +74,9 @@ class Reading:
         self._dialect = chosen(dialect, self._parts)
         if skip < 0:
             raise ConfigError(f"skip={skip!r}: expected a number of lines")
-        if on_error != "raise" and not isinstance(on_error, list) and not callable(on_error):
-            raise ConfigError(f"on_error={on_error!r}: expected 'raise', a list or a function")
         self._skip = skip
         self._strict = strict
-        self._on_error = on_error
+        self._told = told_of(on_error)
         self._what = what
         self._opening = opening
         self._source: Source | None = None
@@ -91,6 +87,7 @@ class Reading:
         self.replayed = 0
         self.at = 0
         self._first = 0
+        self._batch: list[list[str]] = []
         self._spared = 0
         self._failed = 0
 
@@ -109,12 +106,9 @@ class Reading:
     def fault(self, reason: str, column: int | None = None) -> None:
         """Raise or collect what is wrong with the record that was given last."""
         error = self.error(reason, column)
-        if not self.goes_on or self._on_error == "raise":
+        if self._told is None or not self.goes_on:
             raise error
-        if isinstance(self._on_error, list):
-            self._on_error.append(error)
-        else:
-            self._on_error(error)
+        self._told(error)
 
     def error(self, reason: str, column: int | None = None) -> DataError:
         """What is wrong with the record that was given last."""
@@ -133,12 +127,6 @@ class Reading:
                 413,
             )
 
-    def __iter__(self) -> Iterator[list[str]]:
-        """The records; that of an empty line is empty."""
-        for batch in self.batches():
-            for self.at, row in enumerate(batch):
-                yield row
-
     def batches(self) -> Iterator[list[list[str]]]:
         """The records in lists. In one of several, each takes up one line; ``at`` is to be the number of that
         which ``begins`` is asked about. Until ``at_once`` is set, each comes alone."""
@@ -152,39 +140,38 @@ class Reading:
             for _ in range(self._skip):
                 next(made)
             lines.finished = self._skip
-        rest = None if self._skip or dialect.comment else lines.slices()
+        if self._skip or dialect.comment or dialect.escape or not self._strict:
+            # Only strict reading tells of a record that is not all there, and an escape hides its end.
+            yield from self._one_by_one(flow, dialect)
+            return
+        slices = lines.slices()
         while True:
-            batch: list[list[list[str]]] = []
-            yield from self._one_by_one(
-                flow if rest is None else self._section(rest, batch, dialect), dialect
-            )
-            if not batch:
+            self._batch = []
+            yield from self._one_by_one(self._section(slices, dialect), dialect)
+            if not self._batch:
                 return
             self._first, self.at = lines.finished, 0
-            lines.finished += len(batch[0])
-            yield batch[0]
+            lines.finished += len(self._batch)
+            yield self._batch
 
-    def _section(
-        self, slices: Iterator[list[str]], batch: list[list[list[str]]], dialect: Dialect
-    ) -> Iterator[str]:
-        """Lines, as long as records are to be taken from them one by one; then ``batch`` has some that were
-        taken at once, but at the end."""
+    def _section(self, slices: Iterator[list[str]], dialect: Dialect) -> Iterator[str]:
+        """Lines, as long as records are to be taken from them one by one. Then ``_batch`` has some that were
+        taken at once, or there are no more."""
         assert self._lines is not None
         lines = self._lines
         for each in slices:
             if self.at_once and lines.finished == lines.passed - len(each):
-                rows = self._at_once(each, dialect)
-                if rows is not None:
-                    batch.append(rows)
+                self._batch = self._at_once(each, dialect)
+                if self._batch:
                     return
             yield from each
 
-    def _at_once(self, lines: list[str], dialect: Dialect) -> list[list[str]] | None:
-        """The records of some lines, where each line is one, and nothing is wrong with it. Where some were
-        not, as many times are not tried as were in vain before, and one more."""
-        if self._spared or not self._strict or dialect.escape:
+    def _at_once(self, lines: list[str], dialect: Dialect) -> list[list[str]]:
+        """The records of some lines, where each line is one, and nothing is wrong with it; else none. Where
+        some were not, as many times are not tried as were in vain before, and one more."""
+        if self._spared:
             self._spared -= 1
-            return None
+            return []
         made, unreadable = reader(lines, dialect, strict=True, limit=self.limits.csv_field)
         try:
             rows = list(made)
@@ -195,7 +182,7 @@ class Reading:
             return rows
         self._failed = min(2 * self._failed + 1, _SPARED)
         self._spared = self._failed
-        return None
+        return []
 
     def _one_by_one(self, flow: Iterator[str], dialect: Dialect) -> Iterator[list[list[str]]]:
         assert self._lines is not None

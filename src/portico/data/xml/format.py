@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from portico.data.faults import Errors, told_of
 from portico.data.sources import Source
 from portico.data.xml.dicts import Mapper
 from portico.data.xml.match import Pattern
 from portico.data.xml.safety import allowed
-from portico.data.xml.streaming import Errors, converted, matches, told_of
+from portico.data.xml.streaming import converted, matches
 from portico.errors import DataError, PorticoError
 
 __all__ = ["read_xml"]

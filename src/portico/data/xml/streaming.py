@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from random import random
 from typing import Any, Literal, TypeVar, overload
 
+from portico.data.faults import Errors, Told, told_of
 from portico.data.sources import Source
 from portico.data.xml.bytes import reading
 from portico.data.xml.dicts import Mapper
@@ -15,12 +16,9 @@ from portico.data.xml.match import Pattern
 from portico.data.xml.safety import allowed
 from portico.errors import ConfigError, DataError, LimitExceeded
 
-__all__ = ["Errors", "converted", "matches", "records", "told_of"]
+__all__ = ["converted", "matches", "records"]
 
-Errors = Literal["raise"] | list[DataError] | Callable[[DataError], object]
-"""What is done about an element that does not fit a type: raised, collected in a list, told to a function."""
 T = TypeVar("T")
-Told = Callable[[DataError], object] | None
 
 _SAMPLED = 1 / 32
 """Of so many pieces the names are looked at, and of those after one that had new names; of all would take
@@ -136,17 +134,6 @@ def converted(found: Iterator[Any], mapper: Mapper, wanted: Any, told: Told, nam
             told(error)
         else:
             yield made
-
-
-def told_of(on_error: Errors) -> Told:
-    """The function that is told of errors. Raises ``ConfigError`` for what is none."""
-    if on_error == "raise":
-        return None
-    if isinstance(on_error, list):
-        return on_error.append
-    if not callable(on_error):
-        raise ConfigError(f"on_error={on_error!r}: expected 'raise', a list or a function")
-    return on_error
 
 
 def matches(given: Source, pattern: Pattern, allow: frozenset[str]) -> Iterator[Any]:
