@@ -75,7 +75,7 @@ def test_a_conversation_on_every_kind_of_address(engine: str, kind: str, tmp_pat
                 assert stream.read_line() == b"hello"
         until(lambda: server.connections == 0)
         assert server.accepted == 3
-        assert engine_of(server).requests == 3
+        until(lambda: engine_of(server).requests == 3)  # figures of a worker come one after the other
     assert server.accepted == 3
 
 
