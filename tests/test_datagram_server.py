@@ -25,6 +25,7 @@ from tests.engines import loops, process_handlers  # noqa: F401  (libuv keeps wh
 from tests.engines.processes import halt, pids
 from tests.engines.serving import SECONDS, until
 from tests.peers import need
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -363,9 +364,9 @@ def test_a_server_does_not_answer_itself_for_ever(
 
 def test_the_same_port_at_another_address_is_somebody_else() -> None:
     """As servers of time and names talk to each other."""
-    with Server(upper, "udp://127.0.0.1:0") as server, reach(server) as probe:
+    port = free_port("127.0.0.1", "127.0.0.2", kind=socket.SOCK_DGRAM)
+    with Server(upper, f"udp://127.0.0.1:{port}") as server, reach(server) as probe:
         assert ask(probe, b"x") == b"X"
-        port = server.addresses[0].port
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.bind(("127.0.0.2", port))
             other.settimeout(SECONDS)

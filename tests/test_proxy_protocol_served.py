@@ -22,6 +22,7 @@ from portico.http.exchange import Exchange
 from portico.sockets.proxy_protocol import ProxyProtocol
 from tests.http.served import Gate, get
 from tests.peers import need
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -209,12 +210,6 @@ def running(command: list[str], port: int) -> Iterator[None]:
     finally:
         process.terminate()
         process.communicate(timeout=20)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def fetch(url: str, *options: str) -> str:

@@ -27,6 +27,7 @@ from tests.engines.serving import (
     server_tls,
     until,
 )
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -226,9 +227,8 @@ def test_what_cannot_be_served_is_refused_before_anybody_can_connect(
 
 
 def test_an_address_in_use_releases_every_socket_that_was_bound(engine: str, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as free:
-        first = free.getsockname()[1]
-        free.close()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = free_port()
         path = tmp_path / "made.sock"
         server = Server(
             echo, f"tcp://127.0.0.1:{first}", f"unix:{path}", "memory:made",

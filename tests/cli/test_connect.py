@@ -26,6 +26,7 @@ import trustme
 
 from tests.cli.talking import ENOUGH, PORTICO, accepting, received, talk, talking, until
 from tests.peers import need
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -194,18 +195,12 @@ def test_socat_and_ncat_are_understood_and_understand(tmp_path: Path) -> None:
         assert file.read_bytes() == BIG
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def listens(port: int) -> bool:
     return any(one.laddr.port == port for one in psutil.net_connections("tcp4") if one.status == "LISTEN")
 
 
 def test_datagrams_to_socat() -> None:
-    port = free_port()
+    port = free_port(kind=socket.SOCK_DGRAM)
     command = [need("socat"), f"UDP-RECVFROM:{port},bind=127.0.0.1,fork", "EXEC:/bin/cat"]
     with subprocess.Popen(command) as peer:
         until(lambda: any(one.laddr.port == port for one in psutil.net_connections("udp4")), "socat is bound")
@@ -219,7 +214,8 @@ def test_datagrams_to_socat() -> None:
 
 
 def test_a_datagram_that_nobody_takes_is_an_error() -> None:
-    out, err = talk("connect", "-u", f"127.0.0.1:{free_port()}", data=b"ping\n", code=7)
+    nobody = f"127.0.0.1:{free_port(kind=socket.SOCK_DGRAM)}"
+    out, err = talk("connect", "-u", nobody, data=b"ping\n", code=7)
     assert out == b""
     assert err.count("\n") == 1
 

@@ -25,6 +25,7 @@ from portico.errors import (
 from tests.cli.talking import ENOUGH, accepting, talk, talking, until
 from tests.engines.serving import authority, issue
 from tests.peers import need
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -33,13 +34,6 @@ QUOTED = "joe:secret%3A%20%C3%BC"
 
 
 # -- against programs
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager

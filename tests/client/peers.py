@@ -22,6 +22,7 @@ from typing import NamedTuple
 import trustme
 
 from tests.peers import need
+from tests.ports import free_port
 
 __all__ = [
     "FOREIGN",
@@ -44,13 +45,6 @@ FOREIGN = ("jürgen", "geheim: ß")
 PAGE = b"".join(b"line %d of a page that is worth packing\n" % number for number in range(2000))
 LARGE = 8 << 20
 """Bytes of the file ``large``."""
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -43,6 +43,7 @@ from tests.client.proxying import forward, socks4a, tunnel
 from tests.engines.serving import authority, client_tls, issue, server_tls
 from tests.http.served import serving
 from tests.peers import need
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(30)
 on_each_door = pytest.mark.usefixtures("door")
@@ -424,7 +425,7 @@ def test_names_are_looked_up_here_or_there(microsocks, nginx):
 @on_each_door
 def test_ncat_is_a_proxy_of_https(tmp_path, nginx, secure):
     (tmp_path / "both.pem").write_bytes(issue())
-    port = peers.free_port()
+    port = free_port()
     files = ("--ssl-cert", tmp_path / "both.pem", "--ssl-key", tmp_path / "both.pem")
     options = ("--proxy-type", "http", "--proxy-auth", "joe:secret", "--ssl", *files)
     with peers.running(need("ncat"), "-lk", "127.0.0.1", str(port), *options, port=port):
@@ -532,7 +533,7 @@ def test_a_bound_for_connecting_holds_for_the_proxy_too(secure):
 
 @on_each_door
 def test_a_proxy_that_is_not_there_is_named():
-    port = peers.free_port()
+    port = free_port()
     for scheme in ("http", "socks5h"):
         with (
             session(proxies=f"{scheme}://127.0.0.1:{port}") as one,

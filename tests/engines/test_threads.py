@@ -26,6 +26,7 @@ from portico.sockets.memory import pair
 from portico.sockets.transport import READ
 from portico.web.wsgi import WSGI
 from tests.engines.serving import SECONDS, Gateway, Peer, ask, dial, engine_threads, get, reset, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -572,10 +573,10 @@ def test_conversations_without_a_thread_wait_for_one_or_are_refused(monkeypatch:
 
 def test_a_server_without_threads_says_so_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     no_more_threads(monkeypatch)
-    server = Server(lambda stream: None, "tcp://127.0.0.1:0")
+    port = free_port()
     with pytest.raises(ConfigError, match="no more threads"):
-        server.start()
-    socket.create_server(("127.0.0.1", server.addresses[0].port)).close()
+        Server(lambda stream: None, f"tcp://127.0.0.1:{port}").start()
+    socket.create_server(("127.0.0.1", port)).close()
 
 
 def no_more_threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -40,6 +40,7 @@ from portico.sockets.datagram_port import failed
 from tests.descriptors import none_left_open
 from tests.engines.serving import SECONDS, until
 from tests.peers import need
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -290,9 +291,7 @@ def test_what_a_stranger_sent_before_a_socket_was_connected_is_not_taken_for_the
 
 
 def test_nobody_there_is_said_on_the_next_operation() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-        gone.bind(("127.0.0.1", 0))
-        port = gone.getsockname()[1]
+    port = free_port(kind=socket.SOCK_DGRAM)
     with datagrams(f"udp://127.0.0.1:{port}") as there:
         there.send(b"anybody?")
         with pytest.raises(ConnectError, match=f"nobody receives at udp://127.0.0.1:{port}") as caught:
@@ -717,9 +716,7 @@ def test_socat_is_heard_and_answered(kind: str, sender: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", ["udp", "unix"])
 def test_socat_hears_us(kind: str, tmp_path: Path) -> None:
     socat = need("socat")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port(kind=socket.SOCK_DGRAM)
     here, where = {
         "udp": (f"UDP4-RECVFROM:{port},bind=127.0.0.1", f"udp://127.0.0.1:{port}"),
         "unix": (f"UNIX-RECVFROM:{tmp_path}/socat", f"unixgram:{tmp_path}/socat"),

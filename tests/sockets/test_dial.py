@@ -29,6 +29,7 @@ from portico.errors import (
 )
 from portico.sockets import dial as module
 from tests.engines.serving import SECONDS, client_tls, server_tls, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -57,20 +58,6 @@ def black_hole(host: str, port: int) -> Iterator[socket.socket]:
             client.setblocking(False)
             client.connect_ex(sock.getsockname())
         yield sock
-
-
-def free_port(*hosts: str) -> int:
-    """A port that nobody has at any of the hosts."""
-    while True:
-        with ExitStack() as stack:
-            first = stack.enter_context(socket.create_server((hosts[0], 0)))
-            port = int(first.getsockname()[1])
-            try:
-                for host in hosts[1:]:
-                    stack.enter_context(socket.create_server((host, port)))
-            except OSError:
-                continue
-            return port
 
 
 class Attempts:
@@ -111,7 +98,7 @@ def test_an_ipv6_literal_is_connected_to() -> None:
 
 
 def test_a_refusal_names_the_address_and_the_reason() -> None:
-    port = free_port("127.0.0.1")
+    port = free_port()
     with pytest.raises(ConnectError) as caught:
         connect(("127.0.0.1", port))
     assert str(caught.value) == f"cannot connect to tcp://127.0.0.1:{port}: Connection refused"
@@ -154,7 +141,7 @@ def test_the_local_end_can_be_chosen() -> None:
                     assert name[0] == ("127.0.0.3" if local[0] == "127.0.0.3" else "127.0.0.1")
                     assert stream.local is not None
                     assert stream.local.host == name[0]
-        chosen = free_port("127.0.0.1")
+        chosen = free_port()
         with connect(("127.0.0.1", port), local=("127.0.0.1", chosen)) as stream:
             assert stream.local is not None
             assert stream.local.port == chosen
@@ -213,7 +200,7 @@ def test_a_silent_address_is_joined_by_the_next_after_the_stagger(monkeypatch: p
 
 def test_families_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = Attempts(monkeypatch)
-    port = free_port("127.0.0.1")
+    port = free_port()
     with pytest.raises(ConnectError):
         connect((NAME, port), resolve={NAME: ["::1", "::1", "127.0.0.1", "127.0.0.2"]})
     assert attempts.hosts == ["::1", "127.0.0.1", "::1", "127.0.0.2"]
@@ -273,7 +260,7 @@ def test_one_bad_source_address_does_not_end_the_race() -> None:
 
 
 def test_a_deadline_while_connecting_names_the_address() -> None:
-    port = free_port("127.0.0.1")
+    port = free_port()
     with black_hole("127.0.0.1", port), timeout(SOON), pytest.raises(Timeout) as caught:
         connect((NAME, port), resolve={NAME: ["127.0.0.1"]})
     assert f"connecting to tcp://{NAME}:{port}" in str(caught.value)

@@ -26,6 +26,7 @@ from portico.sockets.listen import inherited, listen
 from portico.sockets.memory import pair
 from portico.sockets.names import Found
 from tests.engines.serving import SECONDS, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -100,8 +101,8 @@ def test_an_empty_host_is_every_interface_of_both_families(text: str) -> None:
 
 @has_ipv6
 def test_an_ipv6_literal_is_ipv6_only() -> None:
-    with listening("tcp://[::1]:0") as [listener]:
-        port = listener.address.port or 0
+    port = free_port("127.0.0.1", "::1")
+    with listening(f"tcp://[::1]:{port}") as [listener]:
         assert str(listener.address) == f"tcp://[::1]:{port}"
         assert reached(listener, "::1", port)
         with listening(f"tcp://127.0.0.1:{port}") as [other]:
@@ -157,8 +158,8 @@ def test_an_address_of_another_machine_is_refused() -> None:
 def test_when_one_of_several_addresses_is_taken_the_others_are_released(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with socket.create_server(("127.0.0.2", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port("127.0.0.1", "127.0.0.2")
+    with socket.create_server(("127.0.0.2", port)):
         found = [Found(socket.AF_INET, (f"127.0.0.{n}", 0)) for n in (1, 2)]
         monkeypatch.setattr(module, "resolve", lambda host, port: found)
         with pytest.raises(BindError, match="in use"):

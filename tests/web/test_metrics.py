@@ -25,7 +25,7 @@ from portico.web.shared_numbers import SERIES, SharedNumbers
 from portico.web.wsgi import WSGI
 from tests.http.served import Client, Gate, get, post
 from tests.peers import need_module, root
-from tests.web.proxy.upstreams import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

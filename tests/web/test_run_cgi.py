@@ -16,6 +16,7 @@ import pytest
 from portico.server import Server
 from portico.web.cgi import CGI
 from tests.peers import need, root
+from tests.ports import free_port
 
 PLAIN = [("Content-Type", "text/plain")]
 BEGIN = "    start('200 OK', [('Content-Type', 'text/plain')])\n"
@@ -343,11 +344,6 @@ ScriptAlias /cgi/ {folder}/cgi/
 Require all granted
 </Directory>
 """
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ import pytest
 from portico.limits import Limits
 from portico.web.proxy import Deadlines
 from tests.http.served import Client, chunked, get, post
+from tests.ports import free_port
 from tests.web.proxy.test_gateway import ENGINES, asked, proxied
-from tests.web.proxy.upstreams import Scripted, Upside, free_port, keeping, once, whole
+from tests.web.proxy.upstreams import Scripted, Upside, keeping, once, whole
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

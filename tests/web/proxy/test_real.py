@@ -23,7 +23,8 @@ from portico.server import Server
 from portico.web.proxy import Proxy
 from tests.http.served import Client, chunked, get, post, serving
 from tests.peers import need, need_module
-from tests.web.proxy.upstreams import Scripted, Upside, free_port
+from tests.ports import free_port
+from tests.web.proxy.upstreams import Scripted, Upside
 
 SITE = b"a static page"
 APP = """

@@ -155,10 +155,3 @@ def once(raw: bytes, *, reset: bool = False) -> Iterator[Scripted]:
 
     with Scripted(talk) as upstream:
         yield upstream
-
-
-def free_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
