@@ -12,7 +12,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from itertools import count
 from time import monotonic
 
@@ -27,6 +26,7 @@ from portico.errors import (
     StreamClosed,
 )
 from portico.sockets.handover import HandoverListener
+from portico.sockets.memory_line import NONE, FaultPlan, Faults, Line
 from portico.sockets.transport import READ, WRITE, Bytes, Transport
 
 __all__ = [
@@ -43,129 +43,6 @@ __all__ = [
 
 CAPACITY = 65536
 """Bytes that one direction holds before its writer would block, as a pipe of Linux does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
-    """What is wrong with one direction of a line. Raises ``ConfigError`` for impossible numbers.
-
-    The three last ones strike when so many bytes have reached the reader's buffer, from where they can
-    still be read. Of several, the one with the smallest count strikes, and then no other.
-    """
-
-    delay: float = 0.0
-    """Seconds that every delivery takes, the end of the stream included."""
-    fragment: int | None = None
-    """The most bytes that one read returns."""
-    accept: int | None = None
-    """The most bytes that one send takes."""
-    reset_after: int | None = None
-    """Then the connection is reset: both ends see ``ConnectionLost``."""
-    end_after: int | None = None
-    """Then the reader sees a clean, premature end; what the writer still sends is lost without a word."""
-    stall_after: int | None = None
-    """Then silence: the writer fills the buffer, and nothing arrives any more, not even the end."""
-
-    def __post_init__(self) -> None:
-        least = {"fragment": 1, "accept": 1}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not value >= least.get(field.name, 0):
-                wanted = f"{least.get(field.name, 0)} or more"
-                raise ConfigError(f"Faults({field.name}={value!r}): expected {wanted}")
-
-    def last(self) -> tuple[str, int] | None:
-        """The fault that ends the line, and the byte count at which it does."""
-        limits = {"reset": self.reset_after, "end": self.end_after, "stall": self.stall_after}
-        known = [(at, name) for name, at in limits.items() if at is not None]
-        return (min(known)[1], min(known)[0]) if known else None
-
-
-FaultPlan = Faults | tuple[Faults | None, Faults | None] | None
-"""One for both directions, or one each: there, and back."""
-
-_NONE = Faults()
-
-
-class _Line:
-    """One direction: bytes under way, then bytes that have arrived. Guarded by the pair's lock."""
-
-    __slots__ = (
-        "_capacity",
-        "_coming",
-        "_delivered",
-        "_in_flight",
-        "_last",
-        "buffer",
-        "ended",
-        "faults",
-        "reset",
-    )
-
-    def __init__(self, capacity: int, faults: Faults) -> None:
-        self.faults = faults
-        self.buffer = bytearray()
-        self.ended = False
-        self.reset = False
-        self._capacity = capacity
-        self._coming: deque[tuple[float, bytes]] = deque()
-        self._in_flight = 0
-        self._delivered = 0
-        self._last = faults.last()
-        self._strike()
-
-    @property
-    def room(self) -> int:
-        return max(0, self._capacity - len(self.buffer) - self._in_flight)
-
-    def put(self, data: bytes) -> float | None:
-        """Send ``data`` on its way (``b""``: the end). When it is due, or ``None``: it has arrived."""
-        if not self.faults.delay:
-            self._arrive(data)
-            return None
-        due = monotonic() + self.faults.delay
-        self._coming.append((due, data))
-        self._in_flight += len(data)
-        return due
-
-    def arrivals(self, now: float) -> None:
-        while self._coming and self._coming[0][0] <= now:
-            data = self._coming.popleft()[1]
-            self._in_flight -= len(data)
-            self._arrive(data)
-
-    def take(self, size: int) -> bytes:
-        size = min(size, self.faults.fragment or size)
-        with memoryview(self.buffer) as view:
-            data = bytes(view[:size])
-        del self.buffer[:size]
-        return data
-
-    def clear(self) -> None:
-        self.buffer.clear()
-        self._coming.clear()
-        self._in_flight = 0
-
-    def _arrive(self, data: bytes) -> None:
-        if self._struck("stall"):
-            self._in_flight += len(data)  # it fills the line and stays there
-            return
-        if self.reset or self.ended:
-            return
-        room = len(data) if self._last is None else min(len(data), self._last[1] - self._delivered)
-        self.buffer += data[:room]
-        self._delivered += room
-        self.ended = not data
-        self._strike()
-        if room < len(data):
-            self._arrive(data[room:])
-
-    def _struck(self, fault: str) -> bool:
-        return self._last is not None and self._last[0] == fault and self._delivered >= self._last[1]
-
-    def _strike(self) -> None:
-        self.ended |= self._struck("end")
-        self.reset |= self._struck("reset")
 
 
 class _Link:
@@ -186,7 +63,7 @@ class MemoryTransport(Transport):
     _other: MemoryTransport
 
     def __init__(
-        self, link: _Link, inbox: _Line, outbox: _Line, peer: Address | None, local: Address | None
+        self, link: _Link, inbox: Line, outbox: Line, peer: Address | None, local: Address | None
     ) -> None:
         super().__init__(peer, local)
         self._link = link
@@ -325,7 +202,7 @@ def pair(
     if capacity < 1:
         raise ConfigError(f"pair(capacity={capacity!r}): expected at least one byte")
     there, back = faults if isinstance(faults, tuple) else (faults, faults)
-    link, out, home = _Link(), _Line(capacity, there or _NONE), _Line(capacity, back or _NONE)
+    link, out, home = _Link(), Line(capacity, there or NONE), Line(capacity, back or NONE)
     first = MemoryTransport(link, home, out, addresses[1], addresses[0])
     second = MemoryTransport(link, out, home, addresses[0], addresses[1])
     first._other, second._other = second, first
