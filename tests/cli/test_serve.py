@@ -577,7 +577,7 @@ def test_a_current_folder_that_is_gone(folder: Path) -> None:
     program = "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); "
     program += "sys.path.insert(0, os.environ['HERE']); from portico.cli.main import main; main(['serve'])"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=ENOUGH,
+        [sys.executable, "-P", "-c", program], cwd=folder, capture_output=True, text=True, timeout=ENOUGH,
         env={**os.environ, "HERE": str(folder)},
     )  # fmt: skip
     assert done.returncode == 2

@@ -115,9 +115,7 @@ from typing import Any
 from portico.data.json import documents, lines, load, records, write
 from portico.errors import DataError, LimitExceeded
 
-def tried(deep):
-    loop = []
-    loop.append({"x": loop})
+def reading(deep):
     for read in (load, lambda *a, **o: list(lines(*a, **o)), lambda *a, **o: list(documents(*a, **o)),
                  lambda d, **o: list(records(b"[1," + d + b"]", **o)),
                  lambda d, **o: list(records(d, "x.*"))):
@@ -127,6 +125,10 @@ def tried(deep):
                     read(b'{"x":' * depth + b"1" + b"}" * depth, type=kind)
                 except (LimitExceeded, DataError) as error:
                     told.append(type(error))
+
+def writing(deep):
+    loop = []
+    loop.append({"x": loop})
     try:
         write(loop, sys.stdout.buffer)
     except DataError as error:
@@ -135,22 +137,25 @@ def tried(deep):
 told = []
 """
 WAYS = {
-    "thread": "threading.stack_size(1 << 18)\nt = threading.Thread(None, tried, None, [0])\n"
-    "t.start()\nt.join()",
-    "greenlet": "import greenlet\ngreenlet.greenlet(tried).switch(0)",
-    "aio": "import asyncio, portico.aio\nasyncio.run(portico.aio.run(tried, 0))",
+    "thread": "threading.stack_size(1 << 18)\nt = threading.Thread(None, {}, None, [0])\nt.start()\nt.join()",
+    "greenlet": "import greenlet\ngreenlet.greenlet({}).switch(0)",
+    "aio": "import asyncio, portico.aio\nasyncio.run(portico.aio.run({}, 0))",
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_where_stacks_are_small_the_process_lives(way: str) -> None:
-    code = f"{SMALL_STACK}\n{WAYS[way]}\nprint(len(told), told[-1][-60:])"
+    told = f"{WAYS[way].format('reading')}\nprint(len(told))\n"
+    if way != "thread" or sys.version_info[:2] != (3, 13):
+        # 3.13 lets C go down 10,000 levels, wherever it runs; and a value has no text to look at first.
+        told += f"{WAYS[way].format('writing')}\nprint(told[-1][-60:])"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+        [sys.executable, "-c", f"{SMALL_STACK}\n{told}"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("43 ")  # of 513 levels, what is at x.* has no more than 511
-    assert "512 deep" in done.stdout
+    assert done.stdout.startswith("42\n")  # of 513 levels, what is at x.* has no more than 511
+    assert ("writing" in told) == ("512 deep" in done.stdout)
 
 
 def test_brackets_in_strings_are_none_however_they_are_escaped() -> None:
@@ -169,6 +174,9 @@ def test_a_deep_stack_of_the_caller_is_no_crash() -> None:
     def down(levels: int) -> Any:
         return down(levels - 1) if levels else load(nested(500))
 
+    if sys.version_info >= (3, 12):  # C has a depth of its own there
+        assert down(sys.getrecursionlimit() - 400)
+        return
     with pytest.raises(LimitExceeded, match="interpreter allows"):
         down(sys.getrecursionlimit() - 400)
 

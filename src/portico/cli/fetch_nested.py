@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from portico.errors import ConfigError
+from portico.limits import Limits
 
 __all__ = ["nested"]
 
@@ -20,6 +21,7 @@ _ESCAPE = re.compile(r"\\([\[\]\\])")
 _NUMBER = re.compile(r"-?[0-9]+")
 _MOST = 10_000
 """The last place in a list: all before it have to be made."""
+_DEPTH = Limits().json_depth
 
 Step: TypeAlias = str | int | None
 """A key, a place in a list, or (``None``) its end."""
@@ -79,6 +81,8 @@ def _steps(name: str) -> list[Step]:
             raise _unclear(name)
     if name[:1] == "[" and isinstance(steps[0], str):
         raise _unclear(name)
+    if len(steps) > _DEPTH:
+        raise ConfigError(f"item {name[:40]!r}…: a path has {_DEPTH} steps at the most")
     return steps
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from email.utils import formatdate
-from http import HTTPStatus
 from time import time
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -16,6 +15,7 @@ from portico.client.response import Response
 from portico.client.url import URL
 from portico.errors import ConfigError, EndOfStream, HTTPError, PorticoError
 from portico.http.messages import Fields
+from portico.http.pages import REASONS
 from portico.limits import Limits
 from portico.sync import run_blocking
 
@@ -56,8 +56,9 @@ def open_file(
     source = file if request.method != "HEAD" and status < 400 else None
     if source is None:
         file.close()
-    phrase = HTTPStatus(status).phrase
-    response = Response(request, status, phrase, fields, source, None if source else b"", limits=limits)
+    response = Response(
+        request, status, REASONS[status], fields, source, None if source else b"", limits=limits
+    )
     return response.raise_for_status() if check else response
 
 

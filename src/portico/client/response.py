@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http import HTTPStatus
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar, overload
@@ -19,6 +18,7 @@ from portico.compiled import mypyc_attr
 from portico.errors import HTTPError, LimitExceeded, LocalProtocolError, PorticoError
 from portico.http.field_map import Headers
 from portico.http.messages import Fields
+from portico.http.pages import REASONS
 from portico.limits import Limits
 
 if TYPE_CHECKING:
@@ -148,12 +148,7 @@ class Response:
     @property
     def phrase(self) -> str:
         """The reason phrase, or the usual one of the status where the server sent none."""
-        if self.reason:
-            return self.reason
-        try:
-            return HTTPStatus(self.status).phrase
-        except ValueError:
-            return ""
+        return self.reason or REASONS.get(self.status, "")
 
     @property
     def from_cache(self) -> bool:

@@ -9,11 +9,15 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from typing import Any
 
+from portico.data.json.depth import deeper
+from portico.limits import Limits
+
 __all__ = ["PLAIN", "text_of", "without_formula"]
 
 PLAIN = frozenset((str, int, float, type(None)))
 """What the csv module writes as it should be: floats with all their digits, ``None`` as nothing."""
 
+_DEPTH = Limits().json_depth
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:[.,][0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """How a field begins that spreadsheets may run (OWASP, CSV Injection), also in the wide form of Asia."""
@@ -31,11 +35,18 @@ def text_of(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).decode("utf-8")
     if isinstance(value, (dict, list, tuple)):
-        try:
-            return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
-        except RecursionError:
-            raise ValueError("lists and dicts in each other, too deep for JSON") from None
+        return _json(value)
     return str(value)
+
+
+def _json(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+    except RecursionError:
+        text = None
+    if text is None or deeper(text, _DEPTH):  # interpreters differ in what they bear
+        raise ValueError(f"lists and dicts in each other, too deep for JSON: more than {_DEPTH}")
+    return text
 
 
 def without_formula(value: Any) -> Any:
