@@ -286,7 +286,7 @@ class Supervisor:
             if why := hand.too_old:
                 self._renew(hand, why)
             elif why := hand.too_large:
-                self._renew(hand, why, slot.pause_after(hand.young))
+                self._renew(hand, why, slot.pause_after(hand.young, served=True))
         self._loop.later(_LOOK, self._look)
 
     def _reload(self) -> None:
