@@ -129,7 +129,8 @@ def _awaited(call: Any, handler: Any, server: Served) -> bool:
     """Whether it is a coroutine's function, which takes an engine with a loop for such."""
     awaited = iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__)
     if awaited and not server.awaits:
-        raise ConfigError(f'{handler!r} is an async function: serve it with engine="events"')
+        name = getattr(handler, "__qualname__", repr(handler))
+        raise ConfigError(f'{name} is an async function: serve it with engine="events"')
     return awaited
 
 

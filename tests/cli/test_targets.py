@@ -242,6 +242,8 @@ def test_a_program_is_told_by_its_form(text: str, expected: bool) -> None:
         ("shop_t:wrapped", "http", "WSGI"),
         ("wsgi:shop_t:four", "http", "WSGI"),
         ("shop_t:hello", "stream", "function"),
+        ("shop_t:waiter", "stream", "function"),
+        ("handler:shop_t:waiter", "stream", "function"),
         ("shop_t:Chat", "stream", "type"),
         ("handler:shop_t:hello", "stream", "function"),
         ("shop_t:answer", "http", "App"),
@@ -273,6 +275,7 @@ def test_what_a_program_is_is_found_out(text: str, wire: str, kind: str) -> None
         ("shop_t:unclear", "http://:80", "http"),
         ("shop_t:unclear", "tcp://:80", "stream"),
         ("shop_t:answer", "tcp://:80", "stream"),  # a name is less than an address
+        ("shop_t:later", "tcp://:80", "stream"),
         ("shop_t:answer", "unix:x", "http"),
         ("shop_t:told", "tcp://:80", "http"),  # an annotation is more
         ("shop_t:Things", "tcp://:80", "http"),
@@ -340,7 +343,7 @@ def test_what_addresses_tell(at: list[str], wire: str) -> None:
         ("shop_t:asgi", "ASGI"),
         ("wsgi:shop_t:asgi", "ASGI"),
         ("asgi:shop_t:asgi", "ASGI"),
-        ("handler:shop_t:waiter", "async def"),
+        ("handler:shop_t:asgi", "ASGI"),
         ("handler:shop_t:Plain", "without a method handle()"),
         ("static:missing", "No such file"),
         ("cgi:missing", "there is no"),

@@ -201,7 +201,7 @@ def test_a_task_that_never_began_is_done_all_the_same(monkeypatch: pytest.Monkey
 
 
 def test_calling_off_does_not_spin() -> None:
-    def at_its_end(alarm: float) -> float:
+    def at_its_end() -> float:
         turns.append(1)
         return 0.0
 
@@ -769,6 +769,22 @@ def test_more_blocking_calls_than_threads_wait_in_line() -> None:
     assert bounded(main) == list(range(100))
 
 
+def test_a_deadline_that_is_set_during_a_turn_bounds_the_poll_after_it() -> None:
+    polls: list[float] = []
+
+    def main() -> None:
+        hub = door.current()
+        assert isinstance(hub, Hub)
+        late = hub.make(lambda name: sleep(0.01), "late")
+        poll = hub.poller.poll
+        hub.poller.poll = lambda seconds: (polls.append(seconds), poll(seconds))[1]  # type: ignore[method-assign]
+        hub.turn = lambda: (hub.resume(late), -1.0)[1] if not late else -1.0
+        sleep(0.05)
+
+    bounded(main)
+    assert 0 < polls[0] <= 0.01
+
+
 def test_the_loop_itself_and_foreign_greenlets_must_not_wait() -> None:
     caught = []
 
@@ -782,7 +798,7 @@ def test_the_loop_itself_and_foreign_greenlets_must_not_wait() -> None:
         greenlet(stranger).switch()
         hub = door.current()
         assert isinstance(hub, Hub)
-        hub.turn = lambda alarm: (stranger(), module._nothing_due(alarm))[1]
+        hub.turn = lambda: (stranger(), -1.0)[1]
         sleep(0.01)
 
     bounded(main)

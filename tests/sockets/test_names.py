@@ -401,6 +401,17 @@ def test_idle_threads_serve_again_and_then_leave(system: System, monkeypatch: py
     until(lambda: names._desk.threads == 0)
 
 
+def test_idle_threads_can_be_sent_home_before_their_time(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "IDLE", 2 * ENOUGH)
+    system.open.set()
+    resolve("host.example", 80)
+    until(lambda: names._desk.idle == 1)
+    names.send_idle_threads_home()
+    until(lambda: names._desk.threads == 0)
+
+
 def test_a_machine_without_threads_says_so(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

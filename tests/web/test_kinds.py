@@ -47,6 +47,10 @@ def handler(stream):
     pass
 
 
+async def awaited_handler(stream):
+    pass
+
+
 class Handler:
     def handle(self):
         pass
@@ -90,6 +94,7 @@ class Answers:
         (AsgiInstance(), "asgi"),
         (functools.partial(asgi), "asgi"),
         (handler, "handler"),
+        (awaited_handler, "handler"),
         (Handler, "handler"),
         (functools.partial(wsgi, {}), "function"),
         (logging.getLogger, ""),

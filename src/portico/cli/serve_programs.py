@@ -9,7 +9,7 @@ from portico.cli.programs import load, told
 from portico.errors import ConfigError
 from portico.web.gateways import is_served, speaks_http
 from portico.web.handlers.app import App
-from portico.web.kinds import as_gateway, kind_of
+from portico.web.kinds import as_gateway, is_asgi, kind_of
 
 __all__ = ["is_http_class", "make_program"]
 
@@ -40,15 +40,15 @@ def make_program(kind: str, where: str, wire: str = "") -> Any:
 def _check_handler(where: str, value: Any) -> None:
     if isinstance(value, type) and kind_of(value) != "handler":
         raise ConfigError(f"{where} is a class without a method handle(), which a handler needs")
-    if kind_of(value) == "asgi":
-        raise ConfigError(f"{where} is written with async def; a handler of streams is a plain function")
+    if is_asgi(value):
+        as_gateway(value, where)  # raises, and says what to do
 
 
 def _found_out(where: str, value: Any, wire: str) -> Any:
     if is_served(value):
         return value
     kind = kind_of(value)
-    if kind == "handler" or (wire == "stream" and kind in ("app", "function") and not speaks_http(value)):
+    if kind == "handler" or (wire == "stream" and _may_handle_streams(kind, value)):
         return value
     if kind == "function" and not wire:
         raise ConfigError(
@@ -63,6 +63,11 @@ def _found_out(where: str, value: Any, wire: str) -> Any:
     if not where.endswith(")"):
         advice += f", {where}() serves what it makes"
     raise ConfigError(f"cannot tell what {where} is by its parameters: {advice}")
+
+
+def _may_handle_streams(kind: str, value: Any) -> bool:
+    """Whether the address may tell that it does: a function of one argument."""
+    return not is_asgi(value) if kind == "asgi" else kind in ("app", "function") and not speaks_http(value)
 
 
 def _not_callable(where: str, value: Any) -> str:

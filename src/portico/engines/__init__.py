@@ -55,6 +55,8 @@ def make_engine(engine: str | Engine) -> Engine:
     """
     if isinstance(engine, Engine):
         return engine
+    if not isinstance(engine, str):
+        raise ConfigError(f"engine {engine!r}: expected a text such as threads:8, or an Engine")
     outer, slash, inner = engine.partition("/")
     name, colon, text = outer.partition(":")
     if name not in ENGINES:

@@ -113,7 +113,7 @@ class Events(Lot):
         if hub is not None and threading.get_ident() != hub.thread:
             self._poller.wake()
 
-    def _turn(self, alarm: float) -> float:
+    def _turn(self) -> float:
         """Before each poll: who was woken, the end, the deadlines. How long the poll may last."""
         for _ in range(len(self._woken)):
             item = self._woken.popleft()
@@ -124,14 +124,8 @@ class Events(Lot):
         if self._drain_wanted:
             self._drain()
             return 0.0  # what had come before the end is read before any deadline is looked at
-        now = monotonic()
-        idle = self._idle_for(now)
-        if self._woken or self._finished:
-            return 0.0
-        if alarm == inf:
-            return idle
-        alarm = max(alarm - now, 0.0)
-        return alarm if idle < 0 else min(idle, alarm)
+        idle = self._idle_for(monotonic())
+        return 0.0 if self._woken or self._finished else idle
 
     def _found(self, descriptor: int, events: int) -> None:
         connection = self._find(descriptor, events)

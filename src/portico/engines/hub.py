@@ -115,7 +115,7 @@ class Hub(Door):
         self.current: object = None  # what is being run
         self.strands: set[Strand] = set()
         self.stranger: Callable[[int, int], None] = _ignore  # gets events of descriptors that are not ours
-        self.turn: Callable[[float], float] = _nothing_due  # called before each poll: how long that may last
+        self.turn: Callable[[], float] = _nothing_due  # called before each poll: how long that may last
         self._table: dict[int, _Watch] = {}
         self._ready: deque[Strand] = deque()
         self._woken: deque[Strand | _Watch] = deque()
@@ -159,7 +159,10 @@ class Hub(Door):
                 self._ring(monotonic())
             if over():
                 return
-            seconds = self.turn(self._next_alarm())
+            seconds = self.turn()
+            if self._alarms:  # looked at now: whoever was resumed in the turn may have set one
+                left = max(self._alarms[0][0] - monotonic(), 0.0)
+                seconds = left if seconds < 0 else min(left, seconds)
             self.current = watch = strand = None  # what ended is not kept for as long as nothing comes
             found = self._poll(seconds)
             if self.watchdog is not None and self.watchdog.resting:
@@ -217,9 +220,6 @@ class Hub(Door):
             return self.poller.poll(0.0 if self._ready or self._woken else seconds)
         finally:
             self.polling = False
-
-    def _next_alarm(self) -> float:
-        return self._alarms[0][0] if self._alarms else inf
 
     def _dispatch(self, watch: _Watch, events: int) -> None:
         if events & HANGUP:
@@ -305,7 +305,7 @@ class Hub(Door):
         for strand in tuple(self.strands):
             strand.cancel()
         until = monotonic() + LAST_WORDS
-        self.turn = lambda alarm: _nothing_due(min(alarm, until))
+        self.turn = lambda: max(until - monotonic(), 0.0)
         try:
             self.loop(lambda: not self.strands or monotonic() >= until)
         finally:
@@ -600,8 +600,8 @@ def _ignore(descriptor: int, events: int) -> None:
     pass
 
 
-def _nothing_due(until: float) -> float:
-    return -1.0 if until == inf else max(until - monotonic(), 0.0)
+def _nothing_due() -> float:
+    return -1.0
 
 
 def _begin(jobs: list[Callable[[], object]], name: str) -> None:

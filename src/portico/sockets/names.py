@@ -33,6 +33,7 @@ __all__ = [
     "port_service",
     "resolve",
     "reverse",
+    "send_idle_threads_home",
     "service_port",
 ]
 
@@ -269,6 +270,13 @@ class _Desk:
         self.under_way: dict[object, _Lookup] = {}
         self.threads = 0
         self.idle = 0
+        self.dismissals = 0
+
+    def dismiss(self) -> None:
+        """Let those that have nothing to do leave now."""
+        with self.lock:
+            self.dismissals += 1
+            self.come.notify_all()
 
     def join(self, key: object, ask: Callable[[], Any], waiter: Waiter) -> _Lookup:
         """The look-up under way for ``key``, or a new one; ``waiter`` is woken when it is done."""
@@ -318,8 +326,9 @@ class _Desk:
     def _next(self) -> _Lookup | None:
         with self.lock:
             self.idle += 1
+            dismissals = self.dismissals
             try:
-                self.come.wait_for(lambda: bool(self.line), IDLE)
+                self.come.wait_for(lambda: self.line or self.dismissals != dismissals, IDLE)
             finally:
                 self.idle -= 1
             return self.line.popleft() if self.line else None
@@ -334,6 +343,11 @@ class _Desk:
 
 
 _desk = _Desk()
+
+
+def send_idle_threads_home() -> None:
+    """End those that wait for a next look-up: a process with threads cannot be forked."""
+    _desk.dismiss()
 
 
 def _after_fork() -> None:

@@ -80,7 +80,8 @@ def kind_of(handler: Any) -> str:
     call = handler if plain else getattr(handler, "__call__", handler)  # noqa: B004
     required = _required(call)
     if inspect.iscoroutinefunction(call):
-        return "asgi"
+        streams = required is not None and [_kind_of_parameter(each) for each in required] == ["handler"]
+        return "handler" if streams else "asgi"
     if required is None:
         return "wsgi"  # written in C, or hidden behind *args: the commonest kind
     if len(required) == 1:

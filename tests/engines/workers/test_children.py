@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from time import monotonic
 
@@ -144,3 +145,22 @@ def test_without_an_interpreter_there_is_an_error_that_says_so(monkeypatch: pyte
     one.close()
     other.close()
     logs.close()
+
+
+@pytest.mark.parametrize(("name", "may_fork"), [("portico worker", True), ("of somebody else", False)])
+def test_only_threads_of_ours_are_waited_for_before_a_fork(
+    monkeypatch: pytest.MonkeyPatch, name: str, may_fork: bool
+) -> None:
+    leave = threading.Event()
+    thread = threading.Thread(target=leave.wait, name=name)
+    thread.start()
+
+    def wait_for_it(seconds: float) -> None:
+        leave.set()
+        thread.join()
+
+    monkeypatch.setattr(os, "listdir", lambda path: ["1"] + ["2"] * thread.is_alive())
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.current_thread(), thread])
+    monkeypatch.setattr(children, "sleep", wait_for_it)
+    assert children.has_one_thread() == may_fork
+    wait_for_it(0)

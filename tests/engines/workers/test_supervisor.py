@@ -317,6 +317,7 @@ def test_pauses_grow_and_are_bounded() -> None:
     assert pauses[:6] == [0, 0, 0, 0.5, 1.0, 2.0]
     assert pauses == sorted(pauses)
     assert pauses[-1] == 30.0
+    assert slot.pause_after(young=True, served=True) == 0.5
     assert slot.pause_after(young=False) == 0
 
 

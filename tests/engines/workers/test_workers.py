@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,9 +213,10 @@ def test_a_late_handler_is_loaded_at_the_start_on_other_engines_too() -> None:
         ("threads:2/inline", "only workers have an engine inside"),
         ("forks:0", "above zero"),
         ("forks:x", "above zero"),
+        (None, "engine None: expected a text such as threads:8"),
     ],
 )
-def test_specs_that_cannot_work(spec: str, says: str) -> None:
+def test_specs_that_cannot_work(spec: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         make_engine(spec)
 

@@ -18,6 +18,7 @@ from time import monotonic, sleep
 from typing import Any, NoReturn
 
 from portico.errors import ConfigError, PorticoError
+from portico.sockets.names import send_idle_threads_home
 
 __all__ = ["ask", "death_signal", "ended_how", "fork", "has_one_thread", "leave", "told"]
 
@@ -28,7 +29,7 @@ _NOT_OURS_TO_HEED = _OURS - {signal.SIGTERM, signal.SIGCHLD}
 """The terminal sends them to all of us: the first process decides what they mean."""
 _FAILED = 70  # EX_SOFTWARE of sysexits.h
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-_LEAVING = 0.1  # seconds that the system may take to see a thread off
+_LEAVING = 0.25  # seconds that threads of ours may take to leave
 
 
 def has_one_thread() -> bool:
@@ -36,12 +37,18 @@ def has_one_thread() -> bool:
     until = monotonic() + _LEAVING
     try:
         while len(os.listdir("/proc/self/task")) > 1:
-            if threading.active_count() > 1 or monotonic() >= until:
+            send_idle_threads_home()
+            if _others_have_threads() or monotonic() >= until:
                 return False
-            sleep(0.001)  # a thread of ours that has ended takes a moment to leave
+            sleep(0.001)  # those of a server that has stopped take a moment to leave
     except OSError:
         return threading.active_count() == 1
     return True
+
+
+def _others_have_threads() -> bool:
+    us = threading.current_thread()
+    return any(not thread.name.startswith("portico") for thread in threading.enumerate() if thread is not us)
 
 
 def fork(body: Callable[[], object], terminated: Callable[[], object] | None = None) -> int:

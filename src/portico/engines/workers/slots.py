@@ -50,11 +50,16 @@ class Slot:
     stale: set[Hand] = field(default_factory=set)
     """Workers of a slot that was given up, until the next one here accepts in their stead."""
 
-    def pause_after(self, young: bool) -> float:
-        """One here has come to its end, early or not: seconds to wait before the next one is tried."""
+    def pause_after(self, young: bool, served: bool = False) -> float:
+        """One here has come to its end, early or not: seconds to wait before the next one is tried.
+
+        Whoever connects to a slot waits for it in the kernel's queue. Where one that ``served`` is gone the
+        next one will serve them: they are not kept for longer than the shortest pause.
+        """
         self.young_deaths = self.young_deaths + 1 if young else 1
         beyond = self.young_deaths - _AT_ONCE
-        return 0.0 if beyond <= 0 else min(_FIRST_PAUSE * 2.0 ** min(beyond - 1, 16), _LONGEST_PAUSE)
+        longest = _FIRST_PAUSE if served else _LONGEST_PAUSE
+        return 0.0 if beyond <= 0 else min(_FIRST_PAUSE * 2.0 ** min(beyond - 1, 16), longest)
 
     def rest(self) -> None:
         """No new try is due any more."""

@@ -227,7 +227,7 @@ class Supervisor:
             slot.current = None
             if not self._stopping:
                 log.error("%s %s, with %d connections", hand, ended_how(status), hand.left)
-                self._after_death(slot, hand.young)
+                self._after_death(slot, hand.young, served=True)
         self._renewal.see()
         if self._stopping and not self._staff.hands:
             self._loop.stop()
@@ -250,9 +250,9 @@ class Supervisor:
             log.error("%s cannot start: %s", who, why)
             self._after_death(slot, young)
 
-    def _after_death(self, slot: Slot, young: bool) -> None:
+    def _after_death(self, slot: Slot, young: bool, served: bool = False) -> None:
         """Another takes its place: at once, but not without a pause when that happens again and again."""
-        pause = slot.pause_after(young)
+        pause = slot.pause_after(young, served)
         if slot.coming is not None:
             return
         if pause:
@@ -286,7 +286,7 @@ class Supervisor:
             if why := hand.too_old:
                 self._renew(hand, why)
             elif why := hand.too_large:
-                self._renew(hand, why, slot.pause_after(hand.young))
+                self._renew(hand, why, slot.pause_after(hand.young, served=True))
         self._loop.later(_LOOK, self._look)
 
     def _reload(self) -> None:
