@@ -294,6 +294,7 @@ REFUSED = {
     "http:///x": "host and the port are missing",
     # ports
     "localhost": "port is missing",
+    "8080": "write :8080",
     "tcp://h": "port is missing",
     "tcp://h:": "port after the colon is missing",
     "http://h:/": "port after the colon is missing",

@@ -77,6 +77,18 @@ def test_a_good_file(folder: Path) -> None:
         ('"cert.pem"', '"shop.py"', ["portico.toml:3: tls.certificate: ", "contains no certificate"]),
         ("https:", "http:", ["portico.toml:3: tls.certificate: there is a certificate, but"]),
         ("https:", "ftp:", ["portico.toml:2: listen: --at ftp://127.0.0.1:0"]),
+        (
+            '"https://127.0.0.1:0"',
+            '"127.0.0.1"',
+            ["portico.toml:2: listen: address '127.0.0.1': the port is"],
+        ),
+        (
+            '"https://127.0.0.1:0"',
+            '["https://127.0.0.1:1", "https://127.0.0.1:1"]',
+            ["portico.toml:2: listen: https://127.0.0.1:1 is named twice"],
+        ),
+        ('"site"', '"site"\nindex = "a/b"', ["portico.toml:6: mount[1].index: static index 'a/b'"]),
+        ('"site"', '"site"\npages.404 = "x"', ["portico.toml:6: mount[1].pages: static pages[404]='x'"]),
         ("[[mount]]\nst", "max_age = 3\n[[mount]]\nst", ["portico.toml:4: max_age: ", "--workers"]),
         (
             "[[mount]]\nst",

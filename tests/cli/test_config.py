@@ -220,7 +220,6 @@ request_ids = true
 [forwarded]
 trusted = ["127.0.0.1"]
 [log]
-access = true
 file = "access.log"
 format = "json"
 [metrics]
@@ -276,7 +275,7 @@ def test_the_same_by_options(folder: Path) -> None:
 
 def test_who_speaks_the_proxy_protocol_says_who_is_there(folder: Path) -> None:
     with (
-        serving(folder, "site", "--proxy-protocol", "127.0.0.1", "--access-log") as running,
+        serving(folder, "site", "--proxy-protocol", "127.0.0.1", "--log-format", "common") as running,
         socket.create_connection(("127.0.0.1", running.port), timeout=ENOUGH) as client,
     ):
         client.sendall(b"PROXY TCP4 192.0.2.9 192.0.2.1 5 80\r\nGET / HTTP/1.0\r\n\r\n")

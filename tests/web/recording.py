@@ -119,10 +119,13 @@ class RecordingExchange:
         *,
         hold: bool = False,
     ) -> None:
-        """A whole answer; sets Content-Length, except where the status forbids it."""
-        if any(name.lower() == "content-length" for name, _ in headers):
-            raise LocalProtocolError("respond() sets Content-Length by itself")
-        length = [] if status in (204, 304) else [("Content-Length", str(len(body)))]
+        """A whole answer; sets Content-Length, unless it is there already, the status forbids it, or nothing
+        to HEAD says nothing about it."""
+        given = [value for name, value in headers if name.lower() == "content-length"]
+        if given and given != [str(len(body))]:
+            raise LocalProtocolError(f"Content-Length is {given}, but the body has {len(body)} bytes")
+        told = given or status in (204, 304) or (self.method == "HEAD" and not body)
+        length = [] if told else [("Content-Length", str(len(body)))]
         self.start(status, [*headers, *length], reason)
         self.write(body)
         self.finish()

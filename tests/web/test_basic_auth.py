@@ -67,6 +67,8 @@ def test_the_right_name_and_password_are_let_in(client, sent, user):
         field("ada", "Secret"),
         field("ada", ""),
         field("ada", "secret "),
+        field("ada", "secret\0"),  # the same key to scrypt
+        field("ada\n", "secret"),
         field("Ada", "secret"),
         field("", "secret"),
         field("nobody", "secret"),

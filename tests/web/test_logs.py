@@ -109,6 +109,18 @@ def test_json_lines_say_all(log: AccessLog, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("log", [{}, {"format": "json"}], indirect=True, ids=["combined", "json"])
+def test_what_could_not_be_read_has_a_line_too(log: AccessLog, tmp_path: Path) -> None:
+    asked(log, get("/?200"), b"GET /no-host HTTP/1.1\r\n\r\n")
+    line = lines(tmp_path)[1]
+    if line.startswith("{"):
+        facts = json.loads(line)
+        assert (facts["method"], facts["target"], facts["mount"], facts["status"]) == (None, None, None, 400)
+        assert (facts["peer"], facts["duration"] < 20) == ("127.0.0.1", True)
+    else:
+        assert '] "-" 400 ' in line
+
+
 @pytest.mark.parametrize("log", [{"format": "json"}], indirect=True)
 def test_a_proxied_request_says_who_answered_and_how_fast(log: AccessLog, tmp_path: Path) -> None:
     with Scripted(keeping(whole())) as up:

@@ -30,6 +30,16 @@ def test_a_password_is_known_again_and_others_are_not():
     assert not known.dummy("grüße 1".encode())
 
 
+def test_accents_are_the_same_however_they_were_typed():
+    assert read_hash(hash_password("gru\u0308n", **CHEAP)).check("gr\xfcn".encode())
+
+
+@pytest.mark.parametrize("password", ["", "a\0", "a\tb", "\x7f"])
+def test_a_password_that_nobody_could_send_is_refused(password):
+    with pytest.raises(ConfigError):
+        hash_password(password, **CHEAP)
+
+
 def test_each_hash_has_a_salt_of_its_own():
     assert hash_password("x", **CHEAP) != hash_password("x", **CHEAP)
 

@@ -32,7 +32,7 @@ LENGTH_3 = [("Content-Length", "3")]
         lambda ex: ex.start(204, LENGTH_3),
         lambda ex: (ex.start(200, LENGTH_3), ex.write(b"four")),
         lambda ex: (ex.start(200, LENGTH_3), ex.write(b"2"), ex.finish()),
-        lambda ex: ex.respond(200, LENGTH_3, b"abc"),
+        lambda ex: ex.respond(200, LENGTH_3, b"four"),
         lambda ex: ex.respond_error(200),
     ],
 )

@@ -16,8 +16,10 @@ from tests.web.recording import RecordingExchange
 
 
 def location(target, asked, *, mount="", host="here.example", status=307):
-    exchange = RecordingExchange("GET", asked, [("Host", host)], mount=mount).run(Redirect(target, status))
-    assert exchange.status == status
+    gateway = Redirect(target, status)
+    exchange = RecordingExchange("GET", asked, [("Host", host)], mount=mount).run(gateway)
+    head = RecordingExchange("HEAD", asked, [("Host", host)], mount=mount).run(gateway)
+    assert (exchange.status, head.sent_headers) == (status, exchange.sent_headers)
     return exchange.sent_header("Location")
 
 

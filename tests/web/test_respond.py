@@ -32,6 +32,8 @@ def test_a_fixed_answer_with_its_body_and_fields():
 def test_without_a_body_only_errors_have_a_page(status, kind):
     answer = answered(Respond(status), get("/"))
     assert (answer.status, answer["content-type"]) == (status, kind)
+    head = answered(Respond(status), get("/", method="HEAD"), "HEAD")
+    assert head["content-length"] == answer["content-length"]
     assert (b"503" in answer.body) is (status == 503)
 
 

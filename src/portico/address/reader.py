@@ -138,6 +138,8 @@ def _host_port(text: str, scheme: str) -> tuple[str, int]:
     default = SCHEMES[scheme].port
     if "@" in text:
         raise AddressError(_USER)
+    if text.isascii() and text.isdigit():
+        raise AddressError(f"there is a port and no host: for every interface write :{text}")
     host, colon, port = _split_port(text)
     if not colon and (default is None or not host):
         raise AddressError("the port is missing" if host else "the host and the port are missing")

@@ -34,6 +34,8 @@ def read_addresses(at: Sequence[str], wire: str, *, pretend: bool = False) -> li
     addresses = [address for text in at for address in _read(text, plain, pretend)]
     for address in addresses:
         _check(address, wire)
+        if addresses.count(address) > 1 and address.port != 0:
+            raise ConfigError(f"{address} is named twice: an address can be listened on once")
     return addresses or inherited() or [Address.parse(DEFAULT_ADDRESS[wire])]
 
 

@@ -167,6 +167,10 @@ def _log_file(settings: Settings, file: str) -> Settings:
     return replace(settings, log=replace(settings.log, access=True, file=os.path.abspath(file)))
 
 
+def _log_format(settings: Settings, name: str) -> Settings:
+    return replace(settings, log=replace(settings.log, access=True, format=name))
+
+
 def _level(settings: Settings, times: int) -> Settings:
     return replace(settings, log=replace(settings.log, level=_LEVELS[min(times, 2)]))
 
@@ -195,7 +199,7 @@ _CHANGES: dict[str, Change] = {
     "request_ids": _plain("request_ids"),
     "metrics": _metrics,
     "log_file": _log_file,
-    "log_format": lambda settings, value: replace(settings, log=replace(settings.log, format=value)),
+    "log_format": _log_format,
     "access_log": lambda settings, value: replace(settings, log=replace(settings.log, access=value)),
     "verbose": _level,
 }

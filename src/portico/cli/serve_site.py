@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from portico.web.compress import Compress
 from portico.web.config import Settings, Source
 from portico.web.config.mount import Auth, Headers, MountSettings
 from portico.web.config.mount_kinds import ProxyMount, StaticMount
+from portico.web.config.reading import keys_of
 from portico.web.gateways import is_served
 from portico.web.mounts import Mounts, Place, read_prefix
 from portico.web.proxy import Proxy
@@ -72,13 +74,19 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
         except ConfigError as error:
             if source is None:
                 raise
-            source.note(("mount", number, each.mark), str(error))
+            source.note(("mount", number, _at_fault(each, str(error))), str(error))
     if source is not None:
         source.check()
     if handler is not None:
         return Served(handler, "http" if is_http_class(handler) else "stream")
     mounts = Mounts(places)
     return Served(mounts, "http")
+
+
+def _at_fault(each: MountSettings, message: str) -> str:
+    """The key that a message is about: an option where it begins with one, as in ``static index``."""
+    about = re.match(rf"{each.mark} (\w+)", message)
+    return about[1] if about is not None and about[1] in keys_of(type(each)) else each.mark
 
 
 def _made(each: MountSettings, settings: Settings) -> Any:

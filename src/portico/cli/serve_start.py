@@ -111,7 +111,7 @@ class Site:
     def _access_log(self, settings: Settings) -> AccessLog | None:
         """The one that there is, for as long as nothing of it changes."""
         log = settings.log
-        if not log.access:
+        if not log.wanted:
             return None
         if self._logged is None or self._logged[0] != log:
             more = {"engine": settings.engine}

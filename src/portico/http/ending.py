@@ -21,6 +21,7 @@ from portico.errors import (
 from portico.http.answering import Answering
 from portico.http.body import Spool
 from portico.http.exchange import CutAnswer, Exchange, Mount
+from portico.http.messages import RequestHead
 from portico.http.pages import REASONS, error_page
 from portico.refusals import reason_of
 from portico.sockets.transport import Transport
@@ -33,13 +34,16 @@ __all__ = ["Access", "Ending"]
 log = logging.getLogger("portico.http")
 
 Access = Callable[[Exchange, float], None]
-"""Told of each answer, and of the seconds since its request began."""
+"""Told of each answer, and of the seconds since its request began. The ``method`` is empty where a request
+was refused before anybody knew what it asks for."""
+
+_UNREAD = RequestHead.of("", "*")
 
 
 class Ending(Answering):
     """A server's connection, as far as it answers by itself, and closes."""
 
-    __slots__ = ("_access", "_began", "_head_held", "_mount", "_over", "_spool")
+    __slots__ = ("_access", "_began", "_head_held", "_in_head", "_mount", "_over", "_spool")
 
     def __init__(self, transport: Transport, service: Service) -> None:
         super().__init__(transport, service)
@@ -48,6 +52,7 @@ class Ending(Answering):
         self._spool: Spool | None = None
         self._over = False
         self._head_held = 0
+        self._in_head = False
         self._began = monotonic()  # the present request, or the connection
 
     def _begin_leaving(self) -> None:
@@ -66,11 +71,22 @@ class Ending(Answering):
         """Answer with an error page, without calling anybody; counted, where there is a ``reason``."""
         if reason:
             self.refusals.count(reason)
+        if self.exchange is None:
+            self._refuse_unread(detail)
         if self._spool is not None:
             self._spool.close()
             self._spool = None
         fields, page = error_page(status, detail)
         self._conclude(status, [*fields, *headers], page, close)
+
+    def _refuse_unread(self, detail: str) -> None:
+        """What was asked could not be read, or was not waited for: the logs shall know of the answer."""
+        log.info("%s: %s", self.describe(), detail)
+        if self._access is None:
+            return
+        if not self._in_head:
+            self._began = monotonic()
+        self.exchange = Exchange(self, _UNREAD)
 
     def _turn_away(
         self,

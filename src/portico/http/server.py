@@ -75,7 +75,6 @@ class HTTPConnection(Gathering):
     __slots__ = (
         "_answers",
         "_idle_until",
-        "_in_head",
         "_plain",
         "_talking",
         "_timed",
@@ -92,7 +91,6 @@ class HTTPConnection(Gathering):
         self.service = service
         self.conversation = self.strand = False
         self._state = _HANDSHAKE if transport.handshaking else _HEAD
-        self._in_head = False
         self._idle_until = 0.0  # how long a kept connection may be idle
         self._answers = 0  # requests answered since others had their turn
         self._plain = True  # the limits are the server's
@@ -185,7 +183,7 @@ class HTTPConnection(Gathering):
         if self.conversation:
             return self._talking.describe()
         exchange = self.exchange
-        if exchange is None:
+        if exchange is None or not exchange.method:
             return f"{self.transport.peer} (idle)"
         named = f", {exchange.notes.request_id}" if exchange.notes and exchange.notes.request_id else ""
         return f"{exchange.peer} ({exchange.method} {exchange.target[:200]}{named})"

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import re
 import secrets
-import unicodedata
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from portico.errors import ConfigError
 from portico.http.exchange import Exchange, Gateway
 from portico.http.messages import RequestHead
 from portico.sync import Guard, Lock
-from portico.web.passwords import Hash, read_hash
+from portico.web.passwords import CONTROL, Hash, normal, read_hash
 
 __all__ = ["BasicAuth", "read_users"]
 
@@ -59,7 +58,7 @@ class BasicAuth:
         self.name = gateway.name
         self.gateway = gateway
         self.blocks = getattr(gateway, "blocks", False)
-        self._hashes = {_normal(user): _read(user, text) for user, text in users.items()}
+        self._hashes = {normal(user): _read(user, text) for user, text in users.items()}
         self._dummy: Hash = next(iter(self._hashes.values()))
         quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
         self._challenge = [("WWW-Authenticate", f'Basic realm="{quoted}", charset="UTF-8"')]
@@ -170,12 +169,13 @@ def _read_field(field: str | None) -> _Said | None:
     if found is None:
         return None
     try:
-        name, colon, password = b64decode(found[1], validate=True).partition(b":")
+        name, colon, password = _text(b64decode(found[1], validate=True)).partition(":")
     except Base64Error:
         return None
-    if not colon:
+    # Control characters cannot be in either; to scrypt, one NUL more at the end is the same password.
+    if not colon or CONTROL.search(name + password):
         return None
-    return _Said(_normal(_text(name)), _normal(_text(password)).encode())
+    return _Said(normal(name), normal(password).encode())
 
 
 def _text(data: bytes) -> str:
@@ -184,8 +184,3 @@ def _text(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         return data.decode("latin-1")
-
-
-def _normal(text: str) -> str:
-    """2.1: the same word, however an input method has put its accents together."""
-    return unicodedata.normalize("NFC", text)

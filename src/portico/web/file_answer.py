@@ -93,13 +93,13 @@ def bare(exchange: Exchange, status: int, headers: Headers) -> None:
 
 def send_span(exchange: Exchange, status: int, headers: Headers, form: Representation, span: Span) -> None:
     """Part of a representation as the whole body of an answer."""
-    if form.data is not None:
-        whole = span.length == form.size
-        data = form.data if whole else form.data[span.offset : span.end]
-    elif exchange.method == "HEAD":
+    if exchange.method == "HEAD" and not form.data:
         exchange.start(status, [*headers, ("Content-Length", str(span.length))])
         exchange.finish()
         return
+    if form.data is not None:
+        whole = span.length == form.size
+        data = form.data if whole else form.data[span.offset : span.end]
     elif span.length > SMALL:
         exchange.respond_file(status, headers, io.FileIO(form.open()), span.offset, span.length)
         return

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from portico.errors import ConfigError
 
-__all__ = ["HOP_BY_HOP", "Edit", "checked_fields"]
+__all__ = ["EMPTY", "HOP_BY_HOP", "Edit", "checked_fields"]
 
 Headers = list[tuple[str, str]]
 
@@ -18,6 +18,8 @@ _FRAMING = frozenset("connection content-length date keep-alive te trailer trans
 """What says where an answer ends and what becomes of its connection: the server's own."""
 HOP_BY_HOP = frozenset("connection keep-alive proxy-connection transfer-encoding te trailer upgrade".split())
 """What is between a server and the next hop, and so no application's (RFC 9110, 7.6.1)."""
+EMPTY = ("Content-Length", "0")
+"""For an answer that never has content: without it, HEAD would not say so as GET does (RFC 9110, 9.3.2)."""
 _ADDED_LATER = frozenset(("server",))
 
 

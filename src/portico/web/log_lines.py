@@ -66,8 +66,8 @@ def common(exchange: Exchange, seconds: float) -> str:
     peer = exchange.peer
     host = (peer.host if peer is not None else "") or "-"
     user = escaped(exchange.user.encode().decode("latin-1")).replace(" ", "\\x20") or "-"
-    asked = escaped(f"{exchange.method} {exchange.target} {exchange.request.version}")
-    return f'{host} - {user} [{_now()}] "{asked}" {exchange.status} {_sent(exchange) or "-"}'
+    asked = f"{exchange.method} {exchange.target} {exchange.request.version}" if exchange.method else "-"
+    return f'{host} - {user} [{_now()}] "{escaped(asked)}" {exchange.status} {_sent(exchange) or "-"}'
 
 
 def combined(exchange: Exchange, seconds: float) -> str:
@@ -90,9 +90,9 @@ def _facts(exchange: Exchange, seconds: float) -> dict[str, object]:
     facts: dict[str, object] = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "duration": round(seconds, 6),
-        "method": exchange.method,
-        "target": _text(exchange.target),
-        "protocol": exchange.request.version,
+        "method": exchange.method or None,
+        "target": _text(exchange.target) if exchange.method else None,
+        "protocol": exchange.request.version if exchange.method else None,
         "scheme": exchange.scheme,
         "host": _text(exchange.host),
         "status": exchange.status,
@@ -103,7 +103,7 @@ def _facts(exchange: Exchange, seconds: float) -> dict[str, object]:
         "user": exchange.user or None,
         "user_agent": _text(exchange.header("user-agent")),
         "referer": _text(exchange.header("referer")),
-        "mount": exchange.mount or "/",
+        "mount": (exchange.mount or "/") if exchange.method else None,
         "tls": None if tls is None else tls.version,
         "request_id": None if notes is None else notes.request_id or None,
     }

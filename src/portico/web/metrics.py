@@ -88,6 +88,8 @@ class Metrics:
 
     def __call__(self, exchange: Exchange, seconds: float) -> None:
         """A request has been answered: a server's ``access`` hook."""
+        if not exchange.method:  # it is nobody's, and counted among the refused
+            return
         key = exchange.mount, exchange.status // 100
         places = self._known.get(key) or self._learn(key)
         row, received, sent = self._numbers.row, exchange.received, exchange.sent

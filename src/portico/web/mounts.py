@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from posixpath import normpath
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -67,9 +68,11 @@ class Mounts:
 
     A mount is a path (or a ``Place``) and what is there: a gateway, a ``Mount``, or whatever ``as_gateway``
     makes one of. A path fits whole segments: ``/app`` answers ``/app`` and ``/app/x``, not ``/apple``. Paths
-    are compared as decoded, exactly as they came: ``/app/../x`` is below ``/app``, for the gateway to refuse.
-    A host fits whatever the port and the case; an exact one comes before ``*.example.org``, that before
-    mounts without a host, which answer what no other does. Raises ``ConfigError``.
+    are compared as decoded. One that would be another mount's without its dot segments and repeated slashes,
+    ``//app`` or ``/x/../app``, is nobody's: what is behind a mount may take it for the other's path, and
+    whoever guards that would not be asked. A host fits whatever the port and the case; an exact one comes
+    before ``*.example.org``, that before mounts without a host, which answer what no other does. Raises
+    ``ConfigError``.
     """
 
     def __init__(self, mounts: Iterable[tuple[str | Place, Any]]) -> None:
@@ -102,15 +105,28 @@ class Mounts:
         if table.single is not None:
             return table.single
         path = exchange.path
-        for mount in table.of_host(exchange.host) if table.hosts else table.everywhere:
-            prefix = mount.prefix
-            if not prefix or path == prefix or path.startswith(prefix + "/"):
-                return mount
-        return None
+        mounts = table.of_host(exchange.host) if table.hosts else table.everywhere
+        found = _first(mounts, path)
+        if ("//" in path or "/." in path) and _first(mounts, _plain(path)) is not found:
+            return None
+        return found
 
     def __repr__(self) -> str:
         places = sorted(self._table.mounts, key=lambda place: (-len(place.path), place.host))
         return "<Mounts " + ", ".join(map(str, places)) + ">"
+
+
+def _first(mounts: Sequence[Mount], path: str) -> Mount | None:
+    for mount in mounts:
+        prefix = mount.prefix
+        if not prefix or path == prefix or path.startswith(prefix + "/"):
+            return mount
+    return None
+
+
+def _plain(path: str) -> str:
+    """Without dot segments and repeated slashes (RFC 3986, 5.2.4; what most file servers do, too)."""
+    return "/" + normpath(path).lstrip("/")
 
 
 def _ordered(mounts: dict[Place, Mount], host: str) -> list[Mount]:

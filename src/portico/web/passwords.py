@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import unicodedata
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
@@ -23,7 +24,9 @@ from typing import Any
 
 from portico.errors import ConfigError
 
-__all__ = ["Hash", "hash_password", "read_hash"]
+__all__ = ["CONTROL", "Hash", "hash_password", "normal", "read_hash"]
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _LN, _R, _P = 14, 8, 5
 _SALT, _SIZE = 16, 32
@@ -48,13 +51,21 @@ class Hash:
 
 
 def hash_password(password: str, *, ln: int = _LN, r: int = _R, p: int = _P) -> str:
-    """The hash of a password in the form ``$scrypt$…``, with a new salt. Raises ``ConfigError``."""
+    """The hash of a password in the form ``$scrypt$…``, with a new salt. Accents count as ``BasicAuth``
+    reads them, however they were typed. Raises ``ConfigError``."""
     if not password:
         raise ConfigError("an empty password protects nothing")
+    if CONTROL.search(password):
+        raise ConfigError("a password has no control characters: nobody could send it (RFC 7617, 2)")
     _check_cost(ln, r, p)
     salt = secrets.token_bytes(_SALT)
-    digest = _scrypt(password.encode(), salt, ln, r, p, _SIZE)
+    digest = _scrypt(normal(password).encode(), salt, ln, r, p, _SIZE)
     return f"$scrypt$ln={ln},r={r},p={p}${_encode(salt)}${_encode(digest)}"
+
+
+def normal(text: str) -> str:
+    """RFC 7617, 2.1: the same word, however an input method has put its accents together."""
+    return unicodedata.normalize("NFC", text)
 
 
 def read_hash(text: str) -> Hash:

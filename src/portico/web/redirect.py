@@ -11,6 +11,7 @@ import re
 from portico.errors import ConfigError
 from portico.http.exchange import Exchange
 from portico.http.messages import RequestHead
+from portico.web.headers import EMPTY
 
 __all__ = ["STATUSES", "Redirect"]
 
@@ -59,7 +60,7 @@ class Redirect:
         if self._local:
             # Two slashes, or one and a backslash, would begin with a host (RFC 3986, 4.2).
             location = "/" + location.lstrip("/\\")
-        exchange.respond(self._status, [("Location", location)])
+        exchange.respond(self._status, [("Location", location), EMPTY])
 
     def __repr__(self) -> str:
         return f"<Redirect {self._status} {self.name.removeprefix('redirect:')}>"

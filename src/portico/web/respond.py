@@ -8,7 +8,7 @@ from portico.errors import ConfigError
 from portico.http.exchange import Exchange
 from portico.http.messages import RequestHead
 from portico.http.pages import REASONS, error_page
-from portico.web.headers import checked_fields
+from portico.web.headers import EMPTY, checked_fields
 
 __all__ = ["Respond"]
 
@@ -37,7 +37,7 @@ class Respond:
         if body is None and status >= 400:
             fields, page = error_page(status, REASONS.get(status, ""))
         elif not page:
-            fields = []
+            fields = [] if status in _BODILESS else [EMPTY]
         names = {name.lower() for name, _ in given}
         self._fields = [(name, value) for name, value in fields if name.lower() not in names] + given
         self._body = page

@@ -26,7 +26,7 @@ from portico.web.codings import LEAST, check_codings, choose, installed
 from portico.web.compressing import Compressing
 from portico.web.file_answer import answer_representation, bare, conditional_fields, send_span
 from portico.web.folder import Folder, Found
-from portico.web.headers import checked_fields
+from portico.web.headers import EMPTY, checked_fields
 from portico.web.listing import Order, prefers_json, render_json
 from portico.web.listing_page import POLICY, render_html
 from portico.web.ranges import Span
@@ -296,4 +296,4 @@ def _redirect(exchange: Exchange, parts: list[bytes]) -> None:
     place = "".join("/" + quote(name, safe="~!$&'()*+,;=:@") for name in names if name) + "/"
     if exchange.query:
         place += "?" + exchange.query
-    exchange.respond(301, [("Location", place)])
+    exchange.respond(301, [("Location", place), EMPTY])

@@ -221,3 +221,19 @@ def test_every_key_says_what_it_is_about() -> None:
     for table in (Settings, *KINDS.values()):
         for name, key in keys_of(table).items():
             assert key.about.endswith((".", ",", "503.")), (table, name)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("", False),
+        ('level = "debug"', False),
+        ("access = true", True),
+        ('file = "access.log"', True),
+        ('format = "json"', True),
+        ("sample = 0.5", True),
+        ('access = false\nfile = "access.log"', False),
+    ],
+)
+def test_who_says_something_of_the_access_log_gets_one(folder: Path, said: str, wanted: bool) -> None:
+    assert read(folder, f"[log]\n{said}").log.wanted is wanted

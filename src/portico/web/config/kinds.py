@@ -182,7 +182,8 @@ def address(value: Any, place: Place) -> str:
     """An address to listen on; kept as it was written."""
     written = text(value, place)
     for each in named_inherited(written, pretend=True) or [written]:
-        Address.parse(each, scheme="http")
+        for scheme in ("http", "tcp"):  # which of them is meant, programs may tell: both must be able to
+            Address.parse(each, scheme=scheme)
     return written
 
 
@@ -221,7 +222,8 @@ def read_limit(name: str) -> Kind:
         found = _number_of(value, int if kind.startswith("int") else float)
         if found is None or not 0 < found < math.inf:
             what = "a whole number" if kind.startswith("int") else "a number"
-            also = ', or "none"' if "None" in kind else ""
+            also = ', or a size as in "10M"' if kind.startswith("int") and isinstance(value, str) else ""
+            also += ', or "none"' if "None" in kind else ""
             raise Wrong(f"expected {what} above zero{also}, not {spelt(value)}")
         return found
 

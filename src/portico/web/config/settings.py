@@ -104,12 +104,19 @@ class LogSettings:
     """``[log]``: what is written to stderr."""
 
     level: str = setting(choice("warning", "info", "debug"), "warning", "From which level on.")
-    access: bool = setting(flag, False, "A line for each request.")
+    access: bool | None = setting(
+        flag, None, "A line for each request; true, where anything is said of these lines."
+    )
     file: str | None = setting(file, None, "Where these lines go; without it to stderr.")
     format: str = setting(choice(*FORMATS), "common", "How they look: common, combined or json.")
     sample: float = setting(
         number(0.000001, 1), 1.0, "The share of requests that get one; failures always do."
     )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether requests get their lines: who says where they go, or how they look, wants to see them."""
+        return self != LogSettings(level=self.level) if self.access is None else self.access
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from portico.sockets.tls import ClientTLS
 from portico.web.proxy.balance import Balancer
 from portico.web.proxy.deadlines import Deadlines, UpstreamError
 from portico.web.proxy.fields import Introduction, request_fields, response_fields
-from portico.web.proxy.paths import Paths
+from portico.web.proxy.paths import Paths, climbs
 from portico.web.proxy.relay import Question, Relay
 from portico.web.proxy.tunnel import Tunnel
 from portico.web.proxy.upstream import Rules, Upstream
@@ -118,6 +118,9 @@ class Proxy:
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
+        if climbs(exchange.path_info):
+            exchange.respond_error(404, "There is nothing here.")
+            return
         whole = timeout(self._deadlines.whole)
         try:
             with whole:

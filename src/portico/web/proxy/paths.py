@@ -8,7 +8,7 @@ from urllib.parse import quote
 from portico.http.exchange import Exchange
 from portico.web.proxy.upstream import Upstream
 
-__all__ = ["Paths"]
+__all__ = ["Paths", "climbs"]
 
 _KEPT = "/:@!$&'()*+,;=~"
 
@@ -60,6 +60,20 @@ class Paths:
             (name, self.location(value, exchange, upstream) if name in _LEADING else value)
             for name, value in fields
         ]
+
+
+def climbs(path: str) -> bool:
+    """Whether a decoded path leads above its beginning: an upstream that removes dot segments would be
+    led out of the path that was meant for this proxy."""
+    if "/.." not in path:
+        return False
+    depth = 0
+    for segment in path.split("/"):
+        if segment not in ("", "."):
+            depth += -1 if segment == ".." else 1
+        if depth < 0:
+            return True
+    return False
 
 
 _LEADING = ("location", "content-location")
