@@ -117,11 +117,15 @@ _OF_STREAMS = ("stream", "datagram", "conn", "connection", "sock", "socket", "cl
 
 
 def speaks_http(handler: Any) -> bool:
-    """Whether a handler speaks HTTP also where the address does not say so: a gateway, a class with ``get``,
-    ``post`` …, a function whose argument is annotated ``Request``. A mere name does not do it."""
+    """Whether a handler speaks HTTP also where the address does not say so: a gateway, a WSGI application of
+    two arguments (no handler of streams has them), a class with ``get``, ``post`` …, a function whose
+    argument is annotated ``Request``. A mere name does not do it."""
     if is_gateway(handler):
         return True
-    if kind_of(handler) != "app":
+    kind = kind_of(handler)
+    if kind == "wsgi":
+        return len(_required(handler) or ()) == 2
+    if kind != "app":
         return False
     if isinstance(handler, type) or not callable(handler):
         return True
