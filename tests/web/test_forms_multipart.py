@@ -62,7 +62,10 @@ def read(data, **options):
         (FIELD + b"x" + END + b"\r\nafterwards\r\n" + FIELD, [(b"a", b"x")]),
         (b"\r\n" + FIELD + b"x" + END, [(b"a", b"x")]),
         (b"before\r\n" + FIELD + b"x" + END, [(b"a", b"x")]),
-        (FIELD.replace(b"--b", b"--b \t") + b"x\r\n" + FIELD + b"y" + END + b" ", [(b"a", b"x"), (b"a", b"y")]),
+        (
+            FIELD.replace(b"--b", b"--b \t") + b"x\r\n" + FIELD + b"y" + END + b" ",
+            [(b"a", b"x"), (b"a", b"y")],
+        ),
         (b"--b--", []),
         (b"--b--\r\n", []),
     ],
