@@ -30,9 +30,9 @@ class Response:
     """An answer: ``status``, ``headers`` (several of a name are possible), ``body``, cookies.
 
     ``body``: bytes; text, sent as UTF-8; an iterable of bytes, sent as it comes; an open binary file, which
-    is closed when it has been sent; or a ``FileBody``. ``type`` is the ``Content-Type`` where ``headers`` have
-    none; without either, text is ``text/plain``, for what is put together from input must not become a page by
-    itself.
+    is closed when it has been sent; or a ``FileBody``. ``type`` is the ``Content-Type``, unless ``headers``
+    have one; without either, text is ``text/plain``, for what is put together from input must not become a
+    page by itself.
 
     Raises ``LocalProtocolError`` for what cannot be sent.
     """
