@@ -41,8 +41,8 @@ class _Missing(FormError, KeyError):
 class Form(Mapping[str, Value]):
     """The fields of a form by name, in the order they were sent; a name may have several values.
 
-    A value is a ``str``, or an ``Upload`` for a file. ``form[name]`` is the first value of a name (without one
-    a ``KeyError`` that is a ``FormError`` with status 400 as well), and iterating gives each name once;
+    A value is a ``str``, or an ``Upload`` for a file. ``form[name]`` is the first value of a name
+    (without one a ``KeyError`` that is a ``FormError`` as well), and iterating gives each name once;
     ``fields`` are all pairs. A form that holds files has to be closed, at best by ``with``; closing it takes
     their content away.
     """
