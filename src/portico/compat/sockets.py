@@ -243,6 +243,11 @@ class StreamSocket(_Named):
             self.stream.close()
             self.closed.set()
 
+    @property
+    def cut(self) -> bool:
+        """Whether the end of the server closed the stream, and not whoever has this socket."""
+        return self.stream.closed and not self._closed
+
     def detach(self) -> int:
         """Give the descriptor to the caller. Raises ``OSError`` under TLS, or with bytes that were read."""
         try:

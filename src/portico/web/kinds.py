@@ -74,6 +74,8 @@ def kind_of(handler: Any) -> str:
     """
     if isinstance(handler, type):
         return _kind_of_class(handler)
+    if isinstance(handler, partial) and isinstance(handler.func, type) and hasattr(handler.func, "handle"):
+        return "handler"  # as SimpleHTTPRequestHandler is told its folder
     if not callable(handler):
         return "app" if has_methods(handler) else ""
     plain = inspect.isroutine(handler) or isinstance(handler, partial)
