@@ -242,6 +242,7 @@ def test_sending_as_to_a_socket(tmp_path):
             sent += [request.sendfile(file, 5), file.tell()]
         with request.makefile("w", encoding="utf-8") as text:
             text.write(" ü")
+        sent.append(request.sendmsg([b" in", bytearray(b" parts")]))
         request.shutdown(socket.SHUT_WR)
         try:
             request.sendall(b"x")
@@ -249,7 +250,7 @@ def test_sending_as_to_a_socket(tmp_path):
             sent.append(type(error))
         return sent
 
-    assert in_handler(work) == [[4, None, 6, 11, BrokenPipeError], "one two a file ü".encode()]
+    assert in_handler(work) == [[4, None, 6, 11, 9, BrokenPipeError], "one two a file ü in parts".encode()]
 
 
 def test_time_outs_and_not_waiting():
