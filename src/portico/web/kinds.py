@@ -125,13 +125,13 @@ def speaks_http(handler: Any) -> bool:
     if is_gateway(handler):
         return True
     kind = kind_of(handler)
+    required = _required(handler) or []
     if kind == "wsgi":
-        return len(_required(handler) or ()) == 2
+        return len(required) == 2 and required[0].name not in _OF_STREAMS
     if kind != "app":
         return False
     if isinstance(handler, type) or not callable(handler):
         return True
-    required = _required(handler) or []
     return [_kind_of_parameter(each.replace(name="other")) for each in required] == ["app"]
 
 

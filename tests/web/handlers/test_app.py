@@ -89,6 +89,7 @@ class Framework:
         (Framework(), "wsgi", True),
         (lambda environ, start_response: [], "wsgi", True),
         (lambda *arguments: [], "wsgi", False),
+        (lambda sock, address: None, "wsgi", False),
         (dict, "", False),
         ({}, "", False),
         (App(hello), "function", True),
