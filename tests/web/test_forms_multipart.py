@@ -175,6 +175,12 @@ def test_a_header_that_could_be_read_in_two_ways_is_refused(lines, why):
     assert caught.value.status == 400
 
 
+def test_only_the_headers_of_files_are_kept():
+    assert parse_part_head(header(DISPOSITION, "X: y")).headers == {}
+    kept = parse_part_head(header(DISPOSITION + "; filename=b", "X-Own: y")).headers
+    assert kept == {"content-disposition": 'form-data; name="a"; filename=b', "x-own": "y"}
+
+
 @pytest.mark.parametrize("coding", ["binary", "8bit", "7BIT"])
 def test_an_encoding_that_changes_nothing_is_none(coding):
     assert parse_part_head(header(DISPOSITION, f"Content-Transfer-Encoding: {coding}")).name == b"a"
