@@ -101,7 +101,7 @@ class Request:
         path = self.exchange.raw_path.removeprefix("*")  # OPTIONS * asks about the host (RFC 9110, 7.1)
         return f"{self.scheme}://{self.host}{path}{query}"
 
-    def url_for(self, name: str, **params: Any) -> str:
+    def url_for(self, name: str, /, **params: Any) -> str:
         """The path of a named route: see ``Routes.path_for``. Raises ``ConfigError`` outside of routes."""
         if self._reverse is None:
             raise ConfigError(f"url_for({name!r}): this handler was not reached by Routes")
