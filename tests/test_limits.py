@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
 from portico.errors import ConfigError
 from portico.limits import Limits
+from tests.peers import root
 
 
 def test_defaults_are_usable_and_frozen() -> None:
@@ -47,3 +49,13 @@ def test_what_may_be_unbounded_takes_none_but_not_zero(name: str) -> None:
 def test_positional_arguments_are_refused() -> None:
     with pytest.raises(TypeError):
         Limits(5)  # type: ignore[misc]
+
+
+def test_what_the_page_about_programs_says_of_them_is_so() -> None:
+    units = {"": 1, "s": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+    page = (root / "docs" / "programs.md").read_text(encoding="utf-8")
+    told = re.findall(r"`(?:limits\.)?((?:cgi|form)_\w+)` \((\d+) ?(s|KiB|MiB|GiB|)", page)
+    assert len(told) == 7
+    assert {name: int(value) * units[unit] for name, value, unit in told} == {
+        name: getattr(Limits(), name) for name, _, _ in told
+    }

@@ -132,7 +132,7 @@ class Limits:
     """Of a whole connection: a login takes twenty, each password that is asked for two more."""
 
     # Programs
-    cgi_seconds: float = 60.0
+    cgi_seconds: float = 300.0
     """A CGI program that runs longer is killed: a minute is too short for the clone of a large repository."""
     cgi_queue: int = 16
     """Requests that wait because too many CGI programs run already; each of them holds a thread."""

@@ -113,6 +113,8 @@ class OldWeb(BaseHTTPRequestHandler):
 
 class OldTalk(BaseRequestHandler):
     pass
+
+old_web = functools.partial(OldWeb)
 '''
 
 
@@ -256,6 +258,7 @@ def test_a_program_is_told_by_its_form(text: str, expected: bool) -> None:
         ("handler:shop_t:unclear", "stream", "function"),
         ("/x=shop_t:unclear", "http", "App"),  # streams have no paths
         ("shop_t:OldWeb", "http", "type"),
+        ("shop_t:old_web", "http", "partial"),
         ("shop_t:OldTalk", "stream", "type"),
     ],
 )

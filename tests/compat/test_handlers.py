@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from ast import literal_eval
+from functools import partial
 
 import pytest
 
@@ -61,6 +62,22 @@ def test_on_every_engine_and_address(engine, address, tmp_path):
     address = f"unix:{tmp_path}/s" if address == "unix" else address
     assert talk(Upper, address, b"a\nb", engine) == b"A\nB"
     assert talk(handler(Upper), address, b"a\nb", engine) == b"A\nB"
+
+
+class Prefixed(Upper):
+    def __init__(self, *arguments, prefix):
+        self.prefix = prefix
+        super().__init__(*arguments)
+
+    def setup(self):
+        super().setup()
+        self.wfile.write(self.prefix)
+
+
+@pytest.mark.parametrize("make", [partial, lambda *kind, **options: handler(partial(*kind, **options))])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:0", "http://127.0.0.1:0"])
+def test_a_partial_of_a_class_is_served_too(make, address):
+    assert talk(make(Prefixed, prefix=b"> "), address, b"a\n") == b"> A\n"
 
 
 @pytest.mark.parametrize("engine", ["forks:2", "workers:1/threads"])
@@ -142,6 +159,20 @@ def test_a_peer_that_has_gone_is_no_fault(caplog):
     assert "Late with" in caplog.text
 
 
+def test_being_cut_by_the_end_of_the_server_is_no_fault(caplog):
+    begun = threading.Event()
+
+    class Waiting(socketserver.StreamRequestHandler):
+        def handle(self):
+            begun.set()
+            self.rfile.readline()
+
+    with Server(Waiting, "tcp://127.0.0.1:0", grace=0) as server, connect(server.addresses[0]):
+        assert begun.wait(20)
+        server.stop()
+    assert caplog.text == ""
+
+
 def test_it_may_end_its_server():
     class Last(socketserver.BaseRequestHandler):
         def handle(self):
@@ -211,6 +242,7 @@ def test_sending_as_to_a_socket(tmp_path):
             sent += [request.sendfile(file, 5), file.tell()]
         with request.makefile("w", encoding="utf-8") as text:
             text.write(" ü")
+        sent.append(request.sendmsg([b" in", bytearray(b" parts")]))
         request.shutdown(socket.SHUT_WR)
         try:
             request.sendall(b"x")
@@ -218,7 +250,7 @@ def test_sending_as_to_a_socket(tmp_path):
             sent.append(type(error))
         return sent
 
-    assert in_handler(work) == [[4, None, 6, 11, BrokenPipeError], "one two a file ü".encode()]
+    assert in_handler(work) == [[4, None, 6, 11, 9, BrokenPipeError], "one two a file ü in parts".encode()]
 
 
 def test_time_outs_and_not_waiting():

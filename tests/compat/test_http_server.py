@@ -111,3 +111,10 @@ def test_it_is_no_gateway():
 def test_the_handlers_are_those_of_the_standard_library():
     assert BaseHTTPRequestHandler is http.server.BaseHTTPRequestHandler
     assert issubclass(HTTPServer, http.server.HTTPServer)
+
+
+@pytest.mark.skipif(not hasattr(http.server, "CGIHTTPRequestHandler"), reason="Python 3.15 has it no more")
+def test_what_a_version_still_has_is_there():
+    from portico.compat.http.server import CGIHTTPRequestHandler
+
+    assert CGIHTTPRequestHandler is http.server.CGIHTTPRequestHandler

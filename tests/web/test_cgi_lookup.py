@@ -56,6 +56,7 @@ def test_the_first_file_on_the_way_is_the_program(folder, path, name, rest):
         "", "/", "//", "/none", "/sub", "/sub/", "/sub/none", "//run", "/sub//run", "run",
         "/../outside", "/sub/../run", "/%2e%2e/outside", "/sub/%2e%2e/run", "/./run", "/up/outside",
         "/..%2foutside", "/sub%2frun", "/%2frun", "/run%00", "/run/%00", "/%00", "/run/../x", "/run/%2E%2E/x",
+        "/run/..%2fx", "/run/a%2f..%2Fx", "/run/%2e%2fx",
         "/.hidden", "/%2ehidden", "/.dir/run", "/leaves", "/up/programs/none", "/pipe", "/" + "a" * 5000,
     ],
 )  # fmt: skip

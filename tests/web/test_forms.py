@@ -19,6 +19,7 @@ from portico.web.forms import Form, Upload, read_form, read_query
 from portico.web.wsgi import WSGI
 from tests.descriptors import descriptors, none_left_open
 from tests.http.served import Client, chunked, get, post, serving
+from tests.peers import root
 from tests.web.recording import RecordingExchange
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -326,11 +327,20 @@ def test_a_program_reads_its_form_from_standard_input(tmp_path):
     done = subprocess.run(
         [sys.executable, "-X", "utf8", "-c", program],
         input=body + b"more",
-        env=about | {"PATH": os.environ["PATH"]},
+        env=about | {"PATH": os.environ["PATH"], "PYTHONPATH": str(root / "src")},
         capture_output=True,
         check=False,
     )
     assert done.stdout.decode() == "[('ä', '€'), ('b', '2')] b'more'\n", done.stderr
+
+
+def test_a_program_reads_a_form_of_no_length_where_its_server_says_that_it_came_in_chunks(monkeypatch):
+    for name, value in (("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", URLENCODED), ("CONTENT_LENGTH", "")):
+        monkeypatch.setenv(name, value)
+    for coding, fields in (("", []), ("chunked", [("a", "1")])):
+        monkeypatch.setenv("HTTP_TRANSFER_ENCODING", coding)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a=1")))
+        assert read_form().fields == fields
 
 
 def test_a_form_tells_its_names():

@@ -62,6 +62,10 @@ def read(data, **options):
         (FIELD + b"x" + END + b"\r\nafterwards\r\n" + FIELD, [(b"a", b"x")]),
         (b"\r\n" + FIELD + b"x" + END, [(b"a", b"x")]),
         (b"before\r\n" + FIELD + b"x" + END, [(b"a", b"x")]),
+        (
+            FIELD.replace(b"--b", b"--b \t") + b"x\r\n" + FIELD + b"y" + END + b" ",
+            [(b"a", b"x"), (b"a", b"y")],
+        ),
         (b"--b--", []),
         (b"--b--\r\n", []),
     ],
@@ -84,7 +88,9 @@ def test_what_is_a_form(data, found):
         (b"x" + FIELD + b"x" + END, "begin its line"),
         (FIELD.replace(b"\r\n", b"\n") + b"x\n--b--\n", "line end"),
         (FIELD + b"x\r\n--bc\r\n", "line end"),
-        (FIELD + b"x\r\n--b \r\n", "line end"),
+        (FIELD + b"x\r\n--b \r\n", "closing boundary"),
+        (FIELD + b"x\r\n--b --\r\n", "line end"),
+        (FIELD + b"x\r\n--b c\r\n", "line end"),
         (FIELD + b"x\r\n--b\n" + END, "line end"),
         (b"--b\r\n\r\nx" + END, "header line"),
     ],
@@ -167,6 +173,12 @@ def test_a_header_that_could_be_read_in_two_ways_is_refused(lines, why):
     with pytest.raises(FormError, match=why) as caught:
         parse_part_head(header(*lines))
     assert caught.value.status == 400
+
+
+def test_only_the_headers_of_files_are_kept():
+    assert parse_part_head(header(DISPOSITION, "X: y")).headers == {}
+    kept = parse_part_head(header(DISPOSITION + "; filename=b", "X-Own: y")).headers
+    assert kept == {"content-disposition": 'form-data; name="a"; filename=b', "x-own": "y"}
 
 
 @pytest.mark.parametrize("coding", ["binary", "8bit", "7BIT"])

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+import portico
 from portico.server import Server
 from portico.web.cgi import CGI
 from tests.peers import need, root
 from tests.ports import free_port
 
+SOURCES = str(Path(portico.__file__).parents[1])
 PLAIN = [("Content-Type", "text/plain")]
 BEGIN = "    start('200 OK', [('Content-Type', 'text/plain')])\n"
 
@@ -29,7 +31,7 @@ def run(body, environ=None, data=b"", **options):
     )
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", f"{program}\n\nrun_cgi(app)\n"],
-        env={"PATH": os.environ["PATH"], "REQUEST_METHOD": "GET", **(environ or {})},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": SOURCES, "REQUEST_METHOD": "GET", **(environ or {})},
         input=data,
         capture_output=True,
         check=False,
@@ -196,18 +198,21 @@ def test_a_body_that_is_not_as_long_as_it_says_is_an_error(sent, why):
     assert (output.count(b"Status"), status) == (1, -15)
 
 
-def test_a_file_is_wrapped_and_closed():
-    body = """
+@pytest.mark.parametrize(
+    ("length", "sent"), [("", b"\r\nabcdef"), ("('Content-Length', '5')", b"Content-Length: 5\r\n\r\nabcde")]
+)
+def test_a_file_is_wrapped_and_closed_and_ends_at_its_content_length(length, sent):
+    body = f"""
     import io
     class File:
         read = io.BytesIO(b'abcdef').read
         def close(self):
             print('closed')
-    start('200 OK', [('Content-Type', 'text/plain')])
+    start('200 OK', [('Content-Type', 'text/plain'), {length}])
     return environ['wsgi.file_wrapper'](File(), 4)
     """
     output, errors, status = run(body)
-    assert (output, errors, status) == (HEAD + b"\r\nabcdef", "closed\n", 0)
+    assert (output, errors, status) == (HEAD + sent, "closed\n", 0)
 
 
 def test_another_answer_may_take_the_place_of_one_that_has_not_begun():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from portico.cli.programs import load, told
@@ -78,4 +79,5 @@ def _not_callable(where: str, value: Any) -> str:
 def is_http_class(value: Any) -> bool:
     """Whether it is a handler class of ``http.server``, which is not imported to find that out."""
     module = sys.modules.get("http.server")
-    return module is not None and isinstance(value, type) and issubclass(value, module.BaseHTTPRequestHandler)
+    kind = value.func if isinstance(value, partial) else value
+    return module is not None and isinstance(kind, type) and issubclass(kind, module.BaseHTTPRequestHandler)

@@ -48,7 +48,8 @@ def process(server: Processing, request: Any, address: tuple[Any, ...]) -> None:
             return
         server.process_request(request, address)
     except Exception:  # noqa: BLE001  (handed to handle_error, as socketserver does)
-        server.handle_error(request, address)
+        if not (isinstance(request, StreamSocket) and request.cut):
+            server.handle_error(request, address)
         server.shutdown_request(request)
     except BaseException:
         server.shutdown_request(request)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import socketserver
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from portico.address import Address
@@ -19,16 +21,21 @@ __all__ = ["Host", "handler"]
 log = logging.getLogger("portico.server")
 
 
-def handler(kind: type[Any]) -> Host:
+def handler(kind: Callable[..., Any]) -> Host:
     """``serve(handler(MyHandler), "tcp://:8000")``: a subclass of ``socketserver.BaseRequestHandler`` (those
-    of ``http.server`` among them) served as it is, at any address and on every engine.
+    of ``http.server`` among them), or a ``functools.partial`` of one, served as it is, at any address and on
+    every engine.
 
     ``Server`` recognises such classes by themselves. Raises ``ConfigError`` for another class.
     """
-    plain: Any = kind
+    plain = _class_of(kind)
     if not (isinstance(plain, type) and issubclass(plain, socketserver.BaseRequestHandler)):
         raise ConfigError(f"{kind!r} is no handler class of socketserver's or http.server's")
     return Host(kind)
+
+
+def _class_of(kind: Any) -> Any:
+    return kind.func if isinstance(kind, partial) else kind
 
 
 class Host(socketserver.BaseServer):
@@ -38,9 +45,9 @@ class Host(socketserver.BaseServer):
     ``shutdown()`` ends the whole server.
     """
 
-    def __init__(self, kind: type[Any]) -> None:
+    def __init__(self, kind: Any) -> None:
         super().__init__(("", 0), kind)
-        self.__name__ = kind.__name__
+        self.__name__ = _class_of(kind).__name__
         self._kind = kind
         self._server: Server | None = None
 

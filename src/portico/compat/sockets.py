@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -158,6 +158,12 @@ class StreamSocket(_Named):
         with self._doing(BrokenPipeError):
             self.stream.write(data)
 
+    def sendmsg(self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), *rest: Any) -> int:
+        """Send what is in several buffers, as ``send`` does. Raises ``OSError`` for ancillary data."""
+        if any(ancillary):
+            raise OSError(errno.EOPNOTSUPP, "sendmsg(): ancillary data cannot be sent here")
+        return self.send(b"".join(buffers), *rest[:1])
+
     def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
         """Send an open file from ``offset``; the number of bytes. Zero copy where that is possible."""
         with self._doing(BrokenPipeError):
@@ -242,6 +248,11 @@ class StreamSocket(_Named):
         if self._io_refs <= 0:
             self.stream.close()
             self.closed.set()
+
+    @property
+    def cut(self) -> bool:
+        """Whether the end of the server closed the stream, and not whoever has this socket."""
+        return self.stream.closed and not self._closed
 
     def detach(self) -> int:
         """Give the descriptor to the caller. Raises ``OSError`` under TLS, or with bytes that were read."""

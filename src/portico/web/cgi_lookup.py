@@ -48,7 +48,9 @@ def find_script(target: Path, raw_path_info: str, interpreters: Mapping[str, obj
     suffix among ``interpreters``. Raises ``NotServed``.
     """
     segments = [_decoded(segment) for segment in raw_path_info.split("/")]
-    if segments[0] or any(segment in (b".", b"..") or b"\0" in segment for segment in segments):
+    # As the program will see it: behind an encoded slash, dots lead out of PATH_TRANSLATED as well.
+    decoded = b"/".join(segments)
+    if segments[0] or b"\0" in decoded or not {b".", b".."}.isdisjoint(decoded.split(b"/")):
         raise NotServed(404, "the path is not absolute, or has a dot segment or a NUL")
     if target.is_dir():
         file, used = _walk(target, segments[1:])

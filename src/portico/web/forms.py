@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from portico.errors import FormError
 from portico.limits import Limits
 from portico.web.forms_reader import FormReader, Value
 from portico.web.forms_source import source_of
@@ -31,12 +32,19 @@ __all__ = ["Form", "Upload", "read_form", "read_query", "safe_name"]
 Default = TypeVar("Default")
 
 
+class _Missing(FormError, KeyError):
+    """What a client left out; for ``get`` and ``in`` a name that is not there, as in any mapping."""
+
+    __str__ = FormError.__str__  # not the quoted text of a KeyError: clients get to see it
+
+
 class Form(Mapping[str, Value]):
     """The fields of a form by name, in the order they were sent; a name may have several values.
 
     A value is a ``str``, or an ``Upload`` for a file. ``form[name]`` is the first value of a name
-    (``KeyError`` without one), and iterating gives each name once; ``fields`` are all pairs. A form that
-    holds files has to be closed, at best by ``with``; closing it takes their content away.
+    (without one a ``KeyError`` that is a ``FormError`` as well), and iterating gives each name once;
+    ``fields`` are all pairs. A form that holds files has to be closed, at best by ``with``; closing it takes
+    their content away.
     """
 
     def __init__(self, fields: list[tuple[str, Value]], kept: IO[bytes] | None = None) -> None:
@@ -77,7 +85,10 @@ class Form(Mapping[str, Value]):
             self._kept.close()
 
     def __getitem__(self, name: str) -> Value:
-        return self._named[name][0]
+        try:
+            return self._named[name][0]
+        except KeyError:
+            raise _Missing(f"the form has no field {name!r}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._named)

@@ -35,7 +35,8 @@ class PartHead:
 
     ``name`` and ``filename`` (``None``: an ordinary field) are bytes, since their encoding may only be
     told by a later part; ``filename_codec`` names it where the part itself does. ``headers``: lower-case
-    names, latin-1 values.
+    names, latin-1 values; only those of a file are kept, as forms have many fields and hostile ones many
+    headers.
     """
 
     name: bytes
@@ -67,7 +68,7 @@ def parse_part_head(block: bytes) -> PartHead:
         filename_codec=None if filename is None else filename[1],
         charset=_charset(headers),
         length=_length(headers),
-        headers=headers,
+        headers={} if filename is None else headers,
     )
 
 

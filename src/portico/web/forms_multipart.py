@@ -76,12 +76,21 @@ class Multipart:
         if tail == b"--":
             self._state = None
             self._buffer.clear()
-        elif tail == b"\r\n":
-            # Its line end stays: so a header without a line ends as any other does, with an empty line.
-            self._searched = 0
-            self._state = self._header
         else:
+            self._state = self._padding
+        yield from ()
+
+    def _padding(self) -> Iterator[Event]:
+        """Blanks after a boundary, which a transport may add and receivers have to take (RFC 2046, 5.1.1)."""
+        if self._buffer.startswith((b" ", b"\t")):
+            self._buffer = self._buffer.lstrip(b" \t")
+        if len(self._buffer) < 2:
+            return
+        if not self._buffer.startswith(b"\r\n"):
             raise FormError("a boundary of the form is followed by something else than a line end")
+        # Its line end stays: so a header without a line ends as any other does, with an empty line.
+        self._searched = 0
+        self._state = self._header
         yield from ()
 
     def _header(self) -> Iterator[Event]:

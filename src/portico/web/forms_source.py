@@ -59,8 +59,9 @@ def _bytes(value: str, wsgi: bool) -> bytes:
 def _length(environ: Mapping[str, Any], wsgi: bool) -> int | None:
     value = environ.get("CONTENT_LENGTH", "")
     if not value:
-        # Without a length there is no body (RFC 3875, 4.2), unless a WSGI server says that its input ends.
-        return None if wsgi and environ.get("wsgi.input_terminated") else 0
+        # Without a length there is no body (RFC 3875, 4.2), unless a WSGI server says that its input ends, or
+        # a CGI server that the body came in chunks, as Apache does.
+        return None if environ.get("wsgi.input_terminated" if wsgi else "HTTP_TRANSFER_ENCODING") else 0
     if not (value.isascii() and value.isdigit() and len(value) < 19):
         raise FormError(f"the form has the Content-Length {value[:40]!r}")
     return int(value)

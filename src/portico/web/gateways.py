@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from portico.http.exchange import Exchange, Mount, Route
@@ -52,9 +53,11 @@ def _http_wire(handler: Any, server: Server) -> Connector:
 
 
 def _of_the_standard_library(handler: Any) -> Any:
-    """A handler class of ``socketserver`` or ``http.server``; neither is imported to find that out."""
+    """A handler class of ``socketserver`` or ``http.server``, also a partial of one; neither is imported to
+    find that out."""
     module = sys.modules.get("socketserver")
-    if module is None or not isinstance(handler, type) or not issubclass(handler, module.BaseRequestHandler):
+    kind = handler.func if isinstance(handler, partial) else handler
+    if module is None or not isinstance(kind, type) or not issubclass(kind, module.BaseRequestHandler):
         return None
     from portico.compat.handlers import handler as adapt
 

@@ -74,6 +74,8 @@ def kind_of(handler: Any) -> str:
     """
     if isinstance(handler, type):
         return _kind_of_class(handler)
+    if isinstance(handler, partial) and isinstance(handler.func, type) and hasattr(handler.func, "handle"):
+        return "handler"  # as SimpleHTTPRequestHandler is told its folder
     if not callable(handler):
         return "app" if has_methods(handler) else ""
     plain = inspect.isroutine(handler) or isinstance(handler, partial)
@@ -118,15 +120,19 @@ _OF_STREAMS = ("stream", "datagram", "conn", "connection", "sock", "socket", "cl
 
 
 def speaks_http(handler: Any) -> bool:
-    """Whether a handler speaks HTTP also where the address does not say so: a gateway, a class with ``get``,
-    ``post`` …, a function whose argument is annotated ``Request``. A mere name does not do it."""
+    """Whether a handler speaks HTTP also where the address does not say so: a gateway, a WSGI application of
+    two arguments (no handler of streams has them), a class with ``get``, ``post`` …, a function whose
+    argument is annotated ``Request``. A mere name does not do it."""
     if is_gateway(handler):
         return True
-    if kind_of(handler) != "app":
+    kind = kind_of(handler)
+    required = _required(handler) or []
+    if kind == "wsgi":
+        return len(required) == 2 and required[0].name not in _OF_STREAMS
+    if kind != "app":
         return False
     if isinstance(handler, type) or not callable(handler):
         return True
-    required = _required(handler) or []
     return [_kind_of_parameter(each.replace(name="other")) for each in required] == ["app"]
 
 

@@ -79,7 +79,7 @@ def _answer(app: Application, environ: dict[str, Any], answer: _Answer) -> None:
         if type(result) is list and len(result) == 1:
             answer.whole(result[0])
         else:
-            for data in result:
+            for data in _blocks(result, answer.left):
                 answer.block(data)
                 if answer.begun and answer.head_only:
                     break  # nobody gets the rest, which may have no end
@@ -88,6 +88,15 @@ def _answer(app: Application, environ: dict[str, Any], answer: _Answer) -> None:
         close = getattr(result, "close", None)
         if close is not None:
             close()
+
+
+def _blocks(result: Iterable[bytes], length: int | None) -> Iterable[bytes]:
+    """``result``; a file only as far as its ``Content-Length`` goes."""
+    files = sys.modules.get("portico.web.wsgi_files")
+    if length is None or files is None or not isinstance(result, files.FileWrapper):
+        return result
+    part: Iterable[bytes] = result.first(length)
+    return part
 
 
 def _report(answer: _Answer) -> None:
@@ -168,7 +177,7 @@ class _Answer:
         self._target = target
         self.head_only = self._bodiless = head_only
         self._head = b""
-        self._left: int | None = None
+        self.left: int | None = None
         self.begun = self.complete = False
 
     def start_response(
@@ -182,7 +191,7 @@ class _Answer:
                 exc_info = None
         elif self._head:
             raise RuntimeError("start_response() was called twice; a second call needs exc_info")
-        self._head, self._left = _head(status, headers)
+        self._head, self.left = _head(status, headers)
         self._bodiless = self.head_only or status[:3] in _BODILESS
         return self.write
 
@@ -201,7 +210,7 @@ class _Answer:
         """The only item of a list: its length is known."""
         _check(data)
         self._check_end(len(data))
-        if data and not self.begun and self._head and self._left is None and not self._bodiless:
+        if data and not self.begun and self._head and self.left is None and not self._bodiless:
             self._head = b"%bContent-Length: %d\r\n" % (self._head, len(data))
         self.block(data)
 
@@ -229,14 +238,14 @@ class _Answer:
 
     def _check_end(self, last: int) -> None:
         """Raises ``RuntimeError`` if more is missing than the ``last`` bytes that come."""
-        if self._left is not None and self._left > last and not self._bodiless:
-            raise RuntimeError(f"the body is shorter than its Content-Length, by {self._left - last}")
+        if self.left is not None and self.left > last and not self._bodiless:
+            raise RuntimeError(f"the body is shorter than its Content-Length, by {self.left - last}")
 
     def _send(self, data: bytes) -> None:
-        if self._left is not None and not self._bodiless:
-            self._left -= len(data)
-            if self._left < 0:
-                raise RuntimeError(f"the body is longer than its Content-Length, by {-self._left}")
+        if self.left is not None and not self._bodiless:
+            self.left -= len(data)
+            if self.left < 0:
+                raise RuntimeError(f"the body is longer than its Content-Length, by {-self.left}")
         self._begin()
         if not self._bodiless:
             self._write(data)

@@ -69,10 +69,13 @@ class WSGI:
             answer.whole(result[0])
             return
         try:
-            if isinstance(result, FileWrapper) and answer.file(result):
-                return
+            blocks: Iterable[bytes] = result
+            if isinstance(result, FileWrapper):
+                if answer.file(result):
+                    return
+                blocks = answer.blocks(result)
             head = exchange.method == "HEAD"
-            for data in result:
+            for data in blocks:
                 answer.block(data)
                 if head and answer.begun:
                     break  # nobody gets the rest, which may have no end
@@ -342,9 +345,9 @@ class _Answer:
             return False
         file, offset, count = span
         self._check()
-        length = [value for name, value in self._headers if name.lower() == "content-length"]
-        if length and length[0].isdigit():
-            count = min(count, int(length[0]))
+        length = self._length()
+        if length.isdigit():
+            count = min(count, int(length))
         elif not length and self._status != 204:  # which never has one (RFC 9110, 8.6)
             self._headers = [*self._headers, ("Content-Length", str(count))]
         try:
@@ -355,6 +358,15 @@ class _Answer:
         self._exchange.send_file(file, offset, count)
         self._exchange.finish()
         return True
+
+    def blocks(self, wrapper: FileWrapper) -> Iterable[bytes]:
+        """What a ``FileWrapper`` holds that is no regular file, up to the answer's ``Content-Length``."""
+        length = self._length()
+        return wrapper.first(int(length)) if length.isdigit() else wrapper
+
+    def _length(self) -> str:
+        """What the application says is the ``Content-Length``; empty where it says nothing."""
+        return next((value for name, value in self._headers if name.lower() == "content-length"), "")
 
     def end(self) -> None:
         """The iterable is exhausted."""

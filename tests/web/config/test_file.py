@@ -67,6 +67,7 @@ def test_what_a_file_says(folder: Path) -> None:
         path = "/app"
         host = "example.org"
         wsgi = "shop:app"
+        early_hints = true
         threads = 4
         limits = {{ body = "none" }}
         auth.users.ada = "{hash_password("x", ln=4, r=1, p=1)}"
@@ -89,6 +90,7 @@ def test_what_a_file_says(folder: Path) -> None:
     assert static.auth is False
     assert isinstance(app, WSGIMount)
     assert (app.host, app.threads, app.limits) == (("example.org",), 4, {"body": None})
+    assert app.make(lambda mark, name: print).app is not print  # but what gives it early hints
     assert isinstance(cgi, CGIMount)
     assert cgi.host == ("a.example", "*.b.example")
     assert isinstance(redirect, RedirectMount)

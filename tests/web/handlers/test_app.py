@@ -86,7 +86,10 @@ class Framework:
         (Methods(), "app", True),
         (Deleting("x"), "app", True),
         (Called(), "app", False),
-        (Framework(), "wsgi", False),
+        (Framework(), "wsgi", True),
+        (lambda environ, start_response: [], "wsgi", True),
+        (lambda *arguments: [], "wsgi", False),
+        (lambda sock, address: None, "wsgi", False),
         (dict, "", False),
         ({}, "", False),
         (App(hello), "function", True),
@@ -104,8 +107,9 @@ def test_on_an_http_address_the_wire_decides(thing):
 
 
 def test_on_a_plain_address_only_what_says_so_speaks_http():
-    with Server(annotated, "tcp://127.0.0.1:0", grace=2) as server, Client(server) as client:
-        assert client.ask(get()).body == b"http GET"
+    for thing, said in ((annotated, b"http GET"), (Framework(), b"wsgi")):
+        with Server(thing, "tcp://127.0.0.1:0", grace=2) as server, Client(server) as client:
+            assert client.ask(get()).body == said
     with Server(hello, "tcp://127.0.0.1:0", grace=2) as server:
         assert server._wire == "stream"
 

@@ -221,6 +221,21 @@ def test_a_form():
     assert seen(read, post(b"a=1&a=2&b=%C3%BC", "/", FORM)) == (["1", "2"], "ü")
 
 
+@pytest.mark.parametrize("as_it_is", [lambda function: function, streaming])
+def test_what_was_read_before_is_there_for_a_form(as_it_is):
+    def read(request):
+        request.body.read(1) if as_it_is is not streaming else None
+        return request.read(), request.form()["a"]
+
+    assert seen(as_it_is(read), post(b"a=1", "/", FORM)) == (b"a=1", "1")
+
+
+def test_a_field_that_was_not_sent_is_a_mistake_of_the_client():
+    assert seen(lambda request: request.form()["x"], post(b"a=1", "/", FORM)) == 400
+    assert seen(lambda request: request.form().get("x", "-"), post(b"a=1", "/", FORM)) == "-"
+    assert seen(lambda request: "x" in request.form(), post(b"a=1", "/", FORM)) is False
+
+
 def test_a_form_with_a_file_which_is_gone_afterwards():
     kept = []
     body = (

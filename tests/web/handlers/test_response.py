@@ -6,6 +6,7 @@ import io
 import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -43,6 +44,23 @@ def test_headers_may_come_twice_and_keep_their_spelling():
     ]
     del response.headers["x-two"]
     assert "X-Two" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(Response, "x"),
+        partial(Response.text, "x"),
+        partial(Response.html, "x"),
+        partial(Response.json, {}),
+        partial(Response.stream, [b"x"]),
+        partial(Response.error, 404),
+        partial(Response.file, "/etc/passwd", type="text/plain"),
+    ],
+)
+def test_a_type_among_the_headers_is_the_only_one(make):
+    answer = answered(lambda: make(headers={"content-type": "application/problem+json"}))
+    assert [value for name, value in answer.headers if name == "content-type"] == ["application/problem+json"]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +241,13 @@ def test_a_file_has_a_type_validators_and_ranges(folder):
     assert answered(lambda: Response.file(folder / "a.txt"), "Range: bytes=50-").status == 416
     head = answered(lambda: Response.file(folder / "a.txt"), method="HEAD")
     assert head["content-length"] == "10"
+
+
+def test_what_a_file_says_itself_is_not_said_twice(folder):
+    options = {"name": "x.txt", "headers": {"Content-Disposition": "inline", "x-content-type-options": "x"}}
+    answer = answered(lambda: Response.file(folder / "a.txt", **options))
+    assert (answer["content-disposition"], answer["x-content-type-options"]) == ("inline", "x")
+    assert answered(lambda: Response.file(folder / "a.txt", headers={"ETag": '"a"'})).status == 500
 
 
 def test_a_file_may_be_given_open_and_is_closed(folder):

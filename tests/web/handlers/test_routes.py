@@ -76,6 +76,7 @@ def make_routes() -> Routes:
         ]
     )
     routes.add("/number/{n:int}", say("a number"), name="number")
+    routes.add("/by/{name}/{self}", lambda r, name: r.url_for("by", name=name, self="x"), name="by")
     routes.add("/default/{n:int}", lambda request, n, more=5: f"{n} {more}")
     routes.add("/all/{a}/{b}", lambda request, **params: params)
     routes.add("/bound", lambda request: f"{len(request.read())}", "POST", body=10)
@@ -125,6 +126,7 @@ def ask(server, target, method="GET", *headers):
         ("/tenants/%C3%A4/deep/x", "deep GET {'tenant': 'ä'} at '/tenants/ä/deep' '/x'"),
         ("/inner/back/4", "/number/5"),
         ("/tenants/a%2Fb%C3%A4/here", "/tenants/a%2Fb%C3%A4/back/1"),
+        ("/by/a/b", "/by/a/x"),  # whatever the parameters are called
         ("/wsgi", "wsgi /wsgi "),
         ("/wsgi/a/b", "wsgi /wsgi /a/b"),
         ("/default/3", "3 5"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.server as standard
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
+from typing import Any
 
 from portico.compat.engined import Engined
 from portico.compat.socketserver import ThreadingMixIn
@@ -24,3 +25,9 @@ class ThreadingHTTPServer(ThreadingMixIn, HTTPServer):
     """A thread for each connection, up to the bound of the engine ``threads``."""
 
     daemon_threads = True
+
+
+def __getattr__(name: str) -> Any:
+    if name != "CGIHTTPRequestHandler":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(standard, name)  # where it still is: Python 3.15 has it no more

@@ -175,9 +175,13 @@ class WSGIMount(MountSettings):
     wsgi: str = setting(text, about="The application, as module:name.")
     stream: bool = setting(flag, False, "Call it before the body has arrived.")
     environ: Mapping[str, str] = setting(named(text), dict, "More entries for its environment.")
+    early_hints: bool = setting(flag, False, "Give it wsgi.early_hints, which sends a 103 at once.")
 
     def make(self, load: Load) -> Gateway:
-        return WSGI(load(self.mark, self.wsgi), name=self.wsgi, stream=self.stream, environ=self.environ)
+        return WSGI(
+            load(self.mark, self.wsgi), name=self.wsgi, stream=self.stream, environ=self.environ,
+            early_hints=self.early_hints,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,8 @@ __all__ = ["FileBody", "disposition"]
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
+_OF_THE_FILE = {"etag", "last-modified", "accept-ranges", "content-range"}
+
 
 class FileBody:
     """A file, by path or open; see ``Response.file``."""
@@ -44,10 +46,16 @@ class FileBody:
         self._name = name
 
     def send(self, exchange: Exchange, headers: list[tuple[str, str]]) -> None:
-        """Answer with the file. Raises ``Refuse`` (404, 403) when it cannot be."""
-        kind = self._type or media_type(os.path.basename(self._path))
-        extra = [("X-Content-Type-Options", "nosniff"), *headers]
-        if self._name is not None:
+        """Answer with the file. Raises ``Refuse`` (404, 403) when it cannot be, ``LocalProtocolError`` for
+        headers that would say twice what the file says."""
+        given = {name.lower(): value for name, value in headers}
+        for name in _OF_THE_FILE & given.keys():
+            raise LocalProtocolError(f"Response.file tells {name} of the file itself: leave it out")
+        kind = given.get("content-type") or self._type or media_type(os.path.basename(self._path))
+        extra = [pair for pair in headers if pair[0].lower() != "content-type"]
+        if "x-content-type-options" not in given:
+            extra.append(("X-Content-Type-Options", "nosniff"))
+        if self._name is not None and "content-disposition" not in given:
             extra.append(("Content-Disposition", disposition(self._name)))
         fd = self._open()
         try:

@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 from functools import cached_property
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from math import isinf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -98,9 +98,10 @@ class Request:
     def url(self) -> str:
         """The absolute URL that was asked for."""
         query = f"?{self.exchange.query}" if self.exchange.query else ""
-        return f"{self.scheme}://{self.host}{self.exchange.raw_path}{query}"
+        path = self.exchange.raw_path.removeprefix("*")  # OPTIONS * asks about the host (RFC 9110, 7.1)
+        return f"{self.scheme}://{self.host}{path}{query}"
 
-    def url_for(self, name: str, **params: Any) -> str:
+    def url_for(self, name: str, /, **params: Any) -> str:
         """The path of a named route: see ``Routes.path_for``. Raises ``ConfigError`` outside of routes."""
         if self._reverse is None:
             raise ConfigError(f"url_for({name!r}): this handler was not reached by Routes")
@@ -164,6 +165,7 @@ class Request:
     def read(self) -> bytes:
         """All of the body; the same when asked again."""
         if self._data is None:
+            self._rewind()
             self._data = self.body.read()
         return self._data
 
@@ -198,8 +200,16 @@ class Request:
         """The fields of the form that was sent: see ``portico.web.forms.read_form``. Read once, then kept;
         files are closed with the request. What is wrong with it is answered by its status, when let pass."""
         if self._form is None:
+            self._rewind()
             self._form = read_form(self.exchange, **options)
         return self._form
+
+    def _rewind(self) -> None:
+        """Whoever has read the body before, to check its signature say, takes it from nobody."""
+        if self.body.seekable():
+            self.body.seek(0)
+        elif self._data is not None:  # it came as it was asked for, and is here now
+            self.exchange.body = BytesIO(self._data)
 
     def close(self) -> None:
         """Let go of the files of a form; called when the request has been answered."""

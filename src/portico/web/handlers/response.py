@@ -30,8 +30,9 @@ class Response:
     """An answer: ``status``, ``headers`` (several of a name are possible), ``body``, cookies.
 
     ``body``: bytes; text, sent as UTF-8; an iterable of bytes, sent as it comes; an open binary file, which
-    is closed when it has been sent; or a ``FileBody``. ``type`` is the ``Content-Type``; without one, text is
-    ``text/plain``, for what is put together from input must not become a page by itself.
+    is closed when it has been sent; or a ``FileBody``. ``type`` is the ``Content-Type``, unless ``headers``
+    have one; without either, text is ``text/plain``, for what is put together from input must not become a
+    page by itself.
 
     Raises ``LocalProtocolError`` for what cannot be sent.
     """
@@ -56,7 +57,7 @@ class Response:
             body = bytes(body)
         self.body = body
         if type is not None:
-            self.headers["Content-Type"] = type
+            self.headers.setdefault("Content-Type", type)
 
     # -- made
 
@@ -152,8 +153,7 @@ class Response:
 
         fields, page = error_page(status, detail)
         answer = cls(page, status, fields)
-        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-            answer.headers.add(name, value)
+        answer.headers.update(headers)
         return answer
 
     # -- cookies

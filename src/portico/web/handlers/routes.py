@@ -124,7 +124,7 @@ class _Reverse:
         self._exchange = exchange
         self._trail = [(mount, routes) for mount, routes in trail if isinstance(routes, Table)]
 
-    def __call__(self, name: str, *, query: Mapping[str, Any] | None = None, **params: Any) -> str:
+    def __call__(self, name: str, /, *, query: Mapping[str, Any] | None = None, **params: Any) -> str:
         known = [each for each in self._trail if not each[1].names.isdisjoint((name, name.partition(".")[0]))]
         mount, routes = (known or self._trail)[
             -1

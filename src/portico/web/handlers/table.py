@@ -147,7 +147,7 @@ class Table:
 
     # -- the way back
 
-    def path_for(self, name: str, *, query: Mapping[str, Any] | None = None, **params: Any) -> str:
+    def path_for(self, name: str, /, *, query: Mapping[str, Any] | None = None, **params: Any) -> str:
         """The path of a route, below the mount of these routes; values are encoded. Raises ``ConfigError``
         for a name that is not there, and for values that the route would not read so."""
         return self._path(name, params) + (f"?{urlencode(query, doseq=True)}" if query else "")
