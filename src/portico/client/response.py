@@ -162,9 +162,14 @@ class Response:
 
     def reroute(self, through: Callable[[Source], Source]) -> bool:
         """Let the body come from ``through(source)``, before any of it is read. Whether there is a body."""
-        if self._source is None:
+        source = self._source
+        if self._content is not None:  # it came with the head
+            from portico.client.wire import HeldBody
+
+            source, self._content, self._ended = HeldBody(self._content), None, 0.0
+        if source is None:
             return False
-        self._source = through(self._source)
+        self._source = through(source)
         return True
 
     # -- the body as a whole
