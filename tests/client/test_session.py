@@ -110,6 +110,35 @@ def test_headers_of_session_and_call_are_merged(place):
         assert session.get(place / "echo").json()["headers"]["x-two"] == "2"
 
 
+def test_names_and_values_of_headers_may_be_bytes(place, session):
+    told = session.get(place / "echo", headers={b"X-One": b"1", b"Accept": None}).json()["headers"]
+    assert (told.get("x-one"), told.get("accept")) == ("1", None)
+
+
+def test_options_of_a_session_may_be_set_later(place):
+    with Session(env=False) as session:
+        session.auth, session.timeout, session.proxies = ("me", "pw"), 20, "http://127.0.0.1:1"
+        assert session.timeout == Timeouts(total=20)
+        assert session.proxies is not None
+        with pytest.raises(ConnectError, match=r"127\.0\.0\.1:1"):
+            session.get(place / "echo")
+        session.proxies, session.verify = {}, False
+        assert session.verify is False
+        assert not session.defaults.tls.verify
+        assert session.get(place / "echo").json()["headers"]["authorization"] == "Basic bWU6cHc="
+        session.auth = session.timeout = None
+        assert "authorization" not in session.get(place / "echo").json()["headers"]
+        with pytest.raises(ConfigError):
+            session.cert = "none.pem"
+        assert session.cert is None
+
+
+@pytest.mark.parametrize("kind", [Session, portico.aio.Session])
+def test_an_option_that_there_is_not_cannot_be_set(kind):
+    with pytest.raises(AttributeError, match="max_redirects"):
+        kind(env=False).max_redirects = 3
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -269,6 +298,18 @@ def test_a_body_is_a_stream(place, session):
     assert session.get(place / "stream/3").read(3) == b"lin"
 
 
+def test_what_a_stream_cannot_is_told_as_files_tell_it(place, session):
+    answer = session.get(place / "stream/3")
+    for name, given in (("seek", (0,)), ("tell", ()), ("fileno", ())):
+        with pytest.raises(io.UnsupportedOperation):
+            getattr(answer, name)(*given)
+    assert (answer.readable(), answer.seekable(), answer.writable(), answer.isatty()) == (True,) + (
+        False,
+    ) * 3
+    assert answer.readlines(8) == [b"line 0\n", b"line 1\n"]
+    assert list(io.TextIOWrapper(answer, encoding="ascii")) == ["line 2\n"]
+
+
 def test_a_body_that_is_given_up_is_not_taken_for_complete(place, session):
     answer = session.get(place / "slow/20", stream=True)
     assert answer.read(1) == b"x"
@@ -335,7 +376,10 @@ def test_one_deadline_covers_everything(place, session):
     assert (caught.value.reached, caught.value.partial[:1]) == ("body", b"x")
     with pytest.raises(Timeout), portico.timeout(0.5):
         session.get(place / "slow/10")
-    with session.get(place / "slow/10", timeout=0.5, stream=True) as answer, pytest.raises(Timeout):
+    with (
+        session.get(place / "slow/10", timeout=0.5, stream=True) as answer,
+        pytest.raises(Timeout, match=r"after 0\.5 s"),
+    ):
         list(answer.iter_bytes())
 
 

@@ -24,6 +24,7 @@ from portico.client import response as client_response
 from portico.client import session as client_session
 from portico.client.cookies import CookieJar
 from portico.client.forms import HTMLForm
+from portico.client.links import Links
 from portico.client.request import Request
 from portico.client.response import Elapsed
 from portico.client.sse import ServerSentEvent
@@ -117,6 +118,11 @@ class Response:
         return self.blocking.ok
 
     @property
+    @documented_as(_Blocking.links)
+    def links(self) -> Links:
+        return self.blocking.links
+
+    @property
     @documented_as(_Blocking.elapsed)
     def elapsed(self) -> Elapsed:
         return self.blocking.elapsed
@@ -132,6 +138,15 @@ class Response:
     @documented_as(_Blocking.content)
     def content(self) -> bytes:
         return self.blocking.content
+
+    @property
+    @documented_as(_Blocking.charset)
+    def charset(self) -> str:
+        return self.blocking.charset
+
+    @charset.setter
+    def charset(self, name: str) -> None:
+        self.blocking.charset = name
 
     @property
     @documented_as(_Blocking.text)
@@ -179,6 +194,10 @@ class Response:
     def iter_bytes(self, size: int | None = None) -> AsyncIterator[bytes]:
         return iterate(self.blocking.iter_bytes, size)
 
+    @documented_as(_Blocking.iter_raw)
+    def iter_raw(self) -> AsyncIterator[bytes]:
+        return iterate(self.blocking.iter_raw)
+
     @documented_as(_Blocking.iter_lines)
     def iter_lines(self) -> AsyncIterator[str]:
         return iterate(self.blocking.iter_lines)
@@ -207,6 +226,8 @@ class Session(Verbs[Awaitable[Response]]):
 
     ``blocking`` is the session underneath. Requests of any number of tasks may be under way at once.
     """
+
+    __slots__ = ("__weakref__", "blocking")
 
     def __init__(self, **options: Any) -> None:
         self.blocking = client_session.Session(**options)

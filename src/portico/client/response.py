@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
+from io import UnsupportedOperation
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar, overload
@@ -23,6 +24,7 @@ from portico.limits import Limits
 
 if TYPE_CHECKING:
     from portico.client.forms import HTMLForm
+    from portico.client.links import Links
     from portico.data.html.page import Page
 
 __all__ = ["Elapsed", "Response", "Source"]
@@ -138,6 +140,13 @@ class Response:
         return Elapsed(
             *self._steps, max(0.0, self._first_byte - self._began), end - self._began + sum(self._steps)
         )
+
+    @property
+    def links(self) -> Links:
+        """The ``Link`` fields by relation: ``answer.links["next"]["url"]`` (see ``portico.client.links``)."""
+        from portico.client.links import links_of
+
+        return links_of(self.headers.all("link"), self.url)
 
     def raise_for_status(self) -> Self:
         """Raise ``HTTPError`` if the server says no (400 and above); else the response itself."""
@@ -321,9 +330,15 @@ class Response:
             raise LimitExceeded(f"{self.url}: a line of more than {most} bytes", "line")
         return b"".join(pieces)
 
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        """All lines that are left."""
-        return list(self)
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """All lines that are left, or those that make up ``hint`` bytes, if that is above zero."""
+        if hint is None or hint <= 0:
+            return list(self)
+        lines: list[bytes] = []
+        while hint > 0 and (line := self.readline()):
+            lines.append(line)
+            hint -= len(line)
+        return lines
 
     def __iter__(self) -> Iterator[bytes]:
         while line := self.readline():
@@ -338,6 +353,22 @@ class Response:
         return False
 
     def seekable(self) -> bool:
+        """As files tell it: no."""
+        return False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As files tell it: raises ``io.UnsupportedOperation``."""
+        raise UnsupportedOperation("a response is read once; io.BytesIO(response.content) can seek")
+
+    def tell(self) -> int:
+        """As files tell it: raises ``io.UnsupportedOperation``."""
+        raise UnsupportedOperation("a response has no positions")
+
+    def fileno(self) -> int:
+        """As files tell it: raises ``io.UnsupportedOperation``."""
+        raise UnsupportedOperation("a response is no open file of the system")
+
+    def isatty(self) -> bool:
         """As files tell it: no."""
         return False
 

@@ -84,6 +84,12 @@ class Session(Verbs[Response]):
     tell what was attempted and how far it got.
     """
 
+    # An option set under a name that there is not (session.max_redirects) is an error, not without effect.
+    __slots__ = (
+        "__weakref__", "_bare", "_carrier", "_cert", "_elsewhere", "_given_cache", "_verify", "base_url",
+        "cookies", "defaults", "env", "headers", "params",
+    )  # fmt: skip
+
     def __init__(
         self,
         *,
@@ -139,6 +145,55 @@ class Session(Verbs[Response]):
         self._given_cache = cache
         self._elsewhere = replace(self.defaults, auth=None)
         self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env, home=self.base_url)
+
+    # -- options that may be set for requests to come
+
+    @property
+    def auth(self) -> Any:
+        """Who asks: what ``auth=`` was given as, or set to."""
+        return self.defaults.auth
+
+    @auth.setter
+    def auth(self, value: Any) -> None:
+        self._set(auth=value)
+
+    @property
+    def timeout(self) -> Timeouts:
+        """The bounds of each request; may be set as ``timeout=`` is given."""
+        return self.defaults.timeouts
+
+    @timeout.setter
+    def timeout(self, value: TimeoutLike) -> None:
+        self._set(timeout=value)
+
+    @property
+    def proxies(self) -> Any:
+        """The ``Proxies`` in use, ``None`` without any; may be set as ``proxies=`` is given."""
+        return self.defaults.proxies
+
+    @proxies.setter
+    def proxies(self, value: Any) -> None:
+        self._set(proxies=value)
+
+    @property
+    def verify(self) -> Any:
+        """Whom to trust: see ``client_tls``."""
+        return self._verify
+
+    @verify.setter
+    def verify(self, value: Any) -> None:
+        self._set(verify=value)
+        self._verify = value
+
+    @property
+    def cert(self) -> Any:
+        """Our own certificate: see ``client_tls``."""
+        return self._cert
+
+    @cert.setter
+    def cert(self, value: Any) -> None:
+        self._set(cert=value)
+        self._cert = value
 
     def request(
         self,
@@ -252,6 +307,11 @@ class Session(Verbs[Response]):
         return f"<Session{base}: {self._carrier}>"
 
     # -- inside
+
+    def _set(self, **changes: Any) -> None:
+        """Let all requests to come have other options. Raises as ``_options``, with nothing changed."""
+        self.defaults = self._options(changes, self.defaults)
+        self._elsewhere = replace(self.defaults, auth=None)
 
     def _options(self, changes: dict[str, Any], defaults: Options) -> Options:
         """``defaults`` with what one call changes. Raises ``ConfigError``, ``TypeError``."""
