@@ -74,9 +74,10 @@ class Session(Verbs[Response]):
     ``Timeouts``; by default only silence is bounded. ``proxies``: as ``requests`` has them; ``env``: whether
     proxies and ``~/.netrc`` come from the environment. ``verify`` and ``cert``: see ``client_tls``.
     ``redirects``: followed at most, 0 for none; ``downgrade``: also from https to http. ``retry``: a
-    ``Retry``, or how many more times. ``cache``: a ``Cache``. ``hsts``: an ``HSTS``. ``app``: an application
-    (WSGI, ASGI, a request handler or gateway of Portico) that answers in memory, instead of the network.
-    ``pool``: a ``PoolSize``. ``resolve``: host to address, as in ``portico.connect``.
+    ``Retry``, or how many more times. ``cache``: a ``Cache``, ``hsts``: an ``HSTS``; or ``True``, or the path
+    of its file. ``app``: an application (WSGI, ASGI, a request handler or gateway of Portico) that answers in
+    memory, instead of the network. ``pool``: a ``PoolSize``. ``resolve``: host to address, as in
+    ``portico.connect``.
 
     Its methods raise ``HTTPError``, ``RedirectError``, and what connecting and streams do:
     ``AddressError``, ``ResolveError``, ``ConnectError``, ``TLSError``, ``Timeout``, ``ConnectionLost``,
@@ -144,7 +145,9 @@ class Session(Verbs[Response]):
         self._verify, self._cert = verify, cert
         self._given_cache = cache
         self._elsewhere = replace(self.defaults, auth=None)
-        self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env, home=self.base_url)
+        self._carrier = Carrier(
+            self.cookies, hsts=_as_hsts(hsts), app=app, size=pool, env=env, home=self.base_url
+        )
 
     # -- options that may be set for requests to come
 
@@ -369,3 +372,11 @@ def _as_cache(value: Any) -> Any:
     from portico.client.cache import as_cache
 
     return as_cache(value)
+
+
+def _as_hsts(value: Any) -> Any:
+    if value is None or value is False:
+        return None
+    from portico.client.hsts import as_hsts
+
+    return as_hsts(value)
