@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import socket
 import threading
 from collections.abc import Iterator
@@ -308,6 +309,27 @@ def test_what_a_stream_cannot_is_told_as_files_tell_it(place, session):
     ) * 3
     assert answer.readlines(8) == [b"line 0\n", b"line 1\n"]
     assert list(io.TextIOWrapper(answer, encoding="ascii")) == ["line 2\n"]
+
+
+@pytest.mark.parametrize("path", ["echo", "stream/3000", "packed/gzip", "redirect/302?to=/echo"])
+def test_what_was_read_may_be_pickled(place, session, path):
+    answer = session.post(place / path, data=iter([b"once"]), check=False, redirects=0)
+    again = pickle.loads(pickle.dumps(answer))
+    assert (again.status, again.content, again.text) == (answer.status, answer.content, answer.text)
+    assert (again.headers.pairs, again.url, again.peer) == (answer.headers.pairs, answer.url, answer.peer)
+    assert again.elapsed == answer.elapsed
+    assert (again.request.method, again.request.body) == ("POST", None)
+
+
+def test_what_was_not_read_is_not_pickled_and_says_so(place, session):
+    with session.get(place / "slow/20", stream=True) as answer:
+        assert answer.read(1) == b"x"
+        again = pickle.loads(pickle.dumps(answer))
+        with pytest.raises(LocalProtocolError):
+            again.read()
+    with pytest.raises(HTTPError) as caught:
+        session.get(place / "none")
+    assert pickle.loads(pickle.dumps(caught.value)).response.content == caught.value.response.content
 
 
 def test_a_body_that_is_given_up_is_not_taken_for_complete(place, session):

@@ -389,6 +389,12 @@ class Response:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """May be copied and pickled, but for the connection: see ``portico.client.pickled``."""
+        from portico.client.pickled import reduced
+
+        return reduced(self)
+
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.phrase} of {self.request.method} {self.url}>"
 
