@@ -169,6 +169,7 @@ def chosen(given: Any, url: str) -> str:
         ({"https": None, "all": "c"}, "https://h/", "c"),
         ({"all": "a", "no_proxy": "h"}, "https://h/", ""),
         ({"all": "a", "no": "h"}, "https://i/", "a"),
+        ({"all": "a", "no_proxy": ["g", "h"]}, "https://h/", ""),
         ("a", "https://h/", "a"),
         ({}, "https://h/", ""),
         (False, "https://h/", ""),

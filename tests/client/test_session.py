@@ -740,6 +740,8 @@ def test_settings_are_shared_so_that_connections_are():
     assert client_tls(False, None) is not client_tls(True, None)
     with pytest.raises(ConfigError):
         client_tls("/none/such.pem", None)
+    with pytest.raises(ConfigError, match="verify=0: expected"):
+        client_tls(0, None)
 
 
 # -- without a socket

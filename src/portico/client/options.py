@@ -110,4 +110,10 @@ def _made(verify: Any, cert: Any) -> ClientTLS:
         return ClientTLS(verify=verify, alpn=("http/1.1",), **own)
     if isinstance(verify, (str, bytes, os.PathLike)):
         return ClientTLS(verify, alpn=("http/1.1",), **own)
-    return ClientTLS(verify, **own)
+    try:
+        return ClientTLS(verify, **own)
+    except TypeError:
+        raise ConfigError(
+            f"verify={verify!r}: expected True, False, a file or folder of certificates, an SSLContext or a "
+            "ClientTLS(…)"
+        ) from None

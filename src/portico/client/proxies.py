@@ -204,7 +204,8 @@ class Proxies:
         if not isinstance(given, Mapping):
             raise ConfigError('proxies=: expected a mapping, as in {"https": "http://127.0.0.1:3128"}')
         by = {key: value for key, value in given.items() if key not in ("no_proxy", "no")}
-        return cls(by, given.get("no_proxy") or given.get("no") or "")
+        none_for = given.get("no_proxy") or given.get("no") or ""
+        return cls(by, none_for if isinstance(none_for, str) else ",".join(none_for))
 
     @classmethod
     def _of_environment(cls) -> Self | None:
