@@ -47,14 +47,18 @@ def dated(value: str) -> str:
 
 
 def reply(
-    status: int = 200, headers: dict[str, str] | Iterable[tuple[str, str]] = (), *pieces: bytes | Exception
+    status: int = 200,
+    headers: dict[str, str] | Iterable[tuple[str, str]] = (),
+    *pieces: bytes | Exception,
+    content: bytes | None = None,
 ) -> Callable[[Request], Response]:
-    """What a server answers."""
+    """What a server answers; ``content``: the body that came with the head, and no pieces then."""
     pairs = headers.items() if isinstance(headers, dict) else headers
     fields = [(name.lower(), dated(value)) for name, value in pairs]
 
     def answer(request: Request) -> Response:
-        return Response(request, status, "Said", list(fields), Body(pieces))
+        source = Body(pieces) if content is None else None
+        return Response(request, status, "Said", list(fields), source, content)
 
     return answer
 

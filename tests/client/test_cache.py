@@ -239,10 +239,11 @@ def test_an_unknown_status_that_must_be_understood_is_not_kept(cache):
     assert fetch(cache, server, get())[0] == MISS
 
 
-def test_an_answer_from_the_cache_is_the_answer_that_came(cache):
+@pytest.mark.parametrize("content", [None, b"some body"], ids=["in pieces", "with its head"])
+def test_an_answer_from_the_cache_is_the_answer_that_came(cache, content):
     fields = [*FRESH.items(), ("X-A", "1"), ("X-A", "2"), ("Content-Type", "text/x"), ("X-Latin", "\xe9")]
-    server = Server(reply(203, fields, b"some", b" body"))
-    cache(get(), server).read()
+    server = Server(reply(203, fields, b"some", b" body", content=content))
+    assert cache(get(), server).read() == b"some body"
     wait(cache, 7)
     again = cache(get(), server)
     assert (again.status, again.reason, again.version, again.content) == (

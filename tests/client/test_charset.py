@@ -134,7 +134,7 @@ def test_what_microsoft_left_out_are_control_characters():
     assert text(b"\x80\x81\x8d\x8f\x90\x9d", "text/plain; charset=latin1") == "€\x81\x8d\x8f\x90\x9d"
 
 
-@given(st.integers(1, 30), st.sampled_from(["bom8", "bom16", "meta", "xml", "header"]))
+@given(st.integers(1, 30), st.sampled_from(["bom8", "bom16", "meta", "xml", "header", "text", "page"]))
 def test_the_charset_of_lines_does_not_depend_on_how_they_are_cut(size, how):
     data, content_type = {
         "bom8": (codecs.BOM_UTF8 + "grün\nweiß".encode(), "text/plain"),
@@ -142,6 +142,8 @@ def test_the_charset_of_lines_does_not_depend_on_how_they_are_cut(size, how):
         "meta": (b"<meta charset=koi8-r>\n" + "мир".encode("koi8-r"), HTML),
         "xml": (b"<?xml version='1.0' encoding='koi8-r'?>\n" + "мир".encode("koi8-r"), "text/xml"),
         "header": ("grün\nweiß".encode("latin-1"), "text/plain; charset=latin1"),
+        "text": ("of no type: <meta charset=koi8-r>\nмир".encode(), ""),
+        "page": (b" <meta charset=koi8-r>\n" + "мир".encode("koi8-r"), ""),
     }[how]
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     whole = list(text_lines([data], content_type, 1000))
@@ -159,6 +161,13 @@ def test_a_line_that_is_too_long_is_refused_however_it_is_cut():
 def test_lines_end_at_line_feeds_alone():
     data = "a\u2028b\x0bc\rd\r\ne\n\n".encode()
     assert list(text_lines([data], "", 100)) == ["a\u2028b\x0bc\rd", "e", ""]
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-ndjson"])
+def test_a_line_comes_as_soon_as_its_bytes_do(content_type):
+    pieces = iter([b'{"n": 1}\n', b'{"n": 2}\n'])
+    assert next(text_lines(pieces, content_type, 100)) == '{"n": 1}'
+    assert next(pieces) == b'{"n": 2}\n'
 
 
 def test_a_line_without_end_is_refused():

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from portico.client.hsts import HSTS
+from portico.client.hsts import HSTS, as_hsts
 from portico.client.session import Session
 from portico.client.url import URL
 from portico.errors import ConfigError, TLSError
@@ -35,7 +35,7 @@ def upgraded(known: HSTS, url: str, later: float = 0.0) -> str:
         ("max-age=", False, False),
         ("max-age=-1", False, False),
         ("max-age=1e3", False, False),
-        ("max-age=9999999999999999", False, False),
+        ("max-age=" + "9" * 40, True, False),
         ("includeSubDomains", False, False),
         ("max-age=100; max-age=200", False, False),
         ("max-age=100, includeSubDomains", False, False),
@@ -99,6 +99,35 @@ def test_a_file_keeps_it_and_curl_reads_it(tmp_path):
     said = subprocess.run(command, capture_output=True, timeout=20, check=False).stderr.decode()
     assert "Switched from HTTP to HTTPS due to HSTS" in said
     assert len(HSTS(path)) == 2  # as curl has written it again
+
+
+def test_the_file_is_written_when_something_is_new(tmp_path, caplog):
+    path = tmp_path / "hsts"
+    known, place = HSTS(path), URL.parse("https://example.org/")
+
+    def written(header: str, now: float) -> bool:
+        path.unlink(missing_ok=True)
+        known.note(place, header, now)
+        return path.exists()
+
+    said = [("max-age=1000", 0), ("max-age=1000", 99), ("max-age=1000", 100), ("max-age=1000", 0)]
+    said += [("max-age=1000; includeSubDomains", 0), ("max-age=0", 0), ("max-age=0", 0)]
+    assert [written(header, NOW + after) for header, after in said] == [
+        True, False, True, True, True, True, False,
+    ]  # fmt: skip
+    path.mkdir()
+    known.note(place, "max-age=1000", NOW)
+    assert "cannot write" in caplog.text
+    assert len(known) == 1
+
+
+def test_what_can_be_given(tmp_path):
+    known = HSTS()
+    assert as_hsts(known) is known
+    assert as_hsts(None) is as_hsts(False) is None
+    assert len(as_hsts(True)) == len(as_hsts(tmp_path / "hsts")) == 0
+    with pytest.raises(ConfigError, match="path of a file"):
+        Session(hsts=3)
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_a_scheme_can_be_added(monkeypatch):
     register_scheme("x-echo", open_echo)
     assert "x-echo" in schemes()
     assert portico.open("x-echo:something", a=1).text == "something {'a': 1}"
-    for name in ("", "UPPER", "1x", "ü"):
+    for name in ("", "UPPER", "1x", "ü", "x:", "x y"):
         with pytest.raises(ConfigError):
             register_scheme(name, open_echo)
 

@@ -163,9 +163,13 @@ def chosen(given: Any, url: str) -> str:
         ({"all://h": "b", "all": "c"}, "https://h/", "b"),
         ({"all://h": "b", "all": "c"}, "https://i/", "c"),
         ({"HTTPS://H": "b"}, "https://h/", "b"),
+        ({"https://": "b", "all://": "c"}, "https://h/", "b"),
+        ({"https://[::1]": "b"}, "https://[::1]/", "b"),
+        ({"https://b\xfccher.de": "b"}, "https://xn--bcher-kva.de/", "b"),
         ({"https": None, "all": "c"}, "https://h/", "c"),
         ({"all": "a", "no_proxy": "h"}, "https://h/", ""),
         ({"all": "a", "no": "h"}, "https://i/", "a"),
+        ({"all": "a", "no_proxy": ["g", "h"]}, "https://h/", ""),
         ("a", "https://h/", "a"),
         ({}, "https://h/", ""),
         (False, "https://h/", ""),
@@ -175,6 +179,12 @@ def chosen(given: Any, url: str) -> str:
 def test_a_mapping_chooses(given, url, expected, monkeypatch):
     monkeypatch.setenv("all_proxy", "environment")
     assert chosen(given, url) == expected
+
+
+@pytest.mark.parametrize("key", ["https://h:8443", "https://h/", "*", "https://*.h", "", "://h"])
+def test_a_key_that_no_url_matches_is_an_error(key):
+    with pytest.raises(ConfigError, match="expected"):
+        Proxies.of({key: "http://a"})
 
 
 @pytest.mark.parametrize(

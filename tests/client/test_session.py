@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import socket
 import threading
 from collections.abc import Iterator
@@ -108,6 +109,35 @@ def test_headers_of_session_and_call_are_merged(place):
         }
         assert told["user-agent"].startswith("portico/")
         assert session.get(place / "echo").json()["headers"]["x-two"] == "2"
+
+
+def test_names_and_values_of_headers_may_be_bytes(place, session):
+    told = session.get(place / "echo", headers={b"X-One": b"1", b"Accept": None}).json()["headers"]
+    assert (told.get("x-one"), told.get("accept")) == ("1", None)
+
+
+def test_options_of_a_session_may_be_set_later(place):
+    with Session(env=False) as session:
+        session.auth, session.timeout, session.proxies = ("me", "pw"), 20, "http://127.0.0.1:1"
+        assert session.timeout == Timeouts(total=20)
+        assert session.proxies is not None
+        with pytest.raises(ConnectError, match=r"127\.0\.0\.1:1"):
+            session.get(place / "echo")
+        session.proxies, session.verify = {}, False
+        assert session.verify is False
+        assert not session.defaults.tls.verify
+        assert session.get(place / "echo").json()["headers"]["authorization"] == "Basic bWU6cHc="
+        session.auth = session.timeout = None
+        assert "authorization" not in session.get(place / "echo").json()["headers"]
+        with pytest.raises(ConfigError):
+            session.cert = "none.pem"
+        assert session.cert is None
+
+
+@pytest.mark.parametrize("kind", [Session, portico.aio.Session])
+def test_an_option_that_there_is_not_cannot_be_set(kind):
+    with pytest.raises(AttributeError, match="max_redirects"):
+        kind(env=False).max_redirects = 3
 
 
 @pytest.mark.parametrize(
@@ -269,6 +299,39 @@ def test_a_body_is_a_stream(place, session):
     assert session.get(place / "stream/3").read(3) == b"lin"
 
 
+def test_what_a_stream_cannot_is_told_as_files_tell_it(place, session):
+    answer = session.get(place / "stream/3")
+    for name, given in (("seek", (0,)), ("tell", ()), ("fileno", ())):
+        with pytest.raises(io.UnsupportedOperation):
+            getattr(answer, name)(*given)
+    assert (answer.readable(), answer.seekable(), answer.writable(), answer.isatty()) == (True,) + (
+        False,
+    ) * 3
+    assert answer.readlines(8) == [b"line 0\n", b"line 1\n"]
+    assert list(io.TextIOWrapper(answer, encoding="ascii")) == ["line 2\n"]
+
+
+@pytest.mark.parametrize("path", ["echo", "stream/3000", "packed/gzip", "redirect/302?to=/echo"])
+def test_what_was_read_may_be_pickled(place, session, path):
+    answer = session.post(place / path, data=iter([b"once"]), check=False, redirects=0)
+    again = pickle.loads(pickle.dumps(answer))
+    assert (again.status, again.content, again.text) == (answer.status, answer.content, answer.text)
+    assert (again.headers.pairs, again.url, again.peer) == (answer.headers.pairs, answer.url, answer.peer)
+    assert again.elapsed == answer.elapsed
+    assert (again.request.method, again.request.body) == ("POST", None)
+
+
+def test_what_was_not_read_is_not_pickled_and_says_so(place, session):
+    with session.get(place / "slow/20", stream=True) as answer:
+        assert answer.read(1) == b"x"
+        again = pickle.loads(pickle.dumps(answer))
+        with pytest.raises(LocalProtocolError):
+            again.read()
+    with pytest.raises(HTTPError) as caught:
+        session.get(place / "none")
+    assert pickle.loads(pickle.dumps(caught.value)).response.content == caught.value.response.content
+
+
 def test_a_body_that_is_given_up_is_not_taken_for_complete(place, session):
     answer = session.get(place / "slow/20", stream=True)
     assert answer.read(1) == b"x"
@@ -335,7 +398,10 @@ def test_one_deadline_covers_everything(place, session):
     assert (caught.value.reached, caught.value.partial[:1]) == ("body", b"x")
     with pytest.raises(Timeout), portico.timeout(0.5):
         session.get(place / "slow/10")
-    with session.get(place / "slow/10", timeout=0.5, stream=True) as answer, pytest.raises(Timeout):
+    with (
+        session.get(place / "slow/10", timeout=0.5, stream=True) as answer,
+        pytest.raises(Timeout, match=r"after 0\.5 s"),
+    ):
         list(answer.iter_bytes())
 
 
@@ -674,6 +740,8 @@ def test_settings_are_shared_so_that_connections_are():
     assert client_tls(False, None) is not client_tls(True, None)
     with pytest.raises(ConfigError):
         client_tls("/none/such.pem", None)
+    with pytest.raises(ConfigError, match="verify=0: expected"):
+        client_tls(0, None)
 
 
 # -- without a socket

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 import portico
 from portico import Request, Response, aio
 from portico.client import sse
+from portico.client.request import Request as Asked
+from portico.client.response import Response as Answer
 from portico.client.session import Session
 from portico.client.sse import EventParser, ServerSentEvent, _longer
-from portico.errors import HTTPError, LimitExceeded, ProtocolError
+from portico.errors import HTTPError, LimitExceeded, ProtocolError, ResolveError
 from portico.limits import Limits
 from portico.web.handlers import Event, streaming
 from tests.client.files_server import FileServer
@@ -209,6 +211,28 @@ def test_an_answer_that_says_no_passes_whatever_the_session_checks(monkeypatch):
         assert next(events).data == "here"
         events.close()
     assert asked == [["text/event-stream", "no-store"]] * 3
+
+
+def test_it_waits_as_long_as_the_server_asks_and_for_names_that_may_be_found_later(monkeypatch):
+    slept: list[float] = []
+    monkeypatch.setattr(sse, "sleep", slept.append)
+    asked = Asked("GET", "http://x.test/")
+    offline = ResolveError("not now")
+    offline.temporary = True
+    script = [(429, "40"), offline, (503, "7201"), ResolveError("no such name")]
+
+    def ask(url, **options):
+        step = script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        raise HTTPError("no", Answer(asked, step[0], "", [("retry-after", step[1])], None))
+
+    with pytest.raises(HTTPError):
+        next(sse.events(ask, "http://x.test/"))
+    assert slept[0] == 40
+    assert len(slept) == 2
+    with pytest.raises(ResolveError):
+        next(sse.events(ask, "http://x.test/"))
 
 
 def test_a_line_that_comes_byte_by_byte_is_looked_at_once():

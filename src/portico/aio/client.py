@@ -9,12 +9,14 @@
             async for piece in answer.iter_bytes():
                 ...
 
-Bodies to be sent may be asynchronous iterables, too.
+Bodies to be sent may be asynchronous iterables, too, and ``auth=`` and ``hooks=`` coroutine functions, which
+get a ``Response`` of this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -24,6 +26,7 @@ from portico.client import response as client_response
 from portico.client import session as client_session
 from portico.client.cookies import CookieJar
 from portico.client.forms import HTMLForm
+from portico.client.links import Links
 from portico.client.request import Request
 from portico.client.response import Elapsed
 from portico.client.sse import ServerSentEvent
@@ -117,6 +120,11 @@ class Response:
         return self.blocking.ok
 
     @property
+    @documented_as(_Blocking.links)
+    def links(self) -> Links:
+        return self.blocking.links
+
+    @property
     @documented_as(_Blocking.elapsed)
     def elapsed(self) -> Elapsed:
         return self.blocking.elapsed
@@ -132,6 +140,15 @@ class Response:
     @documented_as(_Blocking.content)
     def content(self) -> bytes:
         return self.blocking.content
+
+    @property
+    @documented_as(_Blocking.charset)
+    def charset(self) -> str:
+        return self.blocking.charset
+
+    @charset.setter
+    def charset(self, name: str) -> None:
+        self.blocking.charset = name
 
     @property
     @documented_as(_Blocking.text)
@@ -179,6 +196,10 @@ class Response:
     def iter_bytes(self, size: int | None = None) -> AsyncIterator[bytes]:
         return iterate(self.blocking.iter_bytes, size)
 
+    @documented_as(_Blocking.iter_raw)
+    def iter_raw(self) -> AsyncIterator[bytes]:
+        return iterate(self.blocking.iter_raw)
+
     @documented_as(_Blocking.iter_lines)
     def iter_lines(self) -> AsyncIterator[str]:
         return iterate(self.blocking.iter_lines)
@@ -208,8 +229,10 @@ class Session(Verbs[Awaitable[Response]]):
     ``blocking`` is the session underneath. Requests of any number of tasks may be under way at once.
     """
 
+    __slots__ = ("__weakref__", "blocking")
+
     def __init__(self, **options: Any) -> None:
-        self.blocking = client_session.Session(**options)
+        self.blocking = client_session.Session(**_waiting(options))
 
     @property
     def cookies(self) -> CookieJar:
@@ -223,25 +246,25 @@ class Session(Verbs[Awaitable[Response]]):
 
     @documented_as(client_session.Session.request)
     async def request(self, method: str, url: str | URL, **options: Any) -> Response:
-        return Response(await run(self.blocking.request, method, url, **_with_pieces(options)))
+        return Response(await run(self.blocking.request, method, url, **_waiting(options)))
 
     @documented_as(client_session.Session.prepare)
     def prepare(self, method: str, url: str | URL, **options: Any) -> Request:
-        return self.blocking.prepare(method, url, **_with_pieces(options))
+        return self.blocking.prepare(method, url, **_waiting(options))
 
     @documented_as(client_session.Session.send)
     async def send(self, request: Request, **options: Any) -> Response:
-        return Response(await run(self.blocking.send, request, **options))
+        return Response(await run(self.blocking.send, request, **_waiting(options)))
 
     @documented_as(client_session.Session.submit)
     async def submit(self, form: HTMLForm, button: str | bool | None = None, **options: Any) -> Response:
-        return Response(await run(self.blocking.submit, form, button, **options))
+        return Response(await run(self.blocking.submit, form, button, **_waiting(options)))
 
     @documented_as(client_session.Session.events)
     def events(
         self, url: str | URL, *, last_id: str = "", **options: Any
     ) -> AsyncGenerator[ServerSentEvent, None]:
-        return iterate(self.blocking.events, url, last_id=last_id, **options)
+        return iterate(self.blocking.events, url, last_id=last_id, **_waiting(options))
 
     @documented_as(client_session.Session.close)
     async def close(self) -> None:
@@ -261,15 +284,37 @@ class Session(Verbs[Awaitable[Response]]):
 
 async def open(url: str | URL, data: Any = None, **options: Any) -> Response:  # noqa: A001 - as the blocking one
     """Open a URL, awaited: see ``portico.open``."""
-    return Response(await run(opener.open, url, **_with_pieces({"data": data, **options})))
+    return Response(await run(opener.open, url, **_waiting({"data": data, **options})))
 
 
-def _with_pieces(options: dict[str, Any]) -> dict[str, Any]:
-    """A body whose pieces have to be awaited becomes one whose pieces are waited for, in the greenlet."""
-    data: Any = options.get("data")
-    if not hasattr(data, "__aiter__"):
-        return options
-    return {**options, "data": _waited_for(data.__aiter__())}
+def _waiting(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of which whatever has to be awaited is waited for, in the greenlet."""
+    given = dict(options)
+    data: Any = given.get("data")
+    if hasattr(data, "__aiter__"):
+        given["data"] = _waited_for(data.__aiter__())
+    if given.get("auth") is not None:
+        given["auth"] = _blocking(given["auth"])
+    if given.get("hooks"):
+        given["hooks"] = {name: _blocking_hooks(hooks) for name, hooks in given["hooks"].items()}
+    return given
+
+
+def _blocking_hooks(given: Any) -> Any:
+    return _blocking(given) if callable(given) else [_blocking(each) for each in given]
+
+
+def _blocking(function: Any) -> Any:
+    """A coroutine function, of a request or a response, as a function that waits; all else as it is."""
+    if not (iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))):  # noqa: B004
+        return function
+    called: Callable[[Any], Awaitable[Any]] = function
+
+    def waits(given: Any) -> Any:
+        found = result(called(Response(given) if isinstance(given, _Blocking) else given))
+        return found.blocking if isinstance(found, Response) else found
+
+    return waits
 
 
 def _waited_for(pieces: Any) -> Iterator[bytes]:

@@ -32,6 +32,7 @@ __all__ = [
 
 _PARAMETER = re.compile(r';[ \t]*charset[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]*))', re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_MARK = 4  # bytes of a byte order mark, and of JSON that tell its charset
 _HEAD = 1024  # bytes in which a page says what it is written in (HTML standard, 13.2.3.2)
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
 _DETECTED = 1 << 18  # bytes that a detector is shown: it is slow, and sees enough
@@ -86,7 +87,7 @@ def text_lines(
     decoder = None
     waiting: list[str] = []
     length = 0
-    for piece in _with_beginning(pieces, 0 if charset else bytes_needed(content_type)):
+    for piece in pieces if charset else _with_beginning(pieces, content_type):
         if decoder is None:
             name = charset or charset_told(piece, content_type) or "utf-8"
             decoder = codecs.getincrementaldecoder(name)(lenient(name))
@@ -118,16 +119,17 @@ def bytes_needed(content_type: str) -> int:
     kind = content_type.partition(";")[0].strip().lower()
     if _PARAMETER.search(content_type) is None and ("html" in kind or "xml" in kind or not kind):
         return _HEAD
-    return 4
+    return _MARK
 
 
-def _with_beginning(pieces: Iterable[bytes], least: int) -> Iterator[bytes]:
-    """The pieces, of which the first has at least so many bytes, if there are so many."""
+def _with_beginning(pieces: Iterable[bytes], content_type: str) -> Iterator[bytes]:
+    """The pieces, of which the first tells the charset, if anything does."""
+    least, untyped = bytes_needed(content_type), not content_type.partition(";")[0].strip()
     gathered = bytearray()
     rest = iter(pieces)
     for piece in rest:
         gathered += piece
-        if len(gathered) >= least:
+        if len(gathered) >= (_MARK if untyped and not _begins_as_markup(gathered) else least):
             break
     if gathered:
         yield bytes(gathered)
@@ -165,6 +167,8 @@ def _with_its_order(name: str, content: bytes, label: str) -> str:
 
 def _in_document(content: bytes, content_type: str) -> str | None:
     kind = content_type.partition(";")[0].strip().lower()
+    if not kind and not _begins_as_markup(content):
+        return None
     if kind in ("text/html", "application/xhtml+xml", ""):
         for label in named_by_page(content[:_HEAD]):
             if known(label) is not None:
@@ -174,6 +178,11 @@ def _in_document(content: bytes, content_type: str) -> str | None:
         if found is not None:
             return _of_document(found[1].decode("latin-1"))
     return None
+
+
+def _begins_as_markup(content: bytes | bytearray) -> bool:
+    """Whether what has no type can be a document: else it is taken for plain text, as browsers do."""
+    return content.lstrip()[:1] in (b"", b"<")
 
 
 def _of_document(label: str) -> str | None:

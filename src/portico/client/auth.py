@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any, Protocol
 
 from portico.client.digest import Digest
@@ -99,6 +100,8 @@ def as_auth(given: Any) -> Auth | None:
         return auth
     if isinstance(given, (tuple, list)) and len(given) == 2:
         return Basic(*map(_text, given))
+    if iscoroutinefunction(given):
+        raise ConfigError("auth=: a coroutine function is for portico.aio.Session")
     if callable(given):
         return _Called(given)
     raise ConfigError(

@@ -114,7 +114,7 @@ class Caller:
         source: Source | None = None
         named = dict(head.headers)  # one value of each name: whether there is any
         if content is None:
-            source = WireBody(exchange or Exchange(connection, times), self._pool, times.read, until)
+            source = WireBody(exchange or Exchange(connection, times), self._pool, times, until)
         else:
             self._pool.give_back(connection)
             if "content-encoding" in named or len(content) > options.limits.answer:

@@ -31,11 +31,12 @@ def update_fields(fields: OutgoingHeaders, more: Any) -> None:
     Raises ``LocalProtocolError`` for what no field can be.
     """
     pairs: list[tuple[str, str]] = []
-    for name, value in more.items() if isinstance(more, Mapping) else more:
+    for given, value in more.items() if isinstance(more, Mapping) else more:
+        name = given if isinstance(given, str) else _text(given)
         if value is None:
             del fields[name]
         elif isinstance(value, (list, tuple)):
-            pairs += [(name, str(each)) for each in value]
+            pairs += [(name, _text(each)) for each in value]
         else:
             pairs.append((name, value if isinstance(value, str) else _text(value)))
     fields.update(pairs)

@@ -5,6 +5,7 @@ What was noted is kept in a file, if there is one, in the format of ``curl --hst
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import replace
@@ -12,20 +13,26 @@ from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from time import time
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from portico.address import canonical_host, is_literal
 from portico.client.private_file import write_private
 from portico.client.url import URL
 from portico.errors import AddressError, ConfigError
-from portico.sync import Guard
+from portico.sync import Guard, Lock, run_blocking
 
-__all__ = ["HSTS"]
+__all__ = ["HSTS", "HSTSLike", "as_hsts"]
+
+log = logging.getLogger("portico.client")
 
 _MOST = 10_000
 """Hosts that are remembered; the one that ends first goes."""
 _DIRECTIVE = re.compile(r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:=[ \t]*("[^"]*"|[^;"\s]*))?[ \t]*""")
-_SECONDS = re.compile(r"[0-9]{1,12}")
+_SECONDS = re.compile(r"[0-9]{1,1000}")
+_FOREVER = 1 << 40
+_RENEWED = 0.1
+"""The share of its time by which an end is put off before the file is written again: most servers repeat the
+field with each answer."""
 _FORMAT = "%Y%m%d %H:%M:%S"
 _LINE = re.compile(r'(\.?)(\S+) "(unlimited|[0-9]{8} [0-9]{2}:[0-9]{2}:[0-9]{2})"')
 
@@ -33,6 +40,8 @@ _LINE = re.compile(r'(\.?)(\S+) "(unlimited|[0-9]{8} [0-9]{2}:[0-9]{2}:[0-9]{2})
 class _Known(NamedTuple):
     until: float
     below: bool
+    written: float
+    """The end that stands in the file."""
 
 
 class HSTS:
@@ -45,6 +54,7 @@ class HSTS:
         self._path = None if path is None else Path(path)
         self._hosts: dict[str, _Known] = {}
         self._guard = Guard()
+        self._writing = Lock()
         if self._path is not None:
             self._load(self._path)
 
@@ -61,35 +71,44 @@ class HSTS:
 
     def note(self, url: URL, header: str, now: float | None = None) -> None:
         """Take what a ``Strict-Transport-Security`` field of a verified ``https`` answer says; one that is
-        malformed says nothing (8.1)."""
+        malformed says nothing (8.1). A file that cannot be written is told in the log."""
         found = _directives(header)
         if url.scheme != "https" or is_literal(url.host) or found is None:
             return
         age, below = found
         host = url.host.removesuffix(".")
-        when = time() if now is None else now
+        until = (time() if now is None else now) + age
         with self._guard:
             before = self._hosts.pop(host, None)
+            if before is None:
+                new = age > 0
+            else:
+                late = abs(until - before.written) >= _RENEWED * age
+                new = age == 0 or before.below != below or late
             if age:
-                self._hosts[host] = _Known(when + age, below)
+                written = before.written if before is not None and not new else until
+                self._hosts[host] = _Known(until, below, written)
                 if len(self._hosts) > _MOST:
                     del self._hosts[min(self._hosts, key=lambda each: self._hosts[each].until)]
-            changed = before is not None or bool(age)
-        if changed and self._path is not None:
-            self.save()
+        if self._path is not None and new:
+            try:
+                self.save()
+            except ConfigError as error:
+                log.warning("%s", error)
 
     def save(self) -> None:
         """Write the file, all of it or nothing. Raises ``ConfigError`` when it cannot be written."""
         if self._path is None:
             return
-        with self._guard:
-            known = sorted(self._hosts.items())
-        lines = ["# Your HSTS cache. https://curl.se/docs/hsts.html", "# Written by Portico."]
-        lines += [f'{"." if each.below else ""}{host} "{_text(each.until)}"' for host, each in known]
-        try:
-            write_private(self._path, ("\n".join(lines) + "\n").encode("ascii"))
-        except OSError as error:
-            raise ConfigError(f"hsts: cannot write {str(self._path)!r}: {error.strerror}") from None
+        with self._writing:  # in order, so that what was noted last stays
+            with self._guard:
+                known = sorted(self._hosts.items())
+            lines = ["# Your HSTS cache. https://curl.se/docs/hsts.html", "# Written by Portico."]
+            lines += [f'{"." if each.below else ""}{host} "{_text(each.until)}"' for host, each in known]
+            try:
+                run_blocking(write_private, self._path, ("\n".join(lines) + "\n").encode("ascii"))
+            except OSError as error:
+                raise ConfigError(f"hsts: cannot write {str(self._path)!r}: {error.strerror}") from None
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -123,9 +142,25 @@ class HSTS:
             try:
                 if found is None:
                     raise ConfigError('expected a host and its end, as in example.org "20301231 23:59:59"')
-                self._hosts[canonical_host(found[2])] = _Known(_time(found[3]), bool(found[1]))
+                until = _time(found[3])
+                self._hosts[canonical_host(found[2])] = _Known(until, bool(found[1]), until)
             except (AddressError, ConfigError, ValueError) as error:
                 raise ConfigError(f"hsts: {path}, line {number}: {error}") from None
+
+
+HSTSLike: TypeAlias = HSTS | str | os.PathLike[str] | bool | None
+"""``True``: in memory; a path: in a file; ``None`` or ``False``: none."""
+
+
+def as_hsts(value: HSTSLike) -> HSTS | None:
+    """What a caller gives as ``hsts=``. Raises ``ConfigError``."""
+    if isinstance(value, HSTS):
+        return value
+    if value is None or isinstance(value, bool):
+        return HSTS() if value else None
+    if isinstance(value, str | os.PathLike):
+        return HSTS(value)
+    raise ConfigError(f"hsts={value!r}: expected the path of a file, True, or an HSTS(…)")
 
 
 def _directives(header: str) -> tuple[int, bool] | None:
@@ -141,7 +176,7 @@ def _directives(header: str) -> tuple[int, bool] | None:
     age = found.get("max-age", "")
     if not _SECONDS.fullmatch(age):
         return None
-    return int(age), "includesubdomains" in found
+    return min(int(age), _FOREVER), "includesubdomains" in found
 
 
 def _text(until: float) -> str:

@@ -8,6 +8,7 @@ Schemes register by name, so that anybody can add one::
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ Opener = Callable[..., Response]
 """Called with a ``URL`` and the keyword arguments of ``open``; gives a ``Response`` whose body is still to
 come."""
 
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")  # RFC 3986, 3.1
 _HTTP = ("http", "https", "http+unix")
 _SCHEMES: dict[str, Opener | str] = {
     **dict.fromkeys(_HTTP, "portico.client.opener:_open_http"),
@@ -39,7 +41,7 @@ def register_scheme(scheme: str, opener: Opener) -> None:
 
     Raises ``ConfigError`` for what is no scheme's name.
     """
-    if not scheme.isascii() or not scheme or not scheme[0].isalpha() or not scheme.islower():
+    if not _SCHEME.fullmatch(scheme):
         raise ConfigError(
             f"register_scheme({scheme!r}): expected a scheme in lower case, as in http or x-mine"
         )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from inspect import iscoroutinefunction
 from typing import Any
 
 from portico.client.connection import Trace
@@ -80,6 +81,8 @@ def as_hooks(value: Mapping[str, Any] | None) -> Hooks:
         if name not in ("request", "response"):
             raise ConfigError(f'hooks: there is none called {name!r}; there are "request" and "response"')
         found[name] = [given] if callable(given) else list(given)
+        if any(map(iscoroutinefunction, found[name])):
+            raise ConfigError(f"hooks: a coroutine function for {name!r} is for portico.aio.Session")
     return found
 
 
@@ -110,4 +113,10 @@ def _made(verify: Any, cert: Any) -> ClientTLS:
         return ClientTLS(verify=verify, alpn=("http/1.1",), **own)
     if isinstance(verify, (str, bytes, os.PathLike)):
         return ClientTLS(verify, alpn=("http/1.1",), **own)
-    return ClientTLS(verify, **own)
+    try:
+        return ClientTLS(verify, **own)
+    except TypeError:
+        raise ConfigError(
+            f"verify={verify!r}: expected True, False, a file or folder of certificates, an SSLContext or a "
+            "ClientTLS(…)"
+        ) from None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Self
 
-from portico.address import Address, is_literal
+from portico.address import Address, canonical_host, is_literal
 from portico.client.direct import Direct
 from portico.client.proxy_login import ProxyLogin
 from portico.client.socks import check_socks4, check_socks5, lead_socks4, lead_socks5
@@ -38,6 +38,7 @@ __all__ = ["Proxies", "Proxy"]
 
 _PORTS = {"http": 3128, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 _LOOKED_UP_HERE = ("socks4", "socks5")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _FORM = "expected [SCHEME://][USER:PASSWORD@]HOST[:PORT]"
 
 
@@ -160,6 +161,19 @@ def _parsed(text: str) -> Proxy:
     return Proxy(url.scheme, Address.parse((url.host, port)), login)
 
 
+def _key(text: str) -> str:
+    """A key of a mapping, as ``for_url`` looks for it. Raises ``ConfigError`` for one that no URL would
+    match: what is meant to go through a proxy must not quietly go past it."""
+    scheme, _, host = text.lower().partition("://")
+    try:
+        if not _SCHEME.fullmatch(scheme):
+            raise AddressError("that is no scheme")
+        return f"{scheme}://{canonical_host(host.strip('[]'))}" if host else scheme
+    except AddressError as error:
+        expected = 'expected "http", "https", "all", or one of these with a host, as in "https://example.org"'
+        raise ConfigError(f"proxies: {text!r}: {expected} ({error})") from None
+
+
 class Proxies:
     """Which proxy leads to a URL: ``by`` scheme (``"http"``), scheme and host (``"https://host"``), or
     ``"all"``. ``none_for``: whom none leads to, as ``Direct`` has it; ``named``: how the keys of ``by`` are
@@ -169,7 +183,7 @@ class Proxies:
     def __init__(
         self, by: Mapping[str, str | Proxy | None], none_for: str = "", *, named: str = "proxies: {}"
     ) -> None:
-        self._by = {key.lower(): Proxy.parse(proxy, named.format(key)) for key, proxy in by.items() if proxy}
+        self._by = {_key(key): Proxy.parse(proxy, named.format(key)) for key, proxy in by.items() if proxy}
         self._direct = Direct(none_for)
 
     @classmethod
@@ -190,7 +204,8 @@ class Proxies:
         if not isinstance(given, Mapping):
             raise ConfigError('proxies=: expected a mapping, as in {"https": "http://127.0.0.1:3128"}')
         by = {key: value for key, value in given.items() if key not in ("no_proxy", "no")}
-        return cls(by, given.get("no_proxy") or given.get("no") or "")
+        none_for = given.get("no_proxy") or given.get("no") or ""
+        return cls(by, none_for if isinstance(none_for, str) else ",".join(none_for))
 
     @classmethod
     def _of_environment(cls) -> Self | None:

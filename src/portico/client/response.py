@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import UnsupportedOperation
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar, overload
@@ -23,6 +24,7 @@ from portico.limits import Limits
 
 if TYPE_CHECKING:
     from portico.client.forms import HTMLForm
+    from portico.client.links import Links
     from portico.data.html.page import Page
 
 __all__ = ["Elapsed", "Response", "Source"]
@@ -139,6 +141,13 @@ class Response:
             *self._steps, max(0.0, self._first_byte - self._began), end - self._began + sum(self._steps)
         )
 
+    @property
+    def links(self) -> Links:
+        """The ``Link`` fields by relation: ``answer.links["next"]["url"]`` (see ``portico.client.links``)."""
+        from portico.client.links import links_of
+
+        return links_of(self.headers.all("link"), self.url)
+
     def raise_for_status(self) -> Self:
         """Raise ``HTTPError`` if the server says no (400 and above); else the response itself."""
         if self.status >= 400:
@@ -157,9 +166,14 @@ class Response:
 
     def reroute(self, through: Callable[[Source], Source]) -> bool:
         """Let the body come from ``through(source)``, before any of it is read. Whether there is a body."""
-        if self._source is None:
+        source = self._source
+        if self._content is not None:  # it came with the head
+            from portico.client.wire import HeldBody
+
+            source, self._content, self._ended = HeldBody(self._content), None, 0.0
+        if source is None:
             return False
-        self._source = through(self._source)
+        self._source = through(source)
         return True
 
     # -- the body as a whole
@@ -311,9 +325,15 @@ class Response:
             raise LimitExceeded(f"{self.url}: a line of more than {most} bytes", "line")
         return b"".join(pieces)
 
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        """All lines that are left."""
-        return list(self)
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """All lines that are left, or those that make up ``hint`` bytes, if that is above zero."""
+        if hint is None or hint <= 0:
+            return list(self)
+        lines: list[bytes] = []
+        while hint > 0 and (line := self.readline()):
+            lines.append(line)
+            hint -= len(line)
+        return lines
 
     def __iter__(self) -> Iterator[bytes]:
         while line := self.readline():
@@ -328,6 +348,22 @@ class Response:
         return False
 
     def seekable(self) -> bool:
+        """As files tell it: no."""
+        return False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As files tell it: raises ``io.UnsupportedOperation``."""
+        raise UnsupportedOperation("a response is read once; io.BytesIO(response.content) can seek")
+
+    def tell(self) -> int:
+        """As files tell it: raises ``io.UnsupportedOperation``."""
+        raise UnsupportedOperation("a response has no positions")
+
+    def fileno(self) -> int:
+        """As files tell it: raises ``io.UnsupportedOperation``."""
+        raise UnsupportedOperation("a response is no open file of the system")
+
+    def isatty(self) -> bool:
         """As files tell it: no."""
         return False
 
@@ -347,6 +383,12 @@ class Response:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """May be copied and pickled, but for the connection: see ``portico.client.pickled``."""
+        from portico.client.pickled import reduced
+
+        return reduced(self)
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.phrase} of {self.request.method} {self.url}>"

@@ -74,15 +74,22 @@ class Session(Verbs[Response]):
     ``Timeouts``; by default only silence is bounded. ``proxies``: as ``requests`` has them; ``env``: whether
     proxies and ``~/.netrc`` come from the environment. ``verify`` and ``cert``: see ``client_tls``.
     ``redirects``: followed at most, 0 for none; ``downgrade``: also from https to http. ``retry``: a
-    ``Retry``, or how many more times. ``cache``: a ``Cache``. ``hsts``: an ``HSTS``. ``app``: an application
-    (WSGI, ASGI, a request handler or gateway of Portico) that answers in memory, instead of the network.
-    ``pool``: a ``PoolSize``. ``resolve``: host to address, as in ``portico.connect``.
+    ``Retry``, or how many more times. ``cache``: a ``Cache``, ``hsts``: an ``HSTS``; or ``True``, or the path
+    of its file. ``app``: an application (WSGI, ASGI, a request handler or gateway of Portico) that answers in
+    memory, instead of the network. ``pool``: a ``PoolSize``. ``resolve``: host to address, as in
+    ``portico.connect``.
 
     Its methods raise ``HTTPError``, ``RedirectError``, and what connecting and streams do:
     ``AddressError``, ``ResolveError``, ``ConnectError``, ``TLSError``, ``Timeout``, ``ConnectionLost``,
     ``ProtocolError``, ``LimitExceeded``, ``AuthenticationError``. ``error.request`` and ``error.reached``
     tell what was attempted and how far it got.
     """
+
+    # An option set under a name that there is not (session.max_redirects) is an error, not without effect.
+    __slots__ = (
+        "__weakref__", "_bare", "_carrier", "_cert", "_elsewhere", "_given_cache", "_verify", "base_url",
+        "cookies", "defaults", "env", "headers", "params",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -138,7 +145,58 @@ class Session(Verbs[Response]):
         self._verify, self._cert = verify, cert
         self._given_cache = cache
         self._elsewhere = replace(self.defaults, auth=None)
-        self._carrier = Carrier(self.cookies, hsts=hsts, app=app, size=pool, env=env, home=self.base_url)
+        self._carrier = Carrier(
+            self.cookies, hsts=_as_hsts(hsts), app=app, size=pool, env=env, home=self.base_url
+        )
+
+    # -- options that may be set for requests to come
+
+    @property
+    def auth(self) -> Any:
+        """Who asks: what ``auth=`` was given as, or set to."""
+        return self.defaults.auth
+
+    @auth.setter
+    def auth(self, value: Any) -> None:
+        self._set(auth=value)
+
+    @property
+    def timeout(self) -> Timeouts:
+        """The bounds of each request; may be set as ``timeout=`` is given."""
+        return self.defaults.timeouts
+
+    @timeout.setter
+    def timeout(self, value: TimeoutLike) -> None:
+        self._set(timeout=value)
+
+    @property
+    def proxies(self) -> Any:
+        """The ``Proxies`` in use, ``None`` without any; may be set as ``proxies=`` is given."""
+        return self.defaults.proxies
+
+    @proxies.setter
+    def proxies(self, value: Any) -> None:
+        self._set(proxies=value)
+
+    @property
+    def verify(self) -> Any:
+        """Whom to trust: see ``client_tls``."""
+        return self._verify
+
+    @verify.setter
+    def verify(self, value: Any) -> None:
+        self._set(verify=value)
+        self._verify = value
+
+    @property
+    def cert(self) -> Any:
+        """Our own certificate: see ``client_tls``."""
+        return self._cert
+
+    @cert.setter
+    def cert(self, value: Any) -> None:
+        self._set(cert=value)
+        self._cert = value
 
     def request(
         self,
@@ -253,6 +311,11 @@ class Session(Verbs[Response]):
 
     # -- inside
 
+    def _set(self, **changes: Any) -> None:
+        """Let all requests to come have other options. Raises as ``_options``, with nothing changed."""
+        self.defaults = self._options(changes, self.defaults)
+        self._elsewhere = replace(self.defaults, auth=None)
+
     def _options(self, changes: dict[str, Any], defaults: Options) -> Options:
         """``defaults`` with what one call changes. Raises ``ConfigError``, ``TypeError``."""
         if changes.pop("allow_redirects", True) is False:
@@ -309,3 +372,11 @@ def _as_cache(value: Any) -> Any:
     from portico.client.cache import as_cache
 
     return as_cache(value)
+
+
+def _as_hsts(value: Any) -> Any:
+    if value is None or value is False:
+        return None
+    from portico.client.hsts import as_hsts
+
+    return as_hsts(value)

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from portico.client.response import Response
-from portico.errors import ConnectError, ConnectionLost, HTTPError, LimitExceeded, ProtocolError, Timeout
+from portico.client.retries import seconds_asked
+from portico.errors import (
+    ConnectError,
+    ConnectionLost,
+    HTTPError,
+    LimitExceeded,
+    ProtocolError,
+    ResolveError,
+    Timeout,
+)
 from portico.limits import Limits
 from portico.sync import sleep
 
@@ -26,6 +35,8 @@ _RETRY = 3.0
 _SHORTEST = 0.1
 _LONGEST = 60.0
 """Seconds that a pause grows from and to, where connecting fails again and again."""
+_PATIENCE = 3600.0
+"""Seconds that a server may ask for by ``Retry-After``."""
 _OURS = frozenset(("accept", "cache-control", "last-event-id"))
 """Header fields that this sets."""
 _LINE_END = re.compile(rb"[\r\n]")
@@ -130,10 +141,10 @@ def events(
     """The events of ``url``, for as long as somebody wants them; ``ask`` is ``session.get``.
 
     When the stream ends or is cut, it is asked for again, with ``Last-Event-ID``, after as long as the server
-    has said (three seconds otherwise), and longer where that fails again and again, up to a minute. A 204
-    ends it. Raises ``HTTPError`` for an answer that does not pass, ``ProtocolError`` for one that is no event
-    stream, and what else does not pass. The deadline in force around each step holds; a ``timeout`` among
-    ``options`` is for one connection.
+    has said (three seconds otherwise), and longer where that fails again and again, up to a minute, or as
+    ``Retry-After`` asks, up to an hour. A 204 ends it. Raises ``HTTPError`` for an answer that does not pass,
+    ``ProtocolError`` for one that is no event stream, and what else does not pass. The deadline in force
+    around each step holds; a ``timeout`` among ``options`` is for one connection.
     """
     pause, failures = _RETRY, 0
     limit = (limits or Limits()).event
@@ -145,6 +156,7 @@ def events(
         asked = {**headers, "Accept": "text/event-stream", "Cache-Control": "no-store"}
         if last_id:
             asked["Last-Event-ID"] = last_id
+        least = 0.0
         try:
             with ask(url, headers=asked, **options, stream=True) as response:
                 if response.status == 204:
@@ -155,13 +167,18 @@ def events(
                         failures = 0
                         yield event
         except HTTPError as error:
-            if getattr(error.response, "status", 0) not in _PASSING:
+            refusal: Any = error.response
+            least = seconds_asked(refusal) or 0.0
+            if refusal.status not in _PASSING or least > _PATIENCE:
+                raise
+        except ResolveError as error:
+            if not error.temporary:
                 raise
         except (ConnectionLost, ConnectError, Timeout):
             pass
         last_id = parser.last_id
         pause = pause if parser.retry is None else parser.retry
-        sleep(_longer(pause, failures) * random.uniform(0.5, 1) if failures else pause)
+        sleep(max(least, _longer(pause, failures) * random.uniform(0.5, 1) if failures else pause))
         failures += 1
 
 

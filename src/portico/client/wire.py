@@ -8,6 +8,7 @@ from time import monotonic
 
 from portico.client.exchange import Exchange
 from portico.client.pool import Pool
+from portico.client.timeouts import Timeouts
 from portico.deadline import timeout
 from portico.errors import PorticoError
 from portico.http.client_connection import ClientEvent
@@ -41,17 +42,17 @@ class HeldBody:
 class WireBody:
     """Pieces of a body as they come. The connection goes back to ``pool`` with the last one.
 
-    ``silence``: seconds that may pass between two pieces; ``until``: when the whole operation is to be
-    over, on the clock of ``time.monotonic``.
+    ``times.read``: seconds that may pass between two pieces; ``until``: when ``times.total`` is over, on the
+    clock of ``time.monotonic``.
     """
 
-    __slots__ = ("_done", "_exchange", "_pool", "_silence", "_until", "trailers")
+    __slots__ = ("_done", "_exchange", "_pool", "_times", "_until", "trailers")
 
-    def __init__(self, exchange: Exchange, pool: Pool, silence: float | None, until: float) -> None:
+    def __init__(self, exchange: Exchange, pool: Pool, times: Timeouts, until: float) -> None:
         self.trailers: Fields = ()
         self._exchange = exchange
         self._pool = pool
-        self._silence = silence
+        self._times = times
         self._until = until
         self._done = False
 
@@ -98,8 +99,12 @@ class WireBody:
             event = self._exchange.try_event()
             if event is not None:
                 return event
-        seconds = self._silence if left is None else max(0.0, min(left, self._silence or left))
-        with timeout(seconds):
+        silence = self._times.read
+        if left is None or (silence is not None and silence < left):
+            with timeout(silence):
+                return self._exchange.event()
+        with timeout(max(0.0, left)) as rest:
+            rest.seconds = self._times.total  # what an error names: not the rest, but all of it
             return self._exchange.event()
 
     def _drop(self) -> None:

@@ -6,14 +6,15 @@ import ssl
 
 __all__ = ["reason", "verdict"]
 
+_AS_CA = "as ca= (of a session: verify=)"
 _UNKNOWN = (
-    "its issuer is not trusted: pass that one's certificate as ca=, or let the peer send its whole chain"
+    f"its issuer is not trusted: pass that one's certificate {_AS_CA}, or let the peer send its whole chain"
 )
 _VERDICTS = {
     9: "its validity has not begun; check the clocks of both sides",
     10: "renew it, or check this computer's clock",
-    18: "to trust just this one, pass it as ca=",
-    19: "its chain ends in a root that is not trusted; pass that root as ca=",
+    18: f"to trust just this one, pass it {_AS_CA}",
+    19: f"its chain ends in a root that is not trusted; pass that root {_AS_CA}",
     20: _UNKNOWN,
     21: _UNKNOWN,
     23: "it was revoked",
@@ -51,7 +52,7 @@ _REASONS = {
 
 _OUR_CERTIFICATE = "the peer refused our certificate"
 _ALERTS = {
-    "CERTIFICATE_REQUIRED": "the server requires a client certificate: give certificate=",
+    "CERTIFICATE_REQUIRED": "the server wants a client certificate: give certificate= (of a session: cert=)",
     "UNKNOWN_CA": f"{_OUR_CERTIFICATE}: it does not trust the authority that issued it",
     "BAD_CERTIFICATE": f"{_OUR_CERTIFICATE}",
     "UNSUPPORTED_CERTIFICATE": f"{_OUR_CERTIFICATE}: wrong kind or purpose",
