@@ -16,6 +16,7 @@ import psutil
 import pytest
 import trustme
 
+from portico.cli.main import run
 from tests.cli.talking import ENOUGH, Talking, connected, received, talk, talking, until
 from tests.peers import need
 
@@ -99,6 +100,15 @@ def test_ncat_and_socat_send_large_files() -> None:
 
 def test_the_time_to_wait_for_somebody() -> None:
     assert "timed out after 0.2 s while accepting on" in talk("listen", HERE, "--wait", "0.2", code=28)[1]
+
+
+@pytest.mark.parametrize(
+    ("address", "there"),
+    [(["0"], "tcp://:"), (["127.0.0.1", "0"], "tcp://127.0.0.1:"), (["-u", "0"], "udp://:")],
+)
+def test_an_address_may_be_a_port_or_a_host_and_a_port(address, there, capfd) -> None:
+    assert run(["listen", *address, "--wait", "0.01"]) == 28
+    assert f"listening on {there}" in capfd.readouterr().err
 
 
 def test_an_address_in_use() -> None:

@@ -50,8 +50,9 @@ def download(urls: Sequence[str], options: dict[str, Any]) -> None:
     if output == "-" and options["json"]:
         raise click.UsageError("--json tells on stdout, where --output - puts the file")
     with ending_by_signals(), deadline.timeout(options["timeout"]), _session(options) as session:
-        if is_stream(output):
-            _stream(session, wanted[0], options)
+        place = output if output in (None, "-") else str(Path(options["folder"], output))
+        if is_stream(place):
+            _stream(session, wanted[0], place, options)
             return
         with _reporter(options) as reporter:
             failures = _Downloads(session, reporter, options).run(wanted)
@@ -107,10 +108,10 @@ def _sum(session: Session, url: str, options: dict[str, Any]) -> str | None:
     return None if options["sha256"] is None else checked_sum(options["sha256"])
 
 
-def _stream(session: Session, url: str, options: dict[str, Any]) -> None:
+def _stream(session: Session, url: str, place: str, options: dict[str, Any]) -> None:
     """To stdout, or to what else is no file."""
     downloader = Downloader(session, attempts=options["attempts"], rate=options["rate"])
-    with opened(options["output"]) as out:
+    with opened(place) as out:
         downloader.pour(url, out, sha256=_sum(session, url, options))
 
 
