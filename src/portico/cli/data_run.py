@@ -22,13 +22,13 @@ from portico.cli.data_steps import (
     up_to_a_fault,
     with_fields,
 )
-from portico.cli.manners import exit_code, one_line
+from portico.cli.manners import TRUST_BY_ENVIRONMENT, exit_code, in_words, one_line
 from portico.data.formats import Format, format_of
 from portico.data.sinks import Sink, sink
 from portico.data.sources import source
 from portico.data.table_cells import harmless_lines
 from portico.deadline import timeout
-from portico.errors import ConfigError, PorticoError
+from portico.errors import CertificateError, ConfigError, PorticoError
 
 __all__ = ["convert"]
 
@@ -50,6 +50,7 @@ def convert(what: str, options: Mapping[str, Any]) -> None:
     reading, writing = options_of("--read", options["read"]), options_of("--write", options["write"])
     try:
         with (
+            in_words(TRUST_BY_ENVIRONMENT, CertificateError),
             timeout(options["timeout"]),
             progress_of(quiet=options["quiet"], to_stdout=output == "-") as progress,
             source(what, **_of_source(options, reading), progress=progress) as opened,

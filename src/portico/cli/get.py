@@ -71,6 +71,7 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
 )
 @click.option("--proxy", metavar="URL", help="Through a proxy: http://, https://, socks4a://, socks5h://.")
 @default_scheme_option()
+@click.option("--ca", metavar="FILE", help="Certificates to trust instead of the system's.")
 @click.option("--no-verify", is_flag=True, help="Trust any certificate.")
 @click.option(
     "--silence",
