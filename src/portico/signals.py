@@ -45,7 +45,8 @@ class Signalled(Protocol):
 
 class Signals:
     """SIGTERM and SIGINT while serving: the first drains, the second stops now. SIGHUP reloads; where it is
-    ignored (``nohup``) it stays so. With workers, SIGTTIN makes them one more, SIGTTOU one less.
+    ignored (``nohup``) it stays so; with ``hangup_ends``, a terminal that has gone ends what it began. With
+    workers, SIGTTIN makes them one more, SIGTTOU one less.
 
     A handler only counts: it may run in the middle of anything. What ends the main thread's wait is the
     interpreter's own note in a pipe: a signal that the kernel gives to another thread, or just before the
@@ -55,9 +56,12 @@ class Signals:
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
     STEPS: ClassVar[dict[int, int]] = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
 
-    def __init__(self, processes: bool) -> None:
+    def __init__(self, processes: bool, *, hangup_ends: bool = False) -> None:
         self._processes = processes
+        self._ends = (*self.SIGNALS, *_hangups()) if hangup_ends else self.SIGNALS
         self._count = 0
+        self.first: int | None = None
+        """The signal that began the end."""
         self._others: deque[int] = deque()
         self.bell: PipeTransport | None = None
         """Readable when a signal has come; ``None`` where they are somebody else's."""
@@ -87,8 +91,9 @@ class Signals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
-        if number in self.SIGNALS:
+        if number in self._ends:
             self._count += 1
+            self.first = self.first or number
         else:
             self._others.append(number)
 

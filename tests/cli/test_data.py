@@ -410,3 +410,57 @@ def test_a_page_that_is_too_much_is_one_line(tmp_path, capfd):
         out, err = said(capfd, str(deep), "--to", "jsonl", *more, code=63)
         assert out == ""
         assert err == f"portico: {deep}: a page of more than 4096 elements within elements\n"
+
+
+ENTITY = '<!DOCTYPE r [<!ENTITY e "x">]><r><i>&e;</i></r>'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "expected"),
+    [
+        ("x.xml", ENTITY, "--read allow=entities", '{"#text":"x"}'),
+        ("x.xml", ENTITY, "--read allow=huge,entities", '{"#text":"x"}'),
+        (
+            "x.xml",
+            '<r xmlns="u"><i>1</i></r>',
+            "-s p:i --read namespaces=p=u --to xml --write record=n --write root=all",
+            '<?xml version="1.0" encoding="UTF-8"?>\n<all>\n<n>1</n>\n</all>',
+        ),
+        ("x.json", '{"a":NaN}', "--read allow_nan=true --to csv", "a\nnan"),
+        ("x.json", '{"a":0.12345678901234567890}', "--read numbers=decimal", '{"a":0.12345678901234567890}'),
+        ("x.json", '{"a":1}', "--to json --write indent=1", '[\n {\n  "a": 1\n }\n]'),
+        ("x.json", '{"abc":[[1]]}', "--limit json_depth=3", '{"abc":[[1]]}'),
+        ("x.csv", "no\na;b\n1,5;2\n", "--types auto --read decimal=, --read skip=1", '{"a":1.5,"b":2}'),
+        ("x.csv", "1,2\n", "--read header=p,q", '{"p":"1","q":"2"}'),
+        ("x.csv", 'a,b\n"1"x,2\n', "--read strict=false", '{"a":"1x","b":"2"}'),
+        ("x.csv", "a,b\n1,2\n", "--to csv --write delimiter=; --write header=false", "1;2"),
+    ],
+)
+def test_options_of_formats_are_given_by_name(capfd, tmp_path, name, text, options, expected):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    more = [] if "--to" in options else ["--to", "jsonl"]
+    out, _ = said(capfd, str(tmp_path / name), *options.split(), *more)
+    assert out.replace("\r\n", "\n") == expected + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "code", "told"),
+    [
+        ("x.xml", ENTITY, "", 63, "not expanded here; --read allow=entities expands them"),
+        ("x.json", '{"a":NaN}', "", 65, "--read allow_nan=true takes it"),
+        ("x.csv", 'a,b\n"1"x,2\n', "", 65, "--read strict=false takes it as it is, --read quote= where"),
+        ("x.csv", "a,b\n12345,2\n", "--limit csv_field=3", 63, "pass --limit csv_field=N"),
+        ("x.csv", "a\n1\n", "--limit csv_feld=3", 2, "no limit is called 'csv_feld'"),
+        ("x.csv", "a\n1\n", "--limit csv_field=x", 2, "--limit csv_field=x: expected a whole number"),
+        ("x.csv", "a\n1\n", "--read quote", 2, "--read quote: write NAME=VALUE"),
+        ("x.csv", "a\n1\n", "--read quota=x", 2, "--read: csv has no option 'quota' (it has comment, "),
+        ("x.csv", "a\n1\n", "--read type=x", 2, "--read type: only programs can give it"),
+        ("x.csv", "a\n1\n", "--write indent=2", 2, "--write: csv has no option 'indent'"),
+    ],
+)
+def test_wrong_options_of_formats_are_told_in_one_line(capfd, tmp_path, name, text, options, code, told):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    out, err = said(capfd, str(tmp_path / name), *options.split(), code=code)
+    assert out == ""
+    assert err.count("\n") == 1
+    assert told in err

@@ -542,8 +542,13 @@ def test_certificates_are_checked_unless_told_otherwise(capfdbinary, tmp_path):
         capfdbinary.readouterr()
     with serving(WSGI(app), address="https://127.0.0.1:0", tls=tls) as server:
         url = f"https://localhost:{server.addresses[0].port}/status/200"
-        fetched(capfdbinary, url, code=60)
+        for command in ("fetch", "get", "data", "links"):
+            assert run([command, url]) == 60
+            said = capfdbinary.readouterr().err
+            assert (b"--ca FILE" if command in ("fetch", "get") else b"by SSL_CERT_FILE in") in said
         assert fetched(capfdbinary, "--no-verify", url) == b"status 200"
+        assert run(["get", "--ca", "ca.pem", "-o", "-", url]) == 0
+        assert capfdbinary.readouterr().out == b"status 200"
         told = json.loads(fetched(capfdbinary, "--ca", "ca.pem", "--json", url))["tls"]
         assert told["version"].startswith("TLSv1.")
         assert told["server_name"] == "localhost"

@@ -51,13 +51,13 @@ def test_a_file_is_there_and_a_line_says_so(here, capfd):
 
 
 def test_many_at_once_into_a_folder(here, capfd):
-    (here / "files").mkdir()
-    (here / "urls").write_text("# a list\n\n")
     with FileServer(CONTENT) as server:
         urls = [server.url.replace("file.bin", f"f{number}") for number in range(6)]
         (here / "urls").write_text("\ufeff" + "\r\n".join(["# a list", "", *urls[2:]]))
-        assert run(["get", *urls[:2], "-i", "urls", "-d", "files", "-n", "3", "-q"]) == 0
-    assert names(here / "files") == [f"f{number}" for number in range(6)]
+        assert run(["get", *urls[:2], "-i", "urls", "-d", "new/files", "-n", "3", "-q"]) == 0
+        assert run(["get", server.url, "-d", "new/files", "-o", "other", "-q"]) == 0
+    assert names(here / "new" / "files") == [*(f"f{number}" for number in range(6)), "other"]
+    assert names(here) == ["new", "urls"]
     assert capfd.readouterr().err == ""
 
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import trustme
 
+from portico.cli.main import run
 from tests.cli.talking import ENOUGH, Talking, connected, received, talk, talking, until
 from tests.peers import need
 
@@ -101,6 +102,15 @@ def test_the_time_to_wait_for_somebody() -> None:
     assert "timed out after 0.2 s while accepting on" in talk("listen", HERE, "--wait", "0.2", code=28)[1]
 
 
+@pytest.mark.parametrize(
+    ("address", "there"),
+    [(["0"], "tcp://:"), (["127.0.0.1", "0"], "tcp://127.0.0.1:"), (["-u", "0"], "udp://:")],
+)
+def test_an_address_may_be_a_port_or_a_host_and_a_port(address, there, capfd) -> None:
+    assert run(["listen", *address, "--wait", "0.01"]) == 28
+    assert f"listening on {there}" in capfd.readouterr().err
+
+
 def test_an_address_in_use() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -110,16 +120,25 @@ def test_an_address_in_use() -> None:
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [
+        (signal.SIGINT, []),
+        (signal.SIGTERM, []),
+        (signal.SIGINT, ["--keep", "--exec", "cat"]),
+        (signal.SIGHUP, ["--keep", "--exec", "cat"]),
+        (signal.SIGHUP, ["--chat"]),
+    ],
+)
 def test_a_signal_ends_the_waiting_and_removes_the_socket_file(
-    number: int, code: int, tmp_path: Path
+    number: int, options: list[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "s"
-    with talking("listen", "-v", str(path)) as running:
+    with talking("listen", "-v", str(path), *options) as running:
         running.until("listening on unix:")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         running.process.send_signal(number)
-        running.end(code)
+        running.end(128 + number)
     assert not path.exists()
 
 
@@ -184,7 +203,7 @@ def test_programs_talk_with_several_at_once() -> None:
                 assert sock.recv(100) == word
         assert ask(running.port, BIG) == BIG
         running.process.terminate()
-        running.end(0)
+        running.end(143)
 
 
 def test_a_program_for_one_peer_gives_its_exit_code() -> None:
@@ -201,7 +220,7 @@ def test_a_program_is_ended_when_its_peer_is_gone() -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         until(lambda: not psutil.pid_exists(number), "the program is gone")
         running.process.terminate()
-        running.end(0)
+        running.end(143)
 
 
 def test_stopping_ends_the_programs() -> None:
@@ -213,7 +232,7 @@ def test_stopping_ends_the_programs() -> None:
         running.process.terminate()
         running.process.terminate()
         running.process.wait(ENOUGH)
-        running.end(0)
+        running.end(143)
         until(lambda: not psutil.pid_exists(number), "the program is gone")
 
 
@@ -223,7 +242,7 @@ def test_stopping_ends_programs_that_do_not_want_to() -> None:
         number = int(sock.recv(100))
         running.process.terminate()
         running.process.wait(ENOUGH)
-        running.end(0)
+        running.end(143)
         until(lambda: not psutil.pid_exists(number), "the program is gone")
     assert "Traceback" not in running.stderr
 
@@ -236,7 +255,7 @@ def test_no_more_programs_than_allowed() -> None:
             assert cut_off(running.port)
         running.until("refused tcp://127.0.0.1")
         running.process.terminate()
-        running.end(0)
+        running.end(143)
 
 
 def test_what_flows_through_programs_is_shown() -> None:
@@ -266,7 +285,7 @@ def test_only_allowed_peers_come_in() -> None:
         assert cut_off(running.port)
         assert ask(running.port, b"hello", host="127.0.0.9") == b"hello"
         running.process.terminate()
-        running.end(0)
+        running.end(143)
 
 
 # -- TLS
@@ -307,7 +326,7 @@ def test_both_commands_talk_by_tls(tmp_path: Path) -> None:
         assert out == BIG[:300_000]
         assert "ALPN x" in err
         running.process.terminate()
-        running.end(0)
+        running.end(143)
 
 
 def test_a_peer_that_does_not_speak_tls_does_not_use_up_the_one_conversation() -> None:

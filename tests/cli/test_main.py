@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -250,6 +251,21 @@ def test_the_module_is_the_program() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("portico ")
     assert program("lookup", "0177.1").returncode == 2
+
+
+def test_ctrl_c_while_it_is_imported_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Main(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            if name != "main":
+                raise AttributeError(name)
+            seen.append((name, signal.getsignal(signal.SIGINT)))
+            return lambda: seen.append(("called", signal.getsignal(signal.SIGINT)))
+
+    monkeypatch.setitem(sys.modules, "portico.cli.main", Main("portico.cli.main"))
+    import_module("portico.__main__").main()
+    assert seen == [("main", signal.SIG_DFL), ("called", signal.default_int_handler)]
 
 
 def test_the_installed_program_is_the_same() -> None:

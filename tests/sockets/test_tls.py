@@ -132,6 +132,16 @@ def test_facts_after_the_handshake(minimum):
     assert "closed" in repr(client)
 
 
+@pytest.mark.parametrize("tickets", [True, False])
+def test_without_tickets_nothing_lies_unread_at_a_client_that_only_writes(tickets):
+    ends = lowers("memory")
+    client, server = shake(
+        channel(ends, trusting(), ServerTLS(issued("peer.test"), tickets=tickets), "peer.test")
+    )
+    assert bool(ends[0].recv(65536)) is tickets
+    closed(client, server)
+
+
 def test_no_protocol_in_common_leaves_alpn_open():
     ends = channel(
         lowers("memory"), trusting(alpn=("h2",)), ServerTLS(issued("peer.test"), alpn=("x",)), "peer.test"

@@ -58,6 +58,25 @@ def _formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 @click.option(
     "-o", "--output", metavar="FILE", help="Whole under its name, or not at all; packed as .gz says."
 )
+@click.option(
+    "--read",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help='An option of the format that is read, as the guide calls it: quote="\'", strict=false (CSV), '
+    "numbers=decimal, allow_nan=true (JSON), allow=entities (XML).",
+)
+@click.option(
+    "--write",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="And of the one that is written: delimiter=; (CSV), indent=2 (JSON), record=item (XML).",
+)
+@click.option(
+    "--limit",
+    multiple=True,
+    metavar="NAME=N",
+    help="Another bound than the default: xml_depth=1000, unpack_ratio=none.",
+)
 @click.option("-k", "--keep-going", is_flag=True, help="Leave out what is wrong, say so, and go on.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @timeout_option(None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 
+from portico.cli.data_options import OF_SOURCES, check_names, in_options, limits_of, options_of
 from portico.cli.data_progress import progress_of
 from portico.cli.data_steps import (
     aligned,
@@ -22,13 +22,13 @@ from portico.cli.data_steps import (
     up_to_a_fault,
     with_fields,
 )
-from portico.cli.manners import exit_code, one_line
+from portico.cli.manners import TRUST_BY_ENVIRONMENT, exit_code, in_words, one_line
 from portico.data.formats import Format, format_of
 from portico.data.sinks import Sink, sink
 from portico.data.sources import source
 from portico.data.table_cells import harmless_lines
 from portico.deadline import timeout
-from portico.errors import ConfigError, PorticoError
+from portico.errors import CertificateError, ConfigError, PorticoError
 
 __all__ = ["convert"]
 
@@ -38,8 +38,6 @@ _FLAT = (*_ROWS, "table", "html")
 _SELECTED = {"json": "path", "xml": "select", "html": "table"}
 """What ``--select`` is called, by format."""
 _OF_CSV = {"header": "no-header", "ragged": "fill"}
-_OPTION = re.compile(r"\b(encoding|member|delimiter|table|select|format)=(?:(?=[\s:,]|$)|(?=['\"]))")
-"""An option of a function in a message."""
 
 Record = Any
 Step = Callable[[Iterable[Record]], Iterable[Record]]
@@ -49,25 +47,29 @@ def convert(what: str, options: Mapping[str, Any]) -> None:
     """Do as the options say. Leaves with an exit code where something was left out."""
     faults: list[PorticoError] = []
     output = "-" if options["output"] is None else options["output"]
+    reading, writing = options_of("--read", options["read"]), options_of("--write", options["write"])
     try:
         with (
+            in_words(TRUST_BY_ENVIRONMENT, CertificateError),
             timeout(options["timeout"]),
             progress_of(quiet=options["quiet"], to_stdout=output == "-") as progress,
-            source(what, encoding=options["encoding"], member=options["member"], progress=progress) as opened,
-            sink(output) as out,
+            source(what, **_of_source(options, reading), progress=progress) as opened,
+            sink(output, packing=writing.pop("packing", None)) as out,
         ):
             form = format_of(opened, options["from"])
-            records = form.reader()(opened, **_of_reader(form, options, faults))
+            check_names(reading, form.reader(), 1, "--read", form.name)
+            records = form.reader()(opened, **_of_reader(form, options, faults) | reading)
             target = _target(form, out, options["to"])
+            check_names(writing, target.writer(), 2, "--write", target.name)
             for step in _steps(options, form, target, faults):
                 records = iter(step(records))
             if out.awaited:  # by a hint of the source, for to look at the clock with each record takes time
                 opened.before_waiting, out.awaited = out.flush, False
             if out.terminal and target.name != "table":
                 with _for_eyes(out) as shown:
-                    target.writer()(records, shown)
+                    target.writer()(records, shown, **writing)
             else:
-                target.writer()(records, out)
+                target.writer()(records, out, **writing)
     except OSError as error:
         if isinstance(error, (BrokenPipeError, PorticoError)):
             raise
@@ -81,14 +83,14 @@ def convert(what: str, options: Mapping[str, Any]) -> None:
 
 
 def _as_options(error: PorticoError) -> str:
-    """A message that speaks of the options of the command."""
+    return in_options(str(error), wrong_use=isinstance(error, ConfigError))
 
-    def option(found: re.Match[str]) -> str:
-        name = {"table": "select", "format": "to" if isinstance(error, ConfigError) else "from"}
-        space = " " if found.string[found.end() : found.end() + 1] in ("'", '"') else ""
-        return f"--{name.get(found[1], found[1])}{space}"
 
-    return _OPTION.sub(option, str(error))
+def _of_source(options: Mapping[str, Any], reading: dict[str, Any]) -> dict[str, Any]:
+    """The options of the source; those in ``reading`` are taken out of it."""
+    given = {name: reading.pop(name) for name in OF_SOURCES if name in reading}
+    own = {name: options[name] for name in ("encoding", "member") if options[name] is not None}
+    return {**given, **own, "limits": limits_of(options["limit"])}
 
 
 def _for_eyes(out: Sink) -> Sink:

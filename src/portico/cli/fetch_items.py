@@ -25,7 +25,10 @@ from portico.errors import ConfigError
 
 __all__ = ["Item", "is_item", "parse_item"]
 
-_SPECIAL = re.compile(r"\\([:;=@])|(:=@|==@|:=|==|=@|:@|[=:;@])")
+_SPECIAL = re.compile(r"\\([:;=@])|\\\\|(:=@|==@|:=|==|=@|:@|[=:;@])")
+"""Two backslashes are two: the second takes nothing away from what follows."""
+
+_ESCAPED = re.compile(r"\\([:;=@])|\\\\")
 
 
 class Item(NamedTuple):
@@ -82,10 +85,10 @@ def parse_item(text: str) -> Item:
     for found in _SPECIAL.finditer(text):
         name.append(text[at : found.start()])
         at = found.end()
-        if found[1] is not None:
-            name.append(found[1])
+        if found[2] is None:
+            name.append(found[1] or found[0])
             continue
-        value = re.sub(r"\\([:;=@])", r"\1", text[at:])
+        value = _ESCAPED.sub(lambda escaped: escaped[1] or escaped[0], text[at:])
         return _checked(Item("".join(name), found[2], value, text))
     raise ConfigError(
         f"item {text!r}: expected NAME=TEXT, NAME:=JSON, HEADER:VALUE, PARAMETER==VALUE or NAME@FILE"

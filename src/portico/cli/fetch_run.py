@@ -15,9 +15,10 @@ from portico.cli.fetch_output import output_file
 from portico.cli.fetch_print import Head, Printer, Raw, Shown
 from portico.cli.fetch_record import exchange_record, request_record
 from portico.cli.fetch_request import Wanted, wanted
+from portico.cli.manners import TRUST, in_words
 from portico.client.request import Request
 from portico.client.response import Response
-from portico.errors import ConfigError, PorticoError
+from portico.errors import CertificateError, ConfigError, PorticoError
 
 __all__ = ["run"]
 
@@ -34,6 +35,7 @@ def run(words: Sequence[str], options: dict[str, Any]) -> None:
         raise ConfigError("stdout is closed; --output takes the answer")
     with (
         ending_by_signals(),
+        in_words(TRUST, CertificateError),
         deadline.timeout(options["timeout"]),
         nullcontext(None) if path is None else output_file(path) as out,
     ):

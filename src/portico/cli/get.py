@@ -30,7 +30,9 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
 @click.command(cls=Command)
 @click.argument("urls", nargs=-1, metavar="URL...")
 @click.option("-o", "--output", metavar="FILE", help="Under this name; - is stdout. For one URL.")
-@click.option("-d", "--folder", default=".", metavar="DIR", help="Where files are put.", show_default=True)
+@click.option(
+    "-d", "--folder", default=".", metavar="DIR", help="Where files are put; it is made.", show_default=True
+)
 @click.option("-i", "--input-file", metavar="FILE", help="More URLs, one a line; - is stdin.")
 @click.option(
     "-n", "--parallel", default=4, type=click.IntRange(1, 64), show_default=True, help="Files at once."
@@ -69,6 +71,7 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
 )
 @click.option("--proxy", metavar="URL", help="Through a proxy: http://, https://, socks4a://, socks5h://.")
 @default_scheme_option()
+@click.option("--ca", metavar="FILE", help="Certificates to trust instead of the system's.")
 @click.option("--no-verify", is_flag=True, help="Trust any certificate.")
 @click.option(
     "--silence",

@@ -18,14 +18,14 @@ from portico.cli.ending import ending_by_signals
 from portico.cli.get_progress import Bars, Lines, Records, Reporter, Silence
 from portico.cli.get_stream import is_stream, opened
 from portico.cli.get_sums import find_sum
-from portico.cli.manners import exit_code, report
+from portico.cli.manners import TRUST, exit_code, in_words, report
 from portico.cli.typed_url import full_url
 from portico.client.download import Done, Downloader, Progress
 from portico.client.downloading import checked_sum
 from portico.client.options import client_tls
 from portico.client.session import Session
 from portico.client.timeouts import Timeouts
-from portico.errors import ConfigError, EndOfStream, PorticoError
+from portico.errors import CertificateError, ConfigError, EndOfStream, PorticoError
 from portico.sync import TaskGroup
 
 __all__ = ["PARTIAL", "download"]
@@ -50,8 +50,9 @@ def download(urls: Sequence[str], options: dict[str, Any]) -> None:
     if output == "-" and options["json"]:
         raise click.UsageError("--json tells on stdout, where --output - puts the file")
     with ending_by_signals(), deadline.timeout(options["timeout"]), _session(options) as session:
-        if is_stream(output):
-            _stream(session, wanted[0], options)
+        place = output if output in (None, "-") else str(Path(options["folder"], output))
+        if is_stream(place):
+            _stream(session, wanted[0], place, options)
             return
         with _reporter(options) as reporter:
             failures = _Downloads(session, reporter, options).run(wanted)
@@ -86,9 +87,15 @@ def _session(options: dict[str, Any]) -> Session:
         headers=[(name.strip(), value.strip()) for name, value in pairs],
         auth=auth,
         proxies=options["proxy"],
-        verify=client_tls(not options["no_verify"], None),
+        verify=client_tls(_trust(options), None),
         timeout=Timeouts(read=options["silence"], write=options["silence"]),
     )
+
+
+def _trust(options: dict[str, Any]) -> bool | str:
+    if options["ca"] and options["no_verify"]:
+        raise click.UsageError("--ca says whom to trust, --no-verify to trust anybody")
+    return options["ca"] or not options["no_verify"]
 
 
 def _reporter(options: dict[str, Any]) -> Reporter:
@@ -107,10 +114,10 @@ def _sum(session: Session, url: str, options: dict[str, Any]) -> str | None:
     return None if options["sha256"] is None else checked_sum(options["sha256"])
 
 
-def _stream(session: Session, url: str, options: dict[str, Any]) -> None:
+def _stream(session: Session, url: str, place: str, options: dict[str, Any]) -> None:
     """To stdout, or to what else is no file."""
     downloader = Downloader(session, attempts=options["attempts"], rate=options["rate"])
-    with opened(options["output"]) as out:
+    with in_words(TRUST, CertificateError), opened(place) as out:
         downloader.pour(url, out, sha256=_sum(session, url, options))
 
 
@@ -186,15 +193,16 @@ class _Downloads:
                 self._claim(progress.name, url)
             tell(progress)
 
-        return self._downloader.fetch(
-            url,
-            options["output"],
-            folder=options["folder"],
-            sha256=_sum(self._session, url, options),
-            force=options["force"],
-            times=not options["no_times"],
-            on_progress=follow,
-        )
+        with in_words(TRUST, CertificateError):
+            return self._downloader.fetch(
+                url,
+                options["output"],
+                folder=options["folder"],
+                sha256=_sum(self._session, url, options),
+                force=options["force"],
+                times=not options["no_times"],
+                on_progress=follow,
+            )
 
     def _claim(self, name: str, url: str) -> None:
         """Two URLs may give one name: what one of them has brought is not replaced by the other."""

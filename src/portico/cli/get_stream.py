@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
 
 from portico.errors import ConfigError, PorticoError
 
 __all__ = ["is_stream", "opened"]
 
 
-def is_stream(name: str | None) -> bool:
+def is_stream(name: str | None) -> TypeGuard[str]:
     """Whether what has this name is written to as it is, and never replaced by a file."""
     if name is None or name == "-":
         return name == "-"

@@ -10,8 +10,16 @@ from typing import Any
 
 import click
 
-from portico.cli.manners import PATH, Command, json_option, one_line, timeout_option
-from portico.errors import ConfigError, PorticoError
+from portico.cli.manners import (
+    PATH,
+    TRUST_BY_ENVIRONMENT,
+    Command,
+    in_words,
+    json_option,
+    one_line,
+    timeout_option,
+)
+from portico.errors import CertificateError, ConfigError, PorticoError
 
 __all__ = ["links", "tables"]
 
@@ -88,7 +96,7 @@ def _reading(page: str, seconds: float | None) -> Iterator[None]:
     from portico.deadline import timeout
 
     try:
-        with timeout(seconds):
+        with in_words(TRUST_BY_ENVIRONMENT, CertificateError), timeout(seconds):
             yield
     except OSError as error:
         if isinstance(error, (BrokenPipeError, PorticoError)) or error.filename is None:

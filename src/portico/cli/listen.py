@@ -42,6 +42,7 @@ class _Asked:
 
 @click.command(cls=Command)
 @click.argument("address")
+@click.argument("port", required=False)
 @click.option(
     "--keep",
     "-k",
@@ -69,12 +70,14 @@ class _Asked:
 @click.option("--max-per-peer", type=click.IntRange(1), metavar="N", help="Programs at once for one peer.")
 @click.option("--rate", metavar="N/s", help="Connections of one peer: 10/s, 100/m.")
 @shared_options
-def listen(address: str, **options: object) -> None:
+def listen(address: str, port: str | None, **options: object) -> None:
     """Wait for a peer; then stdin goes to it, what comes from it to stdout, both at once. Nobody else is let
     in meanwhile, unless with --keep.
 
+    ADDRESS may be a port alone, or a host before PORT.
+
     \b
-      portico listen :9000 > file
+      portico listen 9000 > file
       portico listen tls://:9443 --cert c.pem --key k.pem -v
       portico listen unix:/run/shell.sock --keep --exec ./session
       portico listen 127.0.0.1:0 --keep --shell 'date; cat'
@@ -83,7 +86,9 @@ def listen(address: str, **options: object) -> None:
     The port that port 0 picked is said on stderr. Exit codes as for portico connect.
     """  # fmt: skip
     own, asked = take(_Asked, options), take(Talk, options)
-    where = to_listen_on(read_address(address, asked), asked)
+    if address.isdecimal() and port is None and not asked.unix:
+        address = f":{address}"
+    where = to_listen_on(read_address(address, asked, port), asked)
     asked = replace(asked, telnet=asked.telnet or where.scheme == "telnet")
     admission = _admission(own)
     if own.broker or own.chat:

@@ -28,6 +28,8 @@ __all__ = [
     "EXIT_CODES",
     "INTERRUPTED",
     "PATH",
+    "TRUST",
+    "TRUST_BY_ENVIRONMENT",
     "Command",
     "above_zero",
     "debug_option",
@@ -70,6 +72,12 @@ INTERRUPTED = 130
 """128 + SIGINT: what shells report for a program that Ctrl-C ended."""
 CLOSED_PIPE = 141
 """128 + SIGPIPE: what they report for a filter whose reader has gone (``| head``)."""
+
+_NO_OTHER_NAME = {", or give the right one as server_name=": ""}
+TRUST = {"ca=": "--ca FILE", **_NO_OTHER_NAME}
+"""For ``in_words``: what to do about a certificate, where ``--ca`` is an option."""
+TRUST_BY_ENVIRONMENT = {"as ca=": "by SSL_CERT_FILE in the environment", **_NO_OTHER_NAME}
+"""And where it is not."""
 
 _BEFORE_THE_BODY = frozenset({"proxy", "tls", "send", "wait", "head"})
 _DEBUG = "portico.debug"

@@ -44,7 +44,10 @@ def client_tls(
 def server_tls(
     cert: str | None, key: str | None, kind: str | None, client_ca: str | None, alpn: str | None
 ) -> ServerTLS:
-    """Our certificate: from files, or one for development. Raises ``ConfigError``."""
+    """Our certificate: from files, or one for development. Raises ``ConfigError``.
+
+    No tickets: who sends a file and reads nothing would lose its end by them.
+    """
     _check_key(cert, key)
     with in_options():
         if cert is None:
@@ -54,7 +57,7 @@ def server_tls(
                 )
             if client_ca is not None:
                 raise ConfigError("--client-ca goes with a certificate of our own: --cert FILE")
-            return ServerTLS.self_signed(directory=None, alpn=_protocols(alpn))
+            return ServerTLS.self_signed(directory=None, alpn=_protocols(alpn), tickets=False)
         if kind is not None:
             raise ConfigError("--tls self-signed makes its own certificate: leave out --cert, or --tls")
         return ServerTLS(
@@ -63,6 +66,7 @@ def server_tls(
             client_ca=client_ca,
             require_client_certificate=client_ca is not None,
             alpn=_protocols(alpn),
+            tickets=False,
         )
 
 

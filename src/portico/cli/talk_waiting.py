@@ -26,6 +26,7 @@ from portico.errors import (
 )
 from portico.limits import Limits
 from portico.server import Server
+from portico.signals import Signals
 from portico.sockets.datagram import Datagrams
 from portico.sockets.datagram_port import Datagram
 from portico.sockets.dial_datagrams import datagrams
@@ -99,9 +100,11 @@ class WaitingForStreams:
     def _at_once(self, engine: str = "threads") -> int:
         server = Server(self._handle, self._where, engine=engine, wire="stream", limits=self._limits,
                         grace=1.0, admission=self._admission)  # fmt: skip
-        with _binding():
-            server.run(lambda ready: self._announce(ready.addresses))
-        return 0
+        # Not Server.run, for which a signal is a regular end, and the terminal's own none at all.
+        with Signals(processes=False, hangup_ends=True) as signals, _binding(), server:
+            self._announce(server.addresses)
+            signals.wait(server)
+        return 128 + signals.first if signals.first is not None else 0
 
     def _handle(self, stream: Stream) -> None:
         if self._secured(stream):

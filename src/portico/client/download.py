@@ -68,7 +68,8 @@ class Downloader:
         on_progress: Callable[[Progress], None] | None = None,
         **options: Any,
     ) -> Done:
-        """Download ``url`` to ``target``, or into ``folder`` under the name that the server or the URL gives.
+        """Download ``url`` into ``folder``, which is made if it is not there, as ``target`` or under the name
+        that the server or the URL gives.
 
         ``sha256``: its checksum, in hexadecimal. ``force``: replace a file that is there. ``times``: give the
         file the time that the server tells. ``on_progress``: for this file alone. ``options``: as of

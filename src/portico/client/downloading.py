@@ -134,8 +134,10 @@ class Downloading:
         try:
             if target is None:
                 response = self._patiently(self._ask_whole)
-                target = folder / name_for(response.url, response.headers.get("content-disposition"))
+                target = Path(name_for(response.url, response.headers.get("content-disposition")))
+            target = folder / target
             self.progress.name = target.name
+            folder.mkdir(parents=True, exist_ok=True)
             part = PartFile(target, force=self._force)
             if done := self._done_before(target, response):
                 return done

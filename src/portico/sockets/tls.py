@@ -134,7 +134,9 @@ class ServerTLS:
     ``client_ca``: who may vouch for clients, which are asked for a certificate, and with
     ``require_client_certificate`` refused without one. ``alpn``: protocols taken, the best first.
     ``sni``: other certificates by the name a client asks for (``*.example.org`` for one label); the
-    rest is as this one says. ``minimum``: ``"1.2"`` or ``"1.3"``. Raises ``ConfigError``.
+    rest is as this one says. ``minimum``: ``"1.2"`` or ``"1.3"``. ``tickets=False``: none are sent by TLS 1.3
+    for later handshakes; a client that only writes leaves them unread, and its system then ends the
+    connection with a reset, which takes the last that it wrote along. Raises ``ConfigError``.
 
     New handshakes use the files as they are now: they are looked at once a second at most. Files that
     cannot be used leave the old ones in force, with a warning in the log.
@@ -151,6 +153,7 @@ class ServerTLS:
         alpn: Sequence[str] = (),
         minimum: str = "1.2",
         sni: Mapping[str, ServerTLS] | None = None,
+        tickets: bool = True,
     ) -> None:
         if require_client_certificate and client_ca is None:
             raise ConfigError("ServerTLS: require_client_certificate needs client_ca=, who signs them")
@@ -159,6 +162,7 @@ class ServerTLS:
         self._required = require_client_certificate
         self.alpn = tuple(alpn)
         self._minimum = minimum
+        self._tickets = tickets
         self._others = {_sni_name(name): other._as_guest(name) for name, other in (sni or {}).items()}
         self._lock = threading.Lock()
         self._checked = monotonic()
@@ -171,6 +175,7 @@ class ServerTLS:
         *,
         directory: str | os.PathLike[str] | EllipsisType | None = ...,
         alpn: Sequence[str] = (),
+        tickets: bool = True,
     ) -> ServerTLS:
         """For development: a certificate that nobody vouches for.
 
@@ -179,9 +184,9 @@ class ServerTLS:
         Clients trust it with ``ClientTLS(ca=server.certificate_pem)``. Raises ``ConfigError``.
         """
         if directory is None:
-            return cls(make_self_signed(names), alpn=alpn)
+            return cls(make_self_signed(names), alpn=alpn, tickets=tickets)
         folder = user_cache() if directory is ... else Path(directory)
-        return cls(self_signed_file(names, folder), alpn=alpn)
+        return cls(self_signed_file(names, folder), alpn=alpn, tickets=tickets)
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -265,6 +270,8 @@ class ServerTLS:
         context.sni_callback = _Chooser({})
         _harden(context, self._minimum)
         _offer(context, self.alpn)
+        if not self._tickets:
+            context.num_tickets = 0
         if self._client_ca is not None:
             load_authorities(context, self._client_ca)
             context.verify_mode = ssl.CERT_REQUIRED if self._required else ssl.CERT_OPTIONAL
