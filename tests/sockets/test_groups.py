@@ -19,7 +19,7 @@ from tests.peers import need
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 # For local use (RFC 2365, RFC 4291). With no hops nothing leaves this machine, whatever the interface.
-GROUPS = ("239.255.77.7", "[ff15::77:7]")
+GROUPS = ("239.255.77.7", "[ff15::77:7]", "[ff02::77:7]")
 
 
 def interface_for(group: str) -> str:

@@ -34,7 +34,7 @@ from weakref import WeakValueDictionary
 
 from portico.deadline import check, expired, expiry, in_force, settle
 from portico.engines.readiness import descriptors, ready_now, ready_of
-from portico.engines.thread_waiter import ThreadWaiter
+from portico.engines.thread_waiter import ThreadWaiter, make_waiter
 from portico.errors import Cancelled, LocalProtocolError
 from portico.sockets.transport import Waitable, Waiter
 
@@ -201,7 +201,7 @@ class ThreadDoor(Door):
         try:
             mine: ThreadWaiter = self._mine.waiter
         except AttributeError:
-            mine = self._mine.waiter = self._waiters[threading.get_ident()] = ThreadWaiter()
+            mine = self._mine.waiter = self._waiters[threading.get_ident()] = make_waiter()
         return mine
 
     def cancel(self, thread: int) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import threading
 from collections.abc import Sequence
 from math import ceil, inf
 from time import monotonic
@@ -11,8 +13,9 @@ from time import monotonic
 from portico.errors import Cancelled
 from portico.sockets.transport import READ
 
-__all__ = ["ThreadWaiter"]
+__all__ = ["ThreadWaiter", "make_waiter"]
 
+_LOOK = 0.05  # seconds between two looks at what no descriptor tells
 _LONGEST = 2**31 - 1  # poll() takes milliseconds in a C int
 
 
@@ -53,6 +56,9 @@ class ThreadWaiter:
             os.read(self._reading, 4096)
         except BlockingIOError:
             pass
+        self._raise_cancelled()
+
+    def _raise_cancelled(self) -> None:
         if self.cancelled:
             self.cancelled = False
             raise Cancelled("this wait was cancelled")
@@ -116,6 +122,51 @@ class ThreadWaiter:
     def __del__(self) -> None:
         for descriptor in {self._reading, self._writing} - {-1}:
             os.close(descriptor)
+
+
+class _Blind(ThreadWaiter):
+    """For a thread that gets no descriptor of its own, because the process has none left: while it waits for
+    those of others, it looks every ``_LOOK`` seconds whether it was woken."""
+
+    __slots__ = ("_bell",)
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._kept = None
+        self._reading = self._writing = -1
+        self._bell = threading.Event()
+
+    def wake(self) -> None:
+        self._bell.set()
+
+    def clear(self) -> None:
+        self._bell.clear()
+        self._raise_cancelled()
+
+    def poll(self, wanted: Sequence[tuple[int, int]], until: float) -> list[tuple[int, int]] | None:
+        poller = select.poll()
+        for descriptor, events in wanted:
+            poller.register(descriptor, events)
+        while not self._bell.wait(0.0 if wanted else min(_LOOK, max(until - monotonic(), 0.0))):
+            ready = poller.poll(_milliseconds(min(until, monotonic() + _LOOK)) if wanted else 0)
+            if ready or until <= monotonic():
+                return ready
+        self.clear()
+        return None
+
+    def poll_one(self, descriptor: int, events: int, until: float) -> int:
+        ready = self.poll(((descriptor, events),), until)
+        return -1 if ready is None else ready[0][1] if ready else 0
+
+
+def make_waiter() -> ThreadWaiter:
+    """One for the calling thread."""
+    try:
+        return ThreadWaiter()
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        return _Blind()
 
 
 def _milliseconds(until: float) -> int | None:

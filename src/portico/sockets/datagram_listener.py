@@ -270,7 +270,7 @@ def udp_socket(
         groups.only_joined(sock)
         if group:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(name)
+            sock.bind(groups.within(address.interface, name))
             groups.join(sock, address.host, address.interface)
         else:
             if address.interface is not None:

@@ -12,12 +12,21 @@ import struct
 import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from portico.address import canonical_host, is_literal
 from portico.errors import AddressError, ConfigError
 
-__all__ = ["Interface", "interface_number", "is_group", "join", "leave", "only_joined", "prepare_sending"]
+__all__ = [
+    "Interface",
+    "interface_number",
+    "is_group",
+    "join",
+    "leave",
+    "only_joined",
+    "prepare_sending",
+    "within",
+]
 
 T = TypeVar("T")
 
@@ -50,6 +59,11 @@ def interface_number(interface: Interface) -> int:
     except OSError:
         known = ", ".join(name for _, name in socket.if_nameindex())
         raise ConfigError(f"this machine has no interface {interface!r}; there are: {known}") from None
+
+
+def within(interface: Interface, name: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A group's ``name`` to bind. IPv6 groups of one link need its interface there (RFC 4007, 6)."""
+    return (*name[:3], name[3] or interface_number(interface)) if len(name) > 3 else name
 
 
 def join(sock: socket.socket, group: str, interface: Interface = None) -> None:

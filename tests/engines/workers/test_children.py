@@ -12,6 +12,8 @@ from time import monotonic
 
 import pytest
 
+from portico import run
+from portico.engines import door
 from portico.engines.workers import children, fresh
 from portico.engines.workers.channel import Channel
 from portico.engines.workers.children import ask, ended_how, told
@@ -90,6 +92,16 @@ def test_what_a_child_is_asked_it_imports_for_itself(monkeypatch: pytest.MonkeyP
     assert pid != os.getpid()
     assert name == "colorsys"
     assert "colorsys" not in sys.modules
+
+
+def test_a_child_that_was_forked_in_a_hub_has_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "has_one_thread", lambda: True)
+
+    def question() -> str:
+        door.sleep(0.001)
+        return type(door.current()).__name__
+
+    assert run(ask, question) == "ThreadDoor"
 
 
 def test_what_goes_wrong_in_a_child_that_was_asked_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ import pytest
 from portico import Limits, Server, connect, timeout
 from portico.engines import door, make_engine
 from portico.engines.workers import Forks, Workers
+from portico.engines.workers import engine as engine_module
 from portico.engines.workers import engine as workers
 from portico.engines.workers.fresh import pack
 from portico.errors import BindError, ConfigError, ConnectError
@@ -226,6 +227,16 @@ def test_specs_that_cannot_work(spec: Any, says: str) -> None:
 )
 def test_specs_that_can(spec: str) -> None:
     assert make_engine(spec).processes
+
+
+def test_a_server_that_a_worker_starts_has_nothing_to_do_with_that_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving(handlers.tell_pid, engine="workers:1/inline") as server, monkeypatch.context() as patch:
+        patch.setattr(engine_module, "here", lambda: pytest.fail("it asked the worker that it runs in"))
+        assert server.connections == 0
+        assert ask_pid(server) in pids(server)
+        assert server.stop(0.0) == []
 
 
 def test_bounds_have_to_be_above_zero() -> None:

@@ -17,6 +17,7 @@ from contextvars import Context
 from time import monotonic, sleep
 from typing import Any, NoReturn
 
+from portico.engines import door
 from portico.errors import ConfigError, PorticoError
 from portico.sockets.names import send_idle_threads_home
 
@@ -79,6 +80,7 @@ def _begin(
         if terminated is not None:
             signal.signal(signal.SIGTERM, lambda number, frame: terminated())
         signal.pthread_sigmask(signal.SIG_SETMASK, mask - _OURS)
+        door.enter(door.THREADS)  # a hub that it was forked in goes on in our parent, and with it all it runs
         Context().run(body)
         status = 0
     except SystemExit as error:

@@ -6,6 +6,7 @@ Everything happens elsewhere: in the supervisor, which this process starts (``li
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from math import inf
 
@@ -13,7 +14,7 @@ from portico.deadline import timeout
 from portico.engines import door
 from portico.engines.contract import Engine, Serving
 from portico.engines.workers.channel import Message
-from portico.engines.workers.link import Link, here
+from portico.engines.workers.link import Here, Link, here
 from portico.engines.workers.plan import MOST, Plan, inner_engine, make_plan, processors
 from portico.engines.workers.scoreboard import Totals
 from portico.engines.workers.staff import LAST_WORDS
@@ -62,6 +63,7 @@ class Workers(Engine):
         self.awaits = inner is not None and inner.awaits
         self.threaded = inner is not None and inner.threaded
         self._link = Link(self._told, self._ended)
+        self._home = 0  # the process that started it
         self._waiting: set[Waiter] = set()
         self._ready = self._over = self._stopping = False
         self._failure = ""
@@ -77,9 +79,13 @@ class Workers(Engine):
         self._plan = plan
         self._prepare()
 
+    def _worker(self) -> Here | None:
+        """In a worker of ours: that. A server that somebody's worker has started is none of its master's."""
+        return None if self._home == os.getpid() else here()
+
     @property
     def connections(self) -> int:
-        worker = here()
+        worker = self._worker()
         return self._link.connections if worker is None else worker.board.connections
 
     @property
@@ -101,7 +107,9 @@ class Workers(Engine):
 
     @property
     def _totals(self) -> Totals:
-        return self._link.totals if here() is None else Totals()  # the server in a worker counts its own
+        return (
+            self._link.totals if self._worker() is None else Totals()
+        )  # the server in a worker counts its own
 
     @property
     def workers(self) -> list[tuple[int, int, str]]:
@@ -123,7 +131,7 @@ class Workers(Engine):
         self._bell, self._told_to_end = bell, told
 
     def start(self, serving: Serving) -> None:
-        self._serving = serving
+        self._serving, self._home = serving, os.getpid()
         self._link.start(serving, self._plan)
         try:
             self._await(lambda: self._ready or self._told_to_end(), "the start of the workers", self._bell)
@@ -181,7 +189,7 @@ class Workers(Engine):
     # -- orders
 
     def stop(self, grace: float, quiet: float) -> list[str]:
-        worker = here()
+        worker = self._worker()
         if worker is not None:  # a handler asks for it: the supervisor sees to it
             worker.channel.send(stop=[grace, quiet])
             return []
