@@ -157,6 +157,11 @@ class Entrance:
         if self.metrics is not None:
             self.metrics.begin(self)
 
+    def finish(self) -> None:
+        """Nothing is served in this process any more: what it has counted is told."""
+        if self.metrics is not None:
+            self.metrics.end()
+
     def connected(self, transport: Transport) -> Connection | None:
         """Make a connection of an accepted transport; ``None`` for one that is turned away."""
         try:

@@ -135,8 +135,7 @@ class Server(Entrance):
             with timeout(None, shield=True):  # the deadline in force has been reckoned with
                 cut = door.run_blocking(self._engine.stop, max(seconds, 0.0), quiet)
             self.cut += [what for what in cut if what not in self.cut]
-        if self.metrics is not None:
-            self.metrics.end()
+        self.finish()
         self._used = self._stopped = True
         for waiter in tuple(self._waiting):
             waiter.wake()

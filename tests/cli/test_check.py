@@ -87,6 +87,11 @@ def test_a_good_file(folder: Path) -> None:
             '["https://127.0.0.1:1", "https://127.0.0.1:1"]',
             ["portico.toml:2: listen: https://127.0.0.1:1 is named twice"],
         ),
+        (
+            "tls.cert",
+            "https_only = true\ntls.cert",
+            ["portico.toml:3: https_only: https_only needs an https"],
+        ),
         ('"site"', '"site"\nindex = "a/b"', ["portico.toml:6: mount[1].index: static index 'a/b'"]),
         ('"site"', '"site"\npages.404 = "x"', ["portico.toml:6: mount[1].pages: static pages[404]='x'"]),
         ("[[mount]]\nst", "max_age = 3\n[[mount]]\nst", ["portico.toml:4: max_age: ", "--workers"]),

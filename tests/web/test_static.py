@@ -198,6 +198,29 @@ def test_the_first_index_that_is_a_file_answers(site):
     assert get(site, "/bare/", index=("first.html", "second.html", "third.md")).sent == b"third"
 
 
+def test_an_extension_may_be_left_out(site):
+    (site / "about.html").write_text("about")
+    (site / "about").mkdir()  # the page goes before, as with nginx's "$uri $uri.html $uri/"
+    (site / "a.txt.html").write_text("not this one")
+    (site / ".env.html").write_text("nor this")
+    gateway = Static(site, extensions=[".html", ".txt"], hide=["*.bin"], pages={404: "about.html"})
+    assert get(gateway, "/about").sent == b"about"
+    assert get(gateway, "/about").sent_header("Content-Type") == "text/html; charset=utf-8"
+    assert get(gateway, "/a").sent == get(gateway, "/a.txt").sent == b"0123456789"
+    for absent in ("/about/", "/sub/about", "/.env", "/a/", "/nothing"):
+        assert get(gateway, absent).status == 404
+    assert get(gateway, "/sub").status == 301
+    assert get(Static(site, extensions=".bin", hide=["*.bin"]), "/big").status == 404
+    (site / "a").write_text("now there is one")
+    assert get(gateway, "/a").sent == b"now there is one"
+
+
+@pytest.mark.parametrize("extension", ["html", ".", "", "./x", ".a/b"])
+def test_an_extension_that_cannot_be_is_refused(site, extension):
+    with pytest.raises(ConfigError, match=r"with its dot, as in \.html"):
+        Static(site, extensions=[extension])
+
+
 def test_a_folder_without_index_is_not_there(site):
     assert get(site, "/bare/").status == 404
     assert get(site, "/", index=()).status == 404

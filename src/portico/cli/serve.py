@@ -80,6 +80,11 @@ def _grace(ctx: click.Context, param: click.Parameter, value: float) -> float:
 @click.option("--key", metavar="FILE", help="Its private key, where it is not in the same file.")
 @click.option("--tls", type=click.Choice(["self-signed"]), help="A certificate for development instead.")
 @click.option(
+    "--https-only",
+    is_flag=True,
+    help="Send clients that ask without TLS to the same place with it: --at https://:443 --at http://:80.",
+)
+@click.option(
     "--grace",
     type=float,
     callback=_grace,

@@ -186,6 +186,7 @@ _CHANGES: dict[str, Change] = {
     "cert": _tls("certificate"),
     "key": _tls("key"),
     "tls": _tls("self_signed"),
+    "https_only": _plain("https_only"),
     "allow": _admission("allow", network),
     "deny": _admission("deny", network),
     "max_connections": _admission("max_connections"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from portico.cli.serve_options import told_by
+from portico.cli.serve_options import read_addresses, told_by
 from portico.cli.serve_programs import is_http_class, make_program
 from portico.errors import ConfigError
 from portico.http.exchange import Edit, Gateway, Mount, placed
@@ -17,10 +17,12 @@ from portico.limits import Limits
 from portico.web.bounded import Bounded
 from portico.web.compress import Compress
 from portico.web.config import Settings, Source
+from portico.web.config.lines import Path
 from portico.web.config.mount import Auth, Headers, MountSettings
 from portico.web.config.mount_kinds import ProxyMount, StaticMount
 from portico.web.config.reading import keys_of
 from portico.web.gateways import is_served
+from portico.web.https_only import HTTPSOnly
 from portico.web.mounts import Mounts, Place, read_prefix
 from portico.web.proxy import Proxy
 
@@ -29,6 +31,7 @@ __all__ = ["Served", "bounds", "close_proxies", "make_served"]
 
 _BARE: dict[str, Any] = {
     "headers": Headers(),
+    "https_only": None,
     "limits": {},
     "compress": False,
     "threads": None,
@@ -74,7 +77,7 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
         except ConfigError as error:
             if source is None:
                 raise
-            source.note(("mount", number, _at_fault(each, str(error))), str(error))
+            source.note(_at_fault(number, each, str(error)), str(error))
     if source is not None:
         source.check()
     if handler is not None:
@@ -83,10 +86,12 @@ def make_served(settings: Settings, source: Source | None = None) -> Served:
     return Served(mounts, "http")
 
 
-def _at_fault(each: MountSettings, message: str) -> str:
+def _at_fault(number: int, each: MountSettings, message: str) -> Path:
     """The key that a message is about: an option where it begins with one, as in ``static index``."""
-    about = re.match(rf"{each.mark} (\w+)", message)
-    return about[1] if about is not None and about[1] in keys_of(type(each)) else each.mark
+    about = re.match(rf"(?:{each.mark} )?(\w+)", message)
+    key = about[1] if about is not None and about[1] in keys_of(type(each)) else each.mark
+    # What a mount does not say is said for all.
+    return (key,) if key == "https_only" and each.https_only is None else ("mount", number, key)
 
 
 def _made(each: MountSettings, settings: Settings) -> Any:
@@ -105,7 +110,8 @@ def _made(each: MountSettings, settings: Settings) -> Any:
             f"{each.what} is a handler of raw streams: it is served alone, without a path; "
             "start another portico serve for the rest"
         )
-    if settings.auth or each.auth or settings.headers != Headers() or each != replace(each, **_BARE):
+    asked = settings.auth or each.auth or settings.https_only or settings.headers != Headers()
+    if asked or each != replace(each, **_BARE):
         raise ConfigError(f"{each.what} is a handler of raw streams: passwords and headers belong to HTTP")
     return value
 
@@ -143,8 +149,23 @@ def _mount(settings: Settings, each: MountSettings, gateway: Gateway, prefix: st
     auth = settings.auth if each.auth is None else each.auth
     if isinstance(auth, Auth):
         gateway = auth.guard(gateway)
+    if settings.https_only if each.https_only is None else each.https_only:
+        gateway = HTTPSOnly(gateway, _https_port(settings))  # outermost: no password is asked for without TLS
     edit = each.headers.edit().after(settings.headers.edit())
     return Mount(gateway, prefix, edit=edit or None, limits=_own_limits(settings, each))
+
+
+def _https_port(settings: Settings) -> int:
+    """Where clients are sent to that asked without TLS. Raises ``ConfigError`` where that leads nowhere."""
+    addresses = read_addresses(settings.listen, "http", pretend=True)
+    port = next((address.port or 443 for address in addresses if address.secure and address.port != 0), None)
+    if port is not None:
+        return port
+    if not settings.forwarded.trusted or any(address.secure for address in addresses):
+        raise ConfigError(
+            "https_only needs an https address with a port of its own, as in https://:443, or a trusted proxy"
+        )
+    return 443
 
 
 def close_proxies(mounts: Iterable[Mount]) -> None:

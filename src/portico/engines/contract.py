@@ -254,6 +254,11 @@ class Serving(Protocol):
         raises."""
         ...
 
+    def finish(self) -> None:
+        """Where ``prepare`` was called, when nothing is served there any more: what it began ends. An engine
+        with ``processes`` calls it there; else the server does."""
+        ...
+
     def ended(self, reason: str, cut: Sequence[str]) -> None:
         """The processes of an engine have ended: told to (by a handler, perhaps), and then ``reason`` is
         empty, or by an accident. ``cut`` is what ``stop`` would return."""

@@ -51,11 +51,19 @@ class Folder:
     """
 
     def __init__(
-        self, root: bytes, *, index: Sequence[str], hidden: bool, hide: Sequence[str], links: bool
+        self,
+        root: bytes,
+        *,
+        index: Sequence[str],
+        extensions: Sequence[str],
+        hidden: bool,
+        hide: Sequence[str],
+        links: bool,
     ) -> None:
         self.root = root
         self.single = _check_root(root)
         self.index = [_index_name(name) for name in index]
+        self._extensions = [_extension(name) for name in extensions]
         self._hidden = hidden
         self._hide = _globs(hide)
         self._links = links
@@ -72,10 +80,10 @@ class Folder:
         return b"/".join((self.root, *parts))
 
     def locate(self, parts: list[bytes], slash: bool) -> Found:
-        """Open what a path means: a file, or a folder for which no index file answers. Raises ``OSError``."""
-        for name in self.index if slash else ():
+        """Open what a path means: a file, or a folder for which no other file answers. Raises ``OSError``."""
+        for candidate in self._candidates(parts, slash):
             try:
-                found = self.open([*parts, name])
+                found = self.open(candidate)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if not found.folder:
@@ -86,6 +94,15 @@ class Folder:
             found.close()
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return found
+
+    def _candidates(self, parts: list[bytes], slash: bool) -> list[list[bytes]]:
+        """The files that answer for a path, if they are there, before a folder does."""
+        if slash:
+            return [[*parts, name] for name in self.index]
+        if not parts or not self._extensions:
+            return []
+        names = [parts[-1] + extension for extension in self._extensions]
+        return [parts, *([*parts[:-1], name] for name in names if self._shows(name))]
 
     def open(self, parts: list[bytes]) -> Found:
         """Open a file or a folder. Raises ``OSError``, ``FileNotFoundError`` for anything else."""
@@ -159,6 +176,13 @@ def _index_name(name: str) -> bytes:
     encoded = os.fsencode(name)
     if encoded in (b"", b".", b"..") or b"/" in encoded or b"\0" in encoded:
         raise ConfigError(f"static index {name!r}: write the name of a file, such as index.html")
+    return encoded
+
+
+def _extension(name: str) -> bytes:
+    encoded = os.fsencode(name)
+    if not encoded.startswith(b".") or encoded == b"." or b"/" in encoded or b"\0" in encoded:
+        raise ConfigError(f"static extensions {name!r}: write it with its dot, as in .html")
     return encoded
 
 

@@ -52,7 +52,8 @@ _VARIES = ("Vary", "Accept-Encoding")
 class Static:
     """Serves ``root``, a folder or a single file. A gateway; may run in any number of threads.
 
-    Which names there are: ``index`` names the files that answer for a folder, the first that exists.
+    Which names there are: ``index`` names the files that answer for a folder, the first that exists;
+    ``extensions`` may be left out of files' names: with ``.html``, ``/about`` is ``about.html``.
     ``listing`` shows what is in a folder without one (JSON for ``Accept: application/json``). ``hidden``
     serves names that begin with a dot, which are otherwise not there, except ``.well-known``; ``hide``
     lists patterns of further names that are not there (``*.bak``). ``links=False`` follows no symbolic
@@ -82,6 +83,7 @@ class Static:
         root: str | bytes | os.PathLike[str] | os.PathLike[bytes],
         *,
         index: str | Sequence[str] = ("index.html",),
+        extensions: str | Sequence[str] = (),
         listing: bool = False,
         hidden: bool = False,
         hide: str | Sequence[str] = (),
@@ -99,7 +101,14 @@ class Static:
     ) -> None:
         path = os.path.abspath(os.fsencode(root))
         self.name = "static:" + path.decode("utf-8", "backslashreplace")
-        self._folder = Folder(path, index=_several(index), hidden=hidden, hide=_several(hide), links=links)
+        self._folder = Folder(
+            path,
+            index=_several(index),
+            extensions=_several(extensions),
+            hidden=hidden,
+            hide=_several(hide),
+            links=links,
+        )
         self._listing = listing
         self._compress = _codings(compress)
         # An uploaded text must not be run as a page.
@@ -176,8 +185,8 @@ class Static:
         self, exchange: Exchange, found: Found, parts: list[bytes], slash: bool, fields: dict[str, str]
     ) -> None:
         if not found.folder:
-            # Behind a slash, another index file may come to be in front of all but the first.
-            first = not slash or found.name == self._folder.index[0]
+            # Another file may come to be in front of all but the first that the path could mean.
+            first = found.name == self._folder.index[0] if slash else found.parts == parts
             self._send(exchange, found, fields, keep=first and not self._folder.single)
         elif not slash:
             _redirect(exchange, parts)

@@ -71,6 +71,9 @@ class Share:
         for listener in self.listeners:
             listener.on_drop(self._dropped)
 
+    def finish(self) -> None:
+        self._serving.finish()
+
     def ended(self, reason: str, cut: Sequence[str]) -> None:
         self._serving.ended(reason, cut)
 
@@ -170,6 +173,7 @@ class Worker:
         if self._try(self._prepare) and self._channel.send(prepared=True):
             self._loop.watch(self._channel.fileno(), self._heard)
             self._loop.run()
+            self._share.finish()
 
     def _try(self, step: Callable[[], object]) -> bool:
         try:

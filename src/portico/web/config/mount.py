@@ -11,6 +11,7 @@ from portico.web.basic_auth import BasicAuth, read_users
 from portico.web.codings import check_codings
 from portico.web.config.kinds import (
     existing,
+    flag,
     limits,
     listed,
     named,
@@ -133,6 +134,9 @@ class MountSettings:
     )
     headers: Headers = setting(table(Headers), Headers, "Changes to its answers, after those of [headers].")
     auth: Auth | bool | None = setting(_auth, None, "Who is let in, instead of [auth]; false: everybody.")
+    https_only: bool | None = setting(
+        flag, None, "The same of this mount; false: it answers without TLS, too."
+    )
     limits: Mapping[str, Any] = setting(_limits, dict, "Limits of its own, such as body and request.")
     compress: bool | Sequence[str] = setting(
         _compress, False, "Compress texts for clients that take it: true, or codings of zstd, br and gzip."

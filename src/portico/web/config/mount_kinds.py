@@ -104,6 +104,9 @@ class StaticMount(MountSettings):
     index: Sequence[str] = setting(
         one_or_more(text), lambda: ("index.html",), "Files that answer for a folder."
     )
+    extensions: Sequence[str] = setting(
+        one_or_more(text), tuple, "What may be left out of files' names: with .html, /about is about.html."
+    )
     listing: bool = setting(flag, False, "Show what is in folders without such a file.")
     hidden: bool = setting(flag, False, "Serve names that begin with a dot, too.")
     types: Mapping[str, str] = setting(
@@ -127,10 +130,11 @@ class StaticMount(MountSettings):
 
     def make(self, load: Load) -> Gateway:
         return Static(
-            self.static, index=self.index, listing=self.listing, hidden=self.hidden, hide=self.hide,
-            links=self.links, types=self.types, cache=self.cache, immutable=self.immutable,
-            precompressed=self.precompressed, compress=self.compress, memory=self.memory, pages=self.pages,
-            not_found=self.not_found, fallback=self.fallback,
+            self.static, index=self.index, extensions=self.extensions, listing=self.listing,
+            hidden=self.hidden, hide=self.hide, links=self.links, types=self.types,
+            cache=self.cache, immutable=self.immutable, precompressed=self.precompressed,
+            compress=self.compress, memory=self.memory, pages=self.pages, not_found=self.not_found,
+            fallback=self.fallback,
         )  # fmt: skip
 
 

@@ -179,6 +179,7 @@ class Settings:
         listed(existing), tuple, "Folders that programs are imported from, before the current one."
     )
     grace: float = setting(number(0, 1e6), 10.0, "At the end, seconds for what is going on.")
+    https_only: bool = setting(flag, False, "Send clients that ask without TLS to the same place with it.")
     tls: TLS = setting(table(TLS), TLS, "Certificates.")
     admission: AdmissionSettings = setting(table(AdmissionSettings), AdmissionSettings, "Who may connect.")
     limits: Mapping[str, Any] = setting(limits, dict, "Bounds that differ from the defaults.")
