@@ -109,6 +109,11 @@ def test_status_location_and_nph(write):
     answer = get(write("nph-c", "printf 'HTTP/1.0 202 Fine\\r\\nX: 1\\r\\n\\r\\nok'"))
     assert (answer.status, answer.reason, answer.sent) == (202, "Fine", b"ok")
     assert answer.sent_headers == [("X", "1")]
+    chunks = "printf 'HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n2\\r\\nok\\r\\n%s'"
+    answer = get(write("nph-d", chunks.replace("%s", "0\\r\\n\\r\\n")))
+    assert (answer.status, answer.sent, answer.sent_headers) == (200, b"ok", [])
+    with pytest.raises(CutAnswer, match="its last chunk is missing"):
+        get(write("nph-e", chunks.replace("%s", "")))
 
 
 def test_head_has_the_header_fields_and_no_body(write):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.web.cgi_output import Head, HeadReader, ProgramError
+from portico.limits import Limits
+from portico.web.cgi_output import Chunks, Head, HeadReader, ProgramError
 
 LIMIT = 4096
 
@@ -138,7 +139,7 @@ def test_the_end_before_the_blank_line_says_how_much_came():
 
 def test_an_nph_program_begins_with_a_status_line():
     data = b"HTTP/1.0 418 I'm a teapot\r\nServer: mine\r\nX: 1\r\n\r\nshort and stout"
-    expected = Head(418, "I'm a teapot", [("X", "1")]), b"short and stout"
+    expected = Head(418, "I'm a teapot", [("Server", "mine"), ("X", "1")]), b"short and stout"
     assert whole(data, nph=True) == expected
     assert bytewise(data, nph=True) == expected
 
@@ -154,12 +155,25 @@ def test_an_nph_program_needs_no_header_field():
         b"HTTP/1.1 100 Continue\n\n",
         b"HTTP/1.1 abc OK\n\n",
         b"\n\n",
-        b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n",
+        b"HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked\n\n",
+        b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n",
+        b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nContent-Length: 3\n\n",
     ],
 )
 def test_an_nph_program_is_held_to_http(data):
     with pytest.raises(ProgramError):
         whole(data, nph=True)
+
+
+def test_what_an_nph_program_writes_in_chunks_is_taken_out_of_them():
+    head, _ = whole(b"HTTP/1.1 200 OK\nTransfer-Encoding: Chunked\n\n", nph=True)
+    assert head == Head(200, "OK", chunked=True)
+    body = b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX: y\r\n\r\nmore"
+    for pieces in ([body], [body[at : at + 1] for at in range(len(body))]):
+        chunks = Chunks(Limits())
+        assert (b"".join(map(chunks.feed, pieces)), chunks.ended) == (b"abcde", True)
+    with pytest.raises(ProgramError, match="its chunks cannot be read"):
+        Chunks(Limits()).feed(b"abc\n")
 
 
 def test_the_location_of_an_nph_program_is_never_redirected_locally():

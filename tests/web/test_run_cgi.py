@@ -241,6 +241,18 @@ def test_what_the_application_returned_is_closed(end):
     assert "closed\n" in run(body)[1]
 
 
+def test_a_form_that_cannot_be_read_is_answered_by_its_status():
+    body = """
+    from portico.web.forms import read_form
+    start('200 OK', [('X', 'y')])
+    return [read_form(environ)['<a>']]
+    """
+    output, errors, status = run(body)
+    head, _, page = output.partition(b"\r\n\r\n")
+    assert head.startswith(b"Status: 400 Bad Request\r\n")
+    assert (b"&lt;a&gt;" in page, errors, status) == (True, "the form has no field '<a>'\n", 0)
+
+
 def test_a_client_that_leaves_ends_it_quietly_and_closes():
     body = """
     import sys, time

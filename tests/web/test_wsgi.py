@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import pytest
 
+from portico.errors import LocalProtocolError
 from portico.web.wsgi import WSGI, FileWrapper
 from tests.http.served import ENGINES, Client, chunked, get, post, serving
 
@@ -588,6 +589,30 @@ def test_a_large_upload_through_a_file(engine):
     with served(app, engine=engine, limits={"body_memory": 1000}) as server, Client(server) as client:
         for raw in (post(large), chunked([large[:70_000], large[70_000:]])):
             assert client.ask(raw).body == large
+
+
+BAD = [
+    ("100 Continue", []),
+    ("200 OK\rX: y", []),
+    ("200 €", []),
+    ("200 OK", [("X", "a\r\nY: b")]),
+    ("200 OK", [("X Y", "a")]),
+    ("200 OK", [("X", "€")]),
+    ("200 OK", [("X", 5)]),
+]
+
+
+@pytest.mark.parametrize(("status", "headers"), BAD)
+def test_what_is_wrong_with_a_head_is_said_while_the_application_can_make_it_good(status, headers):
+    def app(environ, start_response):
+        try:
+            start_response(status, headers)
+        except (LocalProtocolError, TypeError):  # the second where it is compiled
+            start_response("400 Bad", [])
+        return [b"caught"]
+
+    answer = ask(app)
+    assert (answer.status, answer.body) == (400, b"caught")
 
 
 # file_wrapper

@@ -11,9 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from portico.errors import ProtocolError
+from portico.errors import LimitExceeded, ProtocolError
+from portico.http.chunks import ChunkReader
+from portico.http.inbox import Inbox
+from portico.http.messages import NEED_DATA, End
+from portico.limits import Limits
 
-__all__ = ["Head", "HeadReader", "ProgramError", "parse_head"]
+__all__ = ["Chunks", "Head", "HeadReader", "ProgramError", "parse_head"]
 
 Field = tuple[str, str]
 
@@ -41,8 +45,9 @@ class Head:
     """What a program said before its body.
 
     ``headers`` are what goes out, without ``Status`` and what is the server's own. ``length`` is the
-    body's promised size, or ``None``. ``redispatch`` is the local path whose answer the program asks
-    for in place of its own (6.2.2), or ``None``.
+    body's promised size, or ``None``; ``chunked``: the body comes in chunks, which only an nph- program may
+    write. ``redispatch`` is the local path whose answer the program asks for in place of its own (6.2.2), or
+    ``None``.
     """
 
     status: int
@@ -50,6 +55,7 @@ class Head:
     headers: list[Field] = field(default_factory=list)
     length: int | None = None
     redispatch: str | None = None
+    chunked: bool = False
 
 
 class HeadReader:
@@ -82,6 +88,35 @@ class HeadReader:
         return ProgramError(f"it ended before the blank line after its header fields; it wrote {got}")
 
 
+class Chunks:
+    """Takes a body out of the chunks (RFC 9112, 7.1) that an nph- program writes: the server makes its own.
+
+    ``ended``: the last one has come; what follows it is ignored.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._reader = ChunkReader(limits, None)
+        self._inbox = Inbox()
+        self.ended = False
+
+    def feed(self, data: bytes) -> bytes:
+        """What is in them. Raises ``ProgramError``."""
+        pieces: list[bytes] = []
+        if data:
+            self._inbox.feed(data)
+        try:
+            while not self.ended and (event := self._reader.read(self._inbox)) is not NEED_DATA:
+                if isinstance(event, End):
+                    self.ended = True
+                elif isinstance(event, bytes):
+                    pieces.append(event)
+        except (ProtocolError, LimitExceeded) as error:
+            raise ProgramError(f"its chunks cannot be read: {error}") from error
+        if self.ended:
+            self._inbox.clear()
+        return b"".join(pieces)
+
+
 def _blank_line(buffer: bytearray, start: int) -> tuple[int, int]:
     """Where the last field's LF ends and where the body begins; (-1, -1) if that is still to come."""
     for blank in (b"\n", b"\r\n"):  # nothing but a body: a head without any field
@@ -99,8 +134,8 @@ def parse_head(block: bytes, *, nph: bool = False) -> Head:
     """Parse the lines of a header part, each with its end, without the blank one.
 
     ``nph``: the first line is an HTTP status line instead (RFC 3875, 5). Such a program means to answer
-    the client itself; as framing belongs to the server, its head is read and written anew. Raises
-    ``ProgramError``.
+    the client itself; as framing belongs to the server, its head is read and written anew, with all that
+    is not framing. Raises ``ProgramError``.
     """
     lines = [line.removesuffix("\r") for line in block.decode("latin-1").removesuffix("\n").split("\n")]
     status = _nph_status(lines.pop(0)) if nph else None
@@ -108,14 +143,14 @@ def parse_head(block: bytes, *, nph: bool = False) -> Head:
     known = _known(fields)
     if status is None and not any(name in known for name in _CGI_FIELDS):
         raise ProgramError("none of Content-Type, Location and Status is among its header fields")
-    if nph and any(name.lower() == "transfer-encoding" for name, _ in fields):
-        raise ProgramError("an nph- program may not use Transfer-Encoding: the server frames its answer")
+    chunked = nph and _chunked(fields)
     if status is None:
         status = _status(known)
-    length = _length(known)
+    length = None if chunked else _length(known)
     if status[0] == 204:  # never has one (RFC 9110, 8.6)
         fields, length = [pair for pair in fields if pair[0].lower() != "content-length"], None
-    return Head(*status, _outgoing(fields), length, None if nph else _redispatch(fields))
+    redispatch = None if nph else _redispatch(fields)
+    return Head(*status, _outgoing(fields, nph=nph), length, redispatch, chunked)
 
 
 def _nph_status(line: str) -> tuple[int, str]:
@@ -162,9 +197,17 @@ def _length(known: dict[str, str]) -> int | None:
     return int(value)
 
 
-def _outgoing(fields: Sequence[Field]) -> list[Field]:
-    """What the client gets to see: no ``Status``, nothing hop-by-hop, nothing that the server sets."""
-    dropped = _OF_THE_SERVER | {"status"}
+def _chunked(fields: Sequence[Field]) -> bool:
+    codings = [value.lower() for name, value in fields if name.lower() == "transfer-encoding"]
+    if codings and (codings != ["chunked"] or any(name.lower() == "content-length" for name, _ in fields)):
+        raise ProgramError("of transfer codings an nph- program may use chunked, without a Content-Length")
+    return bool(codings)
+
+
+def _outgoing(fields: Sequence[Field], *, nph: bool) -> list[Field]:
+    """What the client gets to see: no ``Status``, nothing hop-by-hop, nothing that the server sets, but for
+    what an nph- program says of itself."""
+    dropped = _OF_THE_SERVER - {"date", "server"} if nph else _OF_THE_SERVER | {"status"}
     for name, value in fields:
         if name.lower() == "connection":
             dropped |= {option.strip().lower() for option in value.split(",")}

@@ -16,7 +16,7 @@ from portico.engines import door
 from portico.errors import Cancelled, ConnectionLost, StreamClosed, Timeout
 from portico.http.exchange import Exchange
 from portico.sockets.stream import Stream, wait_any
-from portico.web.cgi_output import Head, HeadReader, ProgramError
+from portico.web.cgi_output import Chunks, Head, HeadReader, ProgramError
 from portico.web.cgi_process import ErrorLog, Process
 
 __all__ = ["CHUNK", "Feeder", "Relay"]
@@ -138,6 +138,7 @@ class Relay:
         self._output = self._output_left = output
         self._head: Head | None = None
         self._body_left: int | None = None
+        self._chunks: Chunks | None = None
         self._dropping = False
         self._look_at = self._sent_at = monotonic()
         self._client_ended_at: float | None = None
@@ -257,12 +258,15 @@ class Relay:
             self._exchange.start(head.status, head.headers, head.reason)
         self._dropping = redirected or self._exchange.method == "HEAD" or head.status in _BODILESS
         self._body_left = None if self._dropping else head.length
+        self._chunks = Chunks(self._exchange.limits) if head.chunked and not self._dropping else None
         if self._dropping and not redirected:
             self._exchange.write(b"")  # lets the head go: it is all that comes
 
     def _send(self, data: bytes) -> None:
         if self._dropping:
             return
+        if self._chunks is not None:
+            data = self._chunks.feed(data)
         if self._body_left is not None:
             if len(data) > self._body_left:
                 log.warning("%s: it wrote more than its Content-Length: cut", self._errors.name)
@@ -279,7 +283,10 @@ class Relay:
             raise ProgramError(f"{self._reader.ended()}{_how(status)}")
         if self._body_left:
             raise ProgramError(f"{self._body_left} bytes of its Content-Length are missing{_how(status)}")
-        if status < 0 and self._head.length is None:
+        if self._chunks is not None:
+            if not self._chunks.ended:
+                raise ProgramError(f"its last chunk is missing{_how(status)}")
+        elif status < 0 and self._head.length is None:
             # The answer may lack its end: let the client see that, rather than a whole one.
             raise ProgramError(f"its answer was cut short{_how(status)}")
         if over:

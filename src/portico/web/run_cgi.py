@@ -42,9 +42,9 @@ def run_cgi(app: Application) -> None:
     """Answer the request that this process was started for.
 
     An error of the application is written to the standard error output. Before the answer has begun the
-    client gets a page with status 500; after that the process ends itself by a signal, which is how a CGI
-    program tells its server that the answer lacks its end. Whatever else is printed goes to the
-    standard error output too, lest it mix with the answer.
+    client gets a page with status 500 (a ``FormError``: with its own); after that the process ends itself by
+    a signal, which is how a CGI program tells its server that the answer lacks its end. Whatever else is
+    printed goes to the standard error output too, lest it mix with the answer.
     """
     source, target = _take_streams()
     answer = _Answer(target, head_only=os.environ.get("REQUEST_METHOD") == "HEAD")
@@ -52,8 +52,8 @@ def run_cgi(app: Application) -> None:
         _answer(app, _environ(source), answer)
     except _ClientLeftError:
         pass
-    except BaseException:  # noqa: BLE001  (whatever the application raises: an exit would seem to be its end)
-        _report(answer)
+    except BaseException as error:  # noqa: BLE001  (whatever is raised: an exit would seem to be its end)
+        _report(answer, error)
     finally:
         source.close()
         target.close()
@@ -99,7 +99,11 @@ def _blocks(result: Iterable[bytes], length: int | None) -> Iterable[bytes]:
     return part
 
 
-def _report(answer: _Answer) -> None:
+def _report(answer: _Answer, error: BaseException) -> None:
+    known = sys.modules.get("portico.errors")
+    if not answer.begun and known is not None and isinstance(error, known.FormError):
+        answer.refuse(error)
+        return
     import traceback
 
     traceback.print_exc()
@@ -219,6 +223,20 @@ class _Answer:
         self._check_end(0)
         self._begin()
         self.complete = True
+
+    def refuse(self, error: Any) -> None:
+        """The answer to a form that cannot be read, as the server gives it: see ``FormError``."""
+        from portico.http.pages import REASONS, error_page
+
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        fields, page = error_page(error.status, str(error))
+        self.start_response(f"{error.status} {REASONS[error.status]}", fields, sys.exc_info())
+        try:
+            self.whole(page)
+            self.end()
+        except _ClientLeftError:
+            pass
 
     def fail(self) -> None:
         """A page instead of an answer."""

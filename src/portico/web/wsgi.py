@@ -17,6 +17,7 @@ from portico.compiled import mypyc_attr
 from portico.errors import LocalProtocolError
 from portico.http.exchange import Exchange
 from portico.http.messages import Fields, RequestHead
+from portico.http.outgoing import encode_fields
 from portico.limits import Limits
 from portico.web.headers import HOP_BY_HOP
 from portico.web.wsgi_environ import base_environ, port_of
@@ -29,7 +30,7 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 _Checked = tuple[list[tuple[str, ...]], list[tuple[str, str]]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 
-_STATUS = re.compile(r"([1-9][0-9][0-9])(?: (.*))?", re.ASCII)
+_STATUS = re.compile(r"([2-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 # The body has been taken out of its chunks; and HTTP_PROXY must never be a client's choice (httpoxy).
 _NOT_PASSED = frozenset({"transfer-encoding", "proxy"})
 
@@ -69,13 +70,10 @@ class WSGI:
             answer.whole(result[0])
             return
         try:
-            blocks: Iterable[bytes] = result
-            if isinstance(result, FileWrapper):
-                if answer.file(result):
-                    return
-                blocks = answer.blocks(result)
+            if isinstance(result, FileWrapper) and answer.file(result):
+                return
             head = exchange.method == "HEAD"
-            for data in blocks:
+            for data in answer.blocks(result):
                 answer.block(data)
                 if head and answer.begun:
                     break  # nobody gets the rest, which may have no end
@@ -296,13 +294,14 @@ class _Answer:
                 exc_info = None  # a traceback holds frames, and they hold it
         elif self._status:
             raise LocalProtocolError("start_response() was called twice; a second call needs exc_info")
-        self._status, self._reason = _STATUSES[status]
         given, passed = self._gateway.checked
         if headers != given:
             # Tuples, because a list that is changed later would still be equal to itself.
             given = [tuple(field) for field in headers]
             passed = [field for field in map(_checked, given) if _PASSED[field[0]]]
+            encode_fields("\r\n", passed)  # raises now, while the application can still make it good
             self._gateway.checked = given, passed
+        self._status, self._reason = _STATUSES[status]
         self._headers = passed
         return self.write
 
@@ -359,13 +358,14 @@ class _Answer:
         self._exchange.finish()
         return True
 
-    def blocks(self, wrapper: FileWrapper) -> Iterable[bytes]:
-        """What a ``FileWrapper`` holds that is no regular file, up to the answer's ``Content-Length``."""
-        length = self._length()
-        return wrapper.first(int(length)) if length.isdigit() else wrapper
+    def blocks(self, result: Iterable[bytes]) -> Iterable[bytes]:
+        """What an application returned; of a ``FileWrapper`` only what ``Content-Length`` covers."""
+        if isinstance(result, FileWrapper) and (length := self._length()).isdigit():
+            return result.first(int(length))
+        return result
 
     def _length(self) -> str:
-        """What the application says is the ``Content-Length``; empty where it says nothing."""
+        """The application's ``Content-Length``, or nothing."""
         return next((value for name, value in self._headers if name.lower() == "content-length"), "")
 
     def end(self) -> None:

@@ -90,6 +90,12 @@ def test_a_status_is_that_of_a_final_answer(status):
         Response("x", status)
 
 
+@pytest.mark.parametrize("body", [{"a": 1}, None, 5])
+def test_a_body_that_cannot_be_sent_is_refused_when_it_is_given(body):
+    with pytest.raises(LocalProtocolError, match=r"not \w+; Response.json\(\) sends values"):
+        Response(body)
+
+
 @dataclass
 class Item:
     name: str

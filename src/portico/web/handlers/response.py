@@ -55,6 +55,8 @@ class Response:
             body = body.encode()
         elif isinstance(body, (bytearray, memoryview)):
             body = bytes(body)
+        elif not isinstance(body, bytes):
+            _check_body(body)
         self.body = body
         if type is not None:
             self.headers.setdefault("Content-Type", type)
@@ -174,6 +176,15 @@ class Response:
     def __repr__(self) -> str:
         size = f"{len(self.body)} B" if isinstance(self.body, bytes) else type(self.body).__name__
         return f"<Response {self.status} {self.headers.get('content-type', '')} {size}>"
+
+
+def _check_body(body: Any) -> None:
+    streams = isinstance(body, (FileBody, Iterable)) or hasattr(body, "read")
+    if isinstance(body, Mapping) or not streams:
+        raise LocalProtocolError(
+            "the body of a Response is bytes, text, an iterable of bytes or a file, "
+            f"not {type(body).__name__}; Response.json() sends values"
+        )
 
 
 def _plain(value: Any) -> Any:
