@@ -134,6 +134,7 @@ def test_options_of_a_session_may_be_set_later(place):
         assert session.cert is None
 
 
+@pytest.mark.skipif(not session_module.__file__.endswith(".py"), reason="compiled classes take any attribute")
 @pytest.mark.parametrize("kind", [Session, portico.aio.Session])
 def test_an_option_that_there_is_not_cannot_be_set(kind):
     with pytest.raises(AttributeError, match="max_redirects"):
@@ -674,6 +675,12 @@ def test_a_map_of_hosts_takes_them_as_they_are_written(place, host, key, sent):
     with Session(env=False, resolve={known: ["127.0.0.1"], ("service.test", 1): "192.0.2.1"}) as session:
         answer = session.get(f"http://{host}:{port}/echo")
         assert answer.json()["headers"]["host"] == f"{sent}:{port}"
+
+
+def test_the_zone_of_an_address_is_not_told_to_its_server():
+    url = URL.parse("http://[fe80::1%25eth0]:8080/x")
+    assert (url.host, url.authority) == ("fe80::1%eth0", "[fe80::1]:8080")
+    assert URL.parse(str(url)) == url
 
 
 def test_a_host_is_mapped_to_an_address_of_version_6():
