@@ -216,9 +216,9 @@ class Session(Verbs[Response]):
 
         ``params``: a mapping, pairs or text, added to the query. ``data``: a mapping or pairs (a form),
         bytes, text, a file, or an iterable of bytes. ``json``: any value. ``files``: as ``requests`` has
-        them; with ``data``, a multipart form. ``cookies``: for this request alone. All else as the session
-        has it: ``auth timeout proxies verify cert redirects downgrade retry check stream cache hooks limits
-        resolve trace``; ``allow_redirects=False`` is ``redirects=0``.
+        them; with ``data``, a multipart form. ``cookies``: for this request alone; of a jar, those that are
+        for its URL. All else as the session has it: ``auth timeout proxies verify cert redirects downgrade retry check
+        stream cache hooks limits resolve trace``; ``allow_redirects=False`` is ``redirects=0``.
         """
         nothing = params is None and data is None and json is None and files is None
         if nothing and headers is None and cookies is None and self._bare and self.params is None:
@@ -265,7 +265,9 @@ class Session(Verbs[Response]):
             if body is not None and body.content_type is not None:
                 fields.setdefault("Content-Type", body.content_type)
         if cookies:
-            fields["Cookie"] = "; ".join(filter(None, (fields.get("cookie"), given_cookies(cookies))))
+            given = "; ".join(filter(None, (fields.get("cookie"), given_cookies(cookies, target))))
+            if given:
+                fields["Cookie"] = given
         return Request(method, target, fields, body)
 
     def submit(self, form: HTMLForm, button: str | bool | None = None, **options: Any) -> Response:
