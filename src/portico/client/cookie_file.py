@@ -1,5 +1,5 @@
-"""Cookies from elsewhere: a file, as curl, wget and browsers' exporters write it (Netscape's format), or a jar
-of the standard library."""
+"""Cookies from elsewhere: a file, as curl, wget and browsers' exporters write it (Netscape's format), or a
+jar of the standard library."""
 
 from __future__ import annotations
 

@@ -217,8 +217,8 @@ class Session(Verbs[Response]):
         ``params``: a mapping, pairs or text, added to the query. ``data``: a mapping or pairs (a form),
         bytes, text, a file, or an iterable of bytes. ``json``: any value. ``files``: as ``requests`` has
         them; with ``data``, a multipart form. ``cookies``: for this request alone; of a jar, those that are
-        for its URL. All else as the session has it: ``auth timeout proxies verify cert redirects downgrade retry check
-        stream cache hooks limits resolve trace``; ``allow_redirects=False`` is ``redirects=0``.
+        for its URL. All else as the session has it: ``auth timeout proxies verify cert redirects downgrade
+        retry check stream cache hooks limits resolve trace``; ``allow_redirects=False`` is ``redirects=0``.
         """
         nothing = params is None and data is None and json is None and files is None
         if nothing and headers is None and cookies is None and self._bare and self.params is None:
