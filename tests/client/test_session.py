@@ -134,13 +134,6 @@ def test_options_of_a_session_may_be_set_later(place):
         assert session.cert is None
 
 
-@pytest.mark.skipif(not session_module.__file__.endswith(".py"), reason="compiled classes take any attribute")
-@pytest.mark.parametrize("kind", [Session, portico.aio.Session])
-def test_an_option_that_there_is_not_cannot_be_set(kind):
-    with pytest.raises(AttributeError, match="max_redirects"):
-        kind(env=False).max_redirects = 3
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

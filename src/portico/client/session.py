@@ -85,13 +85,6 @@ class Session(Verbs[Response]):
     tell what was attempted and how far it got.
     """
 
-    # An option set under a name that there is not (session.max_redirects) is an error, not without effect;
-    # compiled classes have no such rule.
-    __slots__ = (
-        "__weakref__", "_bare", "_carrier", "_cert", "_elsewhere", "_given_cache", "_verify", "base_url",
-        "cookies", "defaults", "env", "headers", "params",
-    )  # fmt: skip
-
     def __init__(
         self,
         *,
