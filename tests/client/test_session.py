@@ -116,6 +116,32 @@ def test_names_and_values_of_headers_may_be_bytes(place, session):
     assert (told.get("x-one"), told.get("accept")) == ("1", None)
 
 
+def test_headers_of_a_session_are_a_mapping(place):
+    with Session(headers={"Accept": None, "X-Many": ["1", "2"]}, env=False) as session:
+        session.headers.update({"X-Number": 3, b"X-Bytes": b"4"}, Accept=None)
+        assert (session.headers.pop("x-bytes"), session.headers.pop("None", "-")) == ("4", "-")
+        told = session.get(place / "echo", headers={"X-Number": None}).json()["headers"]
+        assert (told["x-many"], told.get("accept"), told.get("x-number")) == ("1,2", None, None)
+        for wrong in ("a\nb", ["c", "\0"], [None]):
+            with pytest.raises(LocalProtocolError):
+                session.headers["X-Number"] = wrong
+        assert session.headers.all("X-Number") == ["3"]
+        session.headers.clear()
+        assert len(session.headers) == 0
+        session.headers = {"User-Agent": "me"}
+        told = session.get(place / "echo", headers={"user-agent": None, "X": "1"}).json()["headers"]
+        assert ("user-agent" in told, told["x"]) == (False, "1")
+
+
+def test_another_jar_may_take_the_place_of_a_session_s(place):
+    with Session(env=False) as session, Session(env=False) as other:
+        session.get(place / "redirect/302?to=/echo", redirects=0)
+        session.cookies = {"b": "2"}
+        other.cookies = session.cookies
+        assert session.get(place / "echo").json()["headers"]["cookie"] == "b=2"
+        assert other.get(place / "echo").json()["headers"]["cookie"] == "b=2"
+
+
 def test_options_of_a_session_may_be_set_later(place):
     with Session(env=False) as session:
         session.auth, session.timeout, session.proxies = ("me", "pw"), 20, "http://127.0.0.1:1"
