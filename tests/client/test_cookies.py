@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.cookiejar
 import subprocess
 from http.cookiejar import MozillaCookieJar
 from threading import Thread
@@ -11,6 +12,7 @@ import pytest
 from portico.client.cookie_file import load, save
 from portico.client.cookie_text import cookie_date, read_set_cookie
 from portico.client.cookies import Cookie, CookieJar, as_jar, given_cookies
+from portico.client.session import Session
 from portico.client.url import URL
 from portico.errors import ConfigError
 from portico.limits import Limits
@@ -374,9 +376,38 @@ def test_a_cookie_without_a_domain_goes_to_the_first_host_alone():
 )
 def test_no_cookie_of_ours_can_be_read_as_two(name, value):
     with pytest.raises(ConfigError):
-        given_cookies({name: value})
+        given_cookies({name: value}, URL.parse("http://x.test/"))
     with pytest.raises(ConfigError):
         CookieJar().set(name, value)
+
+
+def test_of_a_jar_only_what_is_for_a_url_is_sent_there():
+    jar, standard = CookieJar(), http.cookiejar.CookieJar()
+    set_by = ["s=1; Path=/", "p=1; Path=/x/", "w=1; Domain=a.org; Path=/; Secure"]
+    jar.store(URL.parse("https://a.org/x/"), set_by)
+    for each in jar:
+        domain = each.domain if each.host_only else f".{each.domain}"
+        standard.set_cookie(
+            http.cookiejar.Cookie(
+                *(0, each.name, each.value, None, False, domain, True, not each.host_only, each.path, True),
+                *(each.secure, None, False, None, None, {}),
+            )
+        )
+    for given in (jar, standard, as_jar(standard)):
+        urls = map(URL.parse, ("http://a.org/", "https://b.a.org/", "http://b.org/"))
+        assert [given_cookies(given, url) for url in urls] == ["s=1", "w=1", ""]
+    with Session(env=False) as session:
+        assert session.prepare("GET", "http://a.org/", cookies=jar).headers["Cookie"] == "s=1"
+        assert "Cookie" not in session.prepare("GET", "http://b.org/", cookies=jar).headers
+
+
+@pytest.mark.parametrize("given", ["a=1; b=2", [("a",)], 3, [1]])
+def test_what_holds_no_cookies_is_an_error(given):
+    with pytest.raises(ConfigError):
+        given_cookies(given, URL.parse("http://x.test/"))
+    with pytest.raises(ConfigError):
+        as_jar(given)
+    assert as_jar([("a", "1")])["a"] == "1"
 
 
 def test_cookies_are_forgotten_by_domain_path_and_session():

@@ -116,6 +116,32 @@ def test_names_and_values_of_headers_may_be_bytes(place, session):
     assert (told.get("x-one"), told.get("accept")) == ("1", None)
 
 
+def test_headers_of_a_session_are_a_mapping(place):
+    with Session(headers={"Accept": None, "X-Many": ["1", "2"]}, env=False) as session:
+        session.headers.update({"X-Number": 3, b"X-Bytes": b"4"}, Accept=None)
+        assert (session.headers.pop("x-bytes"), session.headers.pop("None", "-")) == ("4", "-")
+        told = session.get(place / "echo", headers={"X-Number": None}).json()["headers"]
+        assert (told["x-many"], told.get("accept"), told.get("x-number")) == ("1,2", None, None)
+        for wrong in ("a\nb", ["c", "\0"], [None]):
+            with pytest.raises(LocalProtocolError):
+                session.headers["X-Number"] = wrong
+        assert session.headers.all("X-Number") == ["3"]
+        session.headers.clear()
+        assert len(session.headers) == 0
+        session.headers = {"User-Agent": "me"}
+        told = session.get(place / "echo", headers={"user-agent": None, "X": "1"}).json()["headers"]
+        assert ("user-agent" in told, told["x"]) == (False, "1")
+
+
+def test_another_jar_may_take_the_place_of_a_session_s(place):
+    with Session(env=False) as session, Session(env=False) as other:
+        session.get(place / "redirect/302?to=/echo", redirects=0)
+        session.cookies = {"b": "2"}
+        other.cookies = session.cookies
+        assert session.get(place / "echo").json()["headers"]["cookie"] == "b=2"
+        assert other.get(place / "echo").json()["headers"]["cookie"] == "b=2"
+
+
 def test_options_of_a_session_may_be_set_later(place):
     with Session(env=False) as session:
         session.auth, session.timeout, session.proxies = ("me", "pw"), 20, "http://127.0.0.1:1"
@@ -132,12 +158,6 @@ def test_options_of_a_session_may_be_set_later(place):
         with pytest.raises(ConfigError):
             session.cert = "none.pem"
         assert session.cert is None
-
-
-@pytest.mark.parametrize("kind", [Session, portico.aio.Session])
-def test_an_option_that_there_is_not_cannot_be_set(kind):
-    with pytest.raises(AttributeError, match="max_redirects"):
-        kind(env=False).max_redirects = 3
 
 
 @pytest.mark.parametrize(
@@ -674,6 +694,12 @@ def test_a_map_of_hosts_takes_them_as_they_are_written(place, host, key, sent):
     with Session(env=False, resolve={known: ["127.0.0.1"], ("service.test", 1): "192.0.2.1"}) as session:
         answer = session.get(f"http://{host}:{port}/echo")
         assert answer.json()["headers"]["host"] == f"{sent}:{port}"
+
+
+def test_the_zone_of_an_address_is_not_told_to_its_server():
+    url = URL.parse("http://[fe80::1%25eth0]:8080/x")
+    assert (url.host, url.authority) == ("fe80::1%eth0", "[fe80::1]:8080")
+    assert URL.parse(str(url)) == url
 
 
 def test_a_host_is_mapped_to_an_address_of_version_6():

@@ -136,6 +136,20 @@ def test_a_cut_stream_is_asked_for_again_from_where_it_was():
     assert set(server.headers("Accept")) == {"text/event-stream"}
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("id", "told"), [("gr\xfcn", "gr\xfcn"), ("\u65e5\u672c", "\u65e5\u672c"), ("a\x01b", None)]
+)
+def test_any_id_is_told_as_browsers_do_or_not_at_all(id, told):  # noqa: A002
+    kind = {"Content-Type": "text/event-stream"}
+    with FileServer(f"id: {id}\ndata: a\n\n".encode(), more=kind) as server, Session(env=False) as session:
+        stream = session.events(server.url)
+        assert [event.id for event in islice(stream, 2)] == [id, id]
+        stream.close()
+    said = server.headers("Last-Event-ID")[1]
+    assert (None if said is None else said.encode("latin-1").decode()) == told
+
+
 @pytest.mark.usefixtures("door", "quick")
 @pytest.mark.parametrize(
     ("facts", "error"),

@@ -229,8 +229,6 @@ class Session(Verbs[Awaitable[Response]]):
     ``blocking`` is the session underneath. Requests of any number of tasks may be under way at once.
     """
 
-    __slots__ = ("__weakref__", "blocking")
-
     def __init__(self, **options: Any) -> None:
         self.blocking = client_session.Session(**_waiting(options))
 

@@ -36,7 +36,7 @@ class Caller:
     """Sends requests over connections of its pool, or to an application in memory."""
 
     def __init__(self, cookies: Any, hsts: Any, app: Any, size: PoolSize | None) -> None:
-        self._cookies = cookies
+        self.cookies = cookies
         self._hsts = hsts
         self._app = None if app is None else _in_memory(app)
         self._pool = Pool(size)
@@ -127,7 +127,7 @@ class Caller:
         try:
             if "set-cookie" in named:
                 cookies = [value for name, value in head.headers if name == "set-cookie"]
-                self._cookies.store(response.url, cookies)
+                self.cookies.store(response.url, cookies)
             if "strict-transport-security" in named:
                 self._note(response, options)
             if options.trace is not None:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from portico.client.background import Background
 from portico.client.caller import Caller
+from portico.client.cookies import CookieJar
 from portico.client.options import Options
 from portico.client.pool import PoolSize
 from portico.client.redirects import REDIRECTS, redirected
@@ -65,6 +66,10 @@ class Carrier:
             response.keep_some()
             response.raise_for_status()
         return response
+
+    def keep_cookies_in(self, jar: CookieJar) -> None:
+        """Another jar from now on."""
+        self._cookies = self._caller.cookies = jar
 
     def close(self) -> None:
         """End what runs beside requests; close what rests, and the application in memory."""

@@ -1,19 +1,22 @@
-"""Cookies in a file, as curl, wget and browsers' exporters write it (Netscape's format)."""
+"""Cookies from elsewhere: a file, as curl, wget and browsers' exporters write it (Netscape's format), or a
+jar of the standard library."""
 
 from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from time import time
+from typing import Any
 
 from portico.address import canonical_host
 from portico.client.cookies import Cookie, CookieJar
 from portico.client.private_file import write_private
 from portico.errors import AddressError, ConfigError
 
-__all__ = ["load", "save"]
+__all__ = ["load", "of_standard", "save"]
 
 _HTTP_ONLY = "#HttpOnly_"
 _PORT = re.compile(r"(?<=[^:]):[0-9]{1,5}\Z")  # wget writes it
@@ -39,6 +42,21 @@ def load(path: str | os.PathLike[str], *, missing_ok: bool = False) -> CookieJar
         if cookie is not None and (cookie.expires is None or cookie.expires > now):
             jar._put(cookie)
     return jar
+
+
+def of_standard(jar: Any) -> CookieJar:
+    """What an ``http.cookiejar.CookieJar`` holds now; a cookie that could not be sent is left out."""
+    ours = CookieJar()
+    for each in jar:
+        facts = {
+            "host_only": not each.domain.startswith("."),
+            "secure": bool(each.secure),
+            "http_only": each.has_nonstandard_attr("HttpOnly"),
+            "expires": each.expires,
+        }
+        with suppress(AddressError, ConfigError):
+            ours.set(each.name, each.value or "", domain=each.domain, path=each.path or "/", **facts)
+    return ours
 
 
 def save(jar: CookieJar, path: str | os.PathLike[str], *, session: bool = True) -> None:

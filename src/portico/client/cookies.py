@@ -14,6 +14,7 @@ http, nor are they replaced from there; ``http://localhost`` is no exception.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
@@ -313,30 +314,45 @@ class CookieJar(MutableMapping[str, str]):
 
 
 def as_jar(given: Any) -> CookieJar:
-    """A jar from what a caller gives: a jar, a mapping, the path of a Netscape file, or ``None``.
-
-    Raises ``ConfigError``.
+    """A jar from what a caller gives: a jar, also one of ``http.cookiejar`` as it is now, a mapping or pairs,
+    the path of a Netscape file, or ``None``. Raises ``ConfigError``.
     """
     if given is None:
         return CookieJar()
     if isinstance(given, CookieJar):
         return given
-    if isinstance(given, Mapping):
-        jar = CookieJar()
-        for name, value in given.items():
-            jar.set(name, value)
-        return jar
-    from portico.client.cookie_file import load
+    if isinstance(given, str | os.PathLike):
+        from portico.client.cookie_file import load
 
-    return load(given)
+        return load(given)
+    if hasattr(given, "extract_cookies"):
+        from portico.client.cookie_file import of_standard
+
+        return of_standard(given)
+    jar = CookieJar()
+    for name, value in _pairs(given):
+        jar.set(name, value)
+    return jar
 
 
-def given_cookies(given: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
-    """The ``Cookie`` field of cookies that a caller gives for one request. Raises ``ConfigError``."""
-    pairs = list(given.items() if isinstance(given, Mapping) else given)
+def given_cookies(given: Any, url: URL) -> str:
+    """The ``Cookie`` field of what a caller gives for one request: all of a mapping or pairs, of a jar what
+    is for ``url``. Raises ``ConfigError``."""
+    if isinstance(given, CookieJar) or hasattr(given, "extract_cookies"):
+        jar = as_jar(given)
+        jar.settle(url)
+        return jar.header(url) or ""
+    pairs = _pairs(given)
     for name, value in pairs:
         checked_pair(name, value)
     return "; ".join(f"{name}={value}" for name, value in pairs)
+
+
+def _pairs(given: Any) -> list[tuple[str, str]]:
+    try:
+        return [(name, value) for name, value in (given.items() if isinstance(given, Mapping) else given)]
+    except (TypeError, ValueError):
+        raise ConfigError(f"cookies={given!r:.60}: expected a mapping, pairs of text, or a jar") from None
 
 
 def checked_pair(name: Any, value: Any) -> None:

@@ -38,4 +38,5 @@ def decoded(coding: str, source: Source, limits: Limits) -> Unpacking | None:
     try:
         return Unpacking(names, source.piece, limits)
     except ConfigError as error:
-        raise ProtocolError(f"the content coding {coding[:80]!r}: {error}", 502) from None
+        as_sent = "with stream=True, iter_raw() gives the body as it was sent"
+        raise ProtocolError(f"the content coding {coding[:80]!r}: {error}; {as_sent}", 502) from None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from portico.http.field_map import OutgoingHeaders
 
-__all__ = ["default_headers", "update_fields"]
+__all__ = ["default_headers", "fields_of"]
 
 
 @cache
@@ -25,22 +24,11 @@ def default_headers() -> tuple[tuple[str, str], ...]:
     return (("User-Agent", name), ("Accept", "*/*"), ("Accept-Encoding", accept_encoding()))
 
 
-def update_fields(fields: OutgoingHeaders, more: Any) -> None:
-    """Put in the caller's fields: ``None`` takes one away, a list gives several of a name.
-
-    Raises ``LocalProtocolError`` for what no field can be.
-    """
-    pairs: list[tuple[str, str]] = []
-    for given, value in more.items() if isinstance(more, Mapping) else more:
-        name = given if isinstance(given, str) else _text(given)
-        if value is None:
-            del fields[name]
-        elif isinstance(value, (list, tuple)):
-            pairs += [(name, _text(each)) for each in value]
-        else:
-            pairs.append((name, value if isinstance(value, str) else _text(value)))
-    fields.update(pairs)
-
-
-def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+def fields_of(given: Any) -> OutgoingHeaders:
+    """A copy of a session's fields, in whose place a user may have put any mapping. Raises
+    ``LocalProtocolError`` for what no field can be."""
+    if isinstance(given, OutgoingHeaders):
+        return given.copy()
+    fields = OutgoingHeaders()
+    fields.update(given)
+    return fields

@@ -9,7 +9,6 @@ from time import time
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from portico.client.fields import update_fields
 from portico.client.request import Request
 from portico.client.response import Response
 from portico.client.url import URL
@@ -39,7 +38,7 @@ def open_file(
     if options.get("data") is not None or options.get("method", "GET") not in ("GET", "HEAD"):
         raise ConfigError(f"{url}: files are only read here")
     request = Request(options.get("method", "GET"), url)
-    update_fields(request.headers, headers or ())
+    request.headers.update(headers or ())
     path = os.fsdecode(unquote_to_bytes(url.path))
     if "\0" in path:
         raise ConfigError(f"{url}: no file has a NUL in its name")

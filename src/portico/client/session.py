@@ -35,9 +35,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from portico.client.carrier import Carrier
-from portico.client.cookies import as_jar, given_cookies
+from portico.client.cookies import CookieJar, as_jar, given_cookies
 from portico.client.encode import encode_body
-from portico.client.fields import default_headers, update_fields
+from portico.client.fields import default_headers, fields_of
 from portico.client.options import UNSET, Options, as_hooks, client_tls, unknown_option
 from portico.client.params import add_params
 from portico.client.pool import PoolSize
@@ -85,12 +85,6 @@ class Session(Verbs[Response]):
     tell what was attempted and how far it got.
     """
 
-    # An option set under a name that there is not (session.max_redirects) is an error, not without effect.
-    __slots__ = (
-        "__weakref__", "_bare", "_carrier", "_cert", "_elsewhere", "_given_cache", "_verify", "base_url",
-        "cookies", "defaults", "env", "headers", "params",
-    )  # fmt: skip
-
     def __init__(
         self,
         *,
@@ -123,7 +117,7 @@ class Session(Verbs[Response]):
         self.headers.update(headers or {})
         self.params = params
         self._bare = base_url is None
-        self.cookies = as_jar(cookies)
+        self._cookies = as_jar(cookies)
         self.env = env
         self.defaults = Options(
             timeouts=as_timeouts(timeout),
@@ -146,7 +140,7 @@ class Session(Verbs[Response]):
         self._given_cache = cache
         self._elsewhere = replace(self.defaults, auth=None)
         self._carrier = Carrier(
-            self.cookies, hsts=_as_hsts(hsts), app=app, size=pool, env=env, home=self.base_url
+            self._cookies, hsts=_as_hsts(hsts), app=app, size=pool, env=env, home=self.base_url
         )
 
     # -- options that may be set for requests to come
@@ -159,6 +153,16 @@ class Session(Verbs[Response]):
     @auth.setter
     def auth(self, value: Any) -> None:
         self._set(auth=value)
+
+    @property
+    def cookies(self) -> CookieJar:
+        """The jar; another one may take its place."""
+        return self._cookies
+
+    @cookies.setter
+    def cookies(self, value: Any) -> None:
+        self._cookies = as_jar(value)
+        self._carrier.keep_cookies_in(self._cookies)
 
     @property
     def timeout(self) -> Timeouts:
@@ -215,13 +219,13 @@ class Session(Verbs[Response]):
 
         ``params``: a mapping, pairs or text, added to the query. ``data``: a mapping or pairs (a form),
         bytes, text, a file, or an iterable of bytes. ``json``: any value. ``files``: as ``requests`` has
-        them; with ``data``, a multipart form. ``cookies``: for this request alone. All else as the session
-        has it: ``auth timeout proxies verify cert redirects downgrade retry check stream cache hooks limits
-        resolve trace``; ``allow_redirects=False`` is ``redirects=0``.
+        them; with ``data``, a multipart form. ``cookies``: for this request alone; of a jar, those that are
+        for its URL. All else as the session has it: ``auth timeout proxies verify cert redirects downgrade
+        retry check stream cache hooks limits resolve trace``; ``allow_redirects=False`` is ``redirects=0``.
         """
         nothing = params is None and data is None and json is None and files is None
         if nothing and headers is None and cookies is None and self._bare and self.params is None:
-            request = Request(method, url, self.headers.copy())
+            request = Request(method, url, fields_of(self.headers))
         else:
             request = self.prepare(
                 method,
@@ -255,16 +259,18 @@ class Session(Verbs[Response]):
             target = add_params(target, self.params)
         if params is not None:
             target = add_params(target, params)
-        fields = self.headers.copy() if ours else OutgoingHeaders(default_headers())
+        fields = fields_of(self.headers) if ours else OutgoingHeaders(default_headers())
         if headers:
-            update_fields(fields, headers)
+            fields.update(headers)
         body = None
         if data is not None or json is not None or files is not None:
             body = encode_body(data=data, json=json, files=files)
             if body is not None and body.content_type is not None:
                 fields.setdefault("Content-Type", body.content_type)
         if cookies:
-            fields["Cookie"] = "; ".join(filter(None, (fields.get("cookie"), given_cookies(cookies))))
+            given = "; ".join(filter(None, (fields.get("cookie"), given_cookies(cookies, target))))
+            if given:
+                fields["Cookie"] = given
         return Request(method, target, fields, body)
 
     def submit(self, form: HTMLForm, button: str | bool | None = None, **options: Any) -> Response:

@@ -40,6 +40,8 @@ _PATIENCE = 3600.0
 _OURS = frozenset(("accept", "cache-control", "last-event-id"))
 """Header fields that this sets."""
 _LINE_END = re.compile(rb"[\r\n]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What an id may have, and no header field: a server that gives such is not told where it was."""
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 
@@ -154,8 +156,10 @@ def events(
     while True:
         parser = EventParser(last_id, limit)
         asked = {**headers, "Accept": "text/event-stream", "Cache-Control": "no-store"}
-        if last_id:
-            asked["Last-Event-ID"] = last_id
+        if last_id and not _CONTROL.search(last_id):
+            asked["Last-Event-ID"] = last_id.encode().decode(
+                "latin-1"
+            )  # its bytes are UTF-8, as browsers send it
         least = 0.0
         try:
             with ask(url, headers=asked, **options, stream=True) as response:

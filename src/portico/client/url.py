@@ -99,8 +99,10 @@ class URL:
 
     @property
     def authority(self) -> str:
-        """Host and port, as a ``Host`` field names them: without the scheme's own port."""
-        return _authority(self.scheme, self.host, self.port)
+        """Host and port, as a ``Host`` field names them: without the scheme's own port, and without the zone
+        of an IPv6 address, which is no business of the server (RFC 6874, 4)."""
+        host = self.host if self.socket_path else self.host.partition("%")[0]
+        return _authority(self.scheme, host, self.port)
 
     @property
     def target(self) -> str:
@@ -125,7 +127,8 @@ class URL:
         return self if self.username is None else replace(self, username=None, password=None)
 
     def __str__(self) -> str:
-        place = f"//{self.authority}" if self.host or self.path.startswith("/") else ""
+        authority = _authority(self.scheme, self.host, self.port)
+        place = f"//{authority}" if self.host or self.path.startswith("/") else ""
         fragment = "" if self.fragment is None else f"#{self.fragment}"
         return f"{self.scheme}:{place}{self.target}{fragment}"
 

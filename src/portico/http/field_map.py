@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
 
 from portico.errors import LocalProtocolError
 
@@ -90,10 +91,12 @@ class Headers(Fields):
         return f"<{type(self).__name__} {shown}>"
 
 
-class OutgoingHeaders(Headers):
+class OutgoingHeaders(Headers, MutableMapping[str, str]):
     """Header fields to be sent: ``[name] = value`` replaces, ``add`` keeps what is there.
 
-    Raises ``LocalProtocolError`` for a name or value that cannot be sent, line ends above all.
+    A value is text, or bytes, or is written out; where fields are replaced, ``None`` takes them away, and a
+    list gives several. Raises ``LocalProtocolError`` for a name or value that cannot be sent, line ends above
+    all, and leaves everything as it is then.
     """
 
     __slots__ = ("_lines",)
@@ -104,8 +107,10 @@ class OutgoingHeaders(Headers):
         for name, value in pairs:
             self.add(name, value)
 
-    def add(self, name: str, value: str) -> None:
+    def add(self, name: str, value: Any) -> None:
         """One more field, whether or not there is one of the name."""
+        if not isinstance(value, str):
+            value = _text(value, name)
         if not _NAME.fullmatch(name):
             raise LocalProtocolError(f"not a header name: {name[:80]!r}")
         if not _VALUE.fullmatch(value):
@@ -118,13 +123,19 @@ class OutgoingHeaders(Headers):
         self.pairs = [*self.pairs, (name.lower(), value)]
         self._lines = [*self._lines, (name, value)]
 
-    def update(self, more: Mapping[str, str] | Pairs) -> None:
-        """Replace the fields of the names in ``more``, which may give several of one name."""
-        pairs = list(more.items() if isinstance(more, Mapping) else more)
-        for name in {name.lower() for name, _ in pairs}:
+    def update(self, more: Any = (), **named: Any) -> None:  # type: ignore[override]
+        """Replace the fields of the names in ``more`` (a mapping, or pairs, which may give several of one
+        name) and ``named``."""
+        new = OutgoingHeaders()
+        given = [*(more.items() if isinstance(more, Mapping) else more), *named.items()]
+        names = [_text(name, "name") for name, _ in given]
+        for name, (_, value) in zip(names, given, strict=True):
+            for each in value if isinstance(value, (list, tuple)) else () if value is None else (value,):
+                new.add(name, each)
+        for name in names:
             del self[name]
-        for name, value in pairs:
-            self.add(name, value)
+        self.pairs = [*self.pairs, *new.pairs]
+        self._lines = [*self._lines, *new._lines]
 
     def copy(self) -> OutgoingHeaders:
         """One more of the same, to be changed apart."""
@@ -136,16 +147,23 @@ class OutgoingHeaders(Headers):
         """All of them, names as they were given; the same list until a field changes: leave it as it is."""
         return self._lines
 
-    def __setitem__(self, name: str, value: str) -> None:
-        del self[name]
-        self.add(name, value)
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.update([(name, value)])
 
     def __delitem__(self, name: str) -> None:
         gone = self._key(name)
         self.pairs = [pair for pair in self.pairs if pair[0] != gone]
         self._lines = [line for line in self._lines if line[0].lower() != gone]
 
-    def setdefault(self, name: str, value: str) -> None:
+    def setdefault(self, name: str, value: Any = "") -> str:
         """A field, unless there is one of the name."""
         if name not in self:
             self.add(name, value)
+        return self[name]
+
+
+def _text(value: Any, name: str) -> str:
+    """A value or name as text; bytes are Latin-1, as they are sent."""
+    if value is None:
+        raise LocalProtocolError(f"the header {name[:80]} is None")
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
