@@ -99,7 +99,9 @@ def test_ncat_and_socat_send_large_files() -> None:
 
 
 def test_the_time_to_wait_for_somebody() -> None:
-    assert "timed out after 0.2 s while accepting on" in talk("listen", HERE, "--wait", "0.2", code=28)[1]
+    for more in ([], ["--keep"]):
+        _, err = talk("listen", HERE, "--wait", "0.1", *more, code=28)
+        assert "timed out after 0.1 s while accepting on" in err
 
 
 @pytest.mark.parametrize(
