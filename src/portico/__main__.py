@@ -10,15 +10,19 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line, and leave with its exit code.
 
-    While all that takes is imported, Ctrl-C ends the program at once: Python would show where it was.
+    While all that takes is imported, and when all is done, Ctrl-C ends the program at once: Python would show
+    where it was.
     """
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    deadly = signal.SIG_DFL if before is signal.default_int_handler else before
+    signal.signal(signal.SIGINT, deadly)
     from portico.cli.main import main as run
 
     signal.signal(signal.SIGINT, before)
-    run()
+    try:
+        run()
+    finally:
+        signal.signal(signal.SIGINT, deadly)
 
 
 if __name__ == "__main__":

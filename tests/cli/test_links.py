@@ -37,6 +37,12 @@ def test_links_are_absolute_and_one_a_line(page, capfd):
     assert said(capfd, "links", page, "-k", "img") == "http://x.test/d/i.png\n"
     assert said(capfd, "links", page, "-k", "all").count("\n") == 3
     assert said(capfd, "links", page, "--base", "http://y.test/").startswith("http://x.test/a")
+    for wrong, why in (
+        ("--base=y.test", "--base 'y.test' is no URL"),
+        ("--kinds=no", "--kinds ['no']: links are"),
+    ):
+        assert run(["links", page, wrong]) == 2
+        assert why in capfd.readouterr().err
     texts = said(capfd, "links", page, "-t").splitlines()
     assert texts[0].startswith("http://x.test/a?b=c\tA b")
     assert "\x1b" not in texts[0]

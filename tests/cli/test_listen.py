@@ -99,7 +99,9 @@ def test_ncat_and_socat_send_large_files() -> None:
 
 
 def test_the_time_to_wait_for_somebody() -> None:
-    assert "timed out after 0.2 s while accepting on" in talk("listen", HERE, "--wait", "0.2", code=28)[1]
+    for more in ([], ["--keep"]):
+        _, err = talk("listen", HERE, "--wait", "0.1", *more, code=28)
+        assert "timed out after 0.1 s while accepting on" in err
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,14 @@ def test_the_time_to_wait_for_somebody() -> None:
 def test_an_address_may_be_a_port_or_a_host_and_a_port(address, there, capfd) -> None:
     assert run(["listen", *address, "--wait", "0.01"]) == 28
     assert f"listening on {there}" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_ipv6_alone() -> None:
+    with talking("listen", "-6", "0") as running:
+        assert cut_off(running.port)
+        assert talk("connect", "::1", str(running.port), data=b"six")[0] == b""
+        assert running.end() == b"six"
 
 
 def test_an_address_in_use() -> None:

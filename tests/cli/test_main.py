@@ -15,6 +15,7 @@ import pytest
 
 from portico import errors
 from portico.cli import main as main_module
+from portico.cli.ending import ending_by_signals
 from portico.cli.main import COMMANDS, run
 from portico.cli.manners import EXIT_CODES, Command, above_zero, exit_code, one_line, timeout_option
 
@@ -253,7 +254,7 @@ def test_the_module_is_the_program() -> None:
     assert program("lookup", "0177.1").returncode == 2
 
 
-def test_ctrl_c_while_it_is_imported_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_it_is_imported_or_done_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     class Main(ModuleType):
@@ -264,8 +265,36 @@ def test_ctrl_c_while_it_is_imported_shows_no_traceback(monkeypatch: pytest.Monk
             return lambda: seen.append(("called", signal.getsignal(signal.SIGINT)))
 
     monkeypatch.setitem(sys.modules, "portico.cli.main", Main("portico.cli.main"))
-    import_module("portico.__main__").main()
-    assert seen == [("main", signal.SIG_DFL), ("called", signal.default_int_handler)]
+    try:
+        import_module("portico.__main__").main()
+        seen.append(("after", signal.getsignal(signal.SIGINT)))
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert seen == [
+        ("main", signal.SIG_DFL),
+        ("called", signal.default_int_handler),
+        ("after", signal.SIG_DFL),
+    ]
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signals_that_come_together_do_not_break_off_the_tidying_up(number: str, code: int) -> None:
+    told = getattr(signal, number)
+    before = signal.getsignal(told)
+    tidied = []
+
+    def work() -> None:
+        try:
+            signal.raise_signal(told)
+        finally:
+            signal.raise_signal(told)
+            tidied.append(True)
+
+    with pytest.raises((click.exceptions.Exit, KeyboardInterrupt)) as raised, ending_by_signals():
+        work()
+    assert tidied
+    assert getattr(raised.value, "exit_code", 130) == code
+    assert signal.getsignal(told) is before
 
 
 def test_the_installed_program_is_the_same() -> None:

@@ -386,6 +386,16 @@ def test_where_to_connect_from(text: str | None, local: tuple[str, int] | None) 
             ["listen", "127.0.0.1:0", "--tls", "self-signed", "--client-ca", "x"],
             "--client-ca goes with a certificate",
         ),
+        (
+            ["listen", "127.0.0.1:0", "--client-ca", "x.pem"],
+            "--client-ca is about TLS, and tcp://127.0.0.1:0",
+        ),
+        (["listen", "127.0.0.1:0", "--alpn", "x"], "none: add --cert FILE, or --tls self-signed"),
+        (["listen", "127.0.0.1:0", "--wait", "1", "--chat"], "--wait is about the one who comes next"),
+        (
+            ["listen", "127.0.0.1:0", "--wait", "1", "--keep", "-e", "cat"],
+            "--wait is about the one who comes",
+        ),
         (["listen", "127.0.0.1:0", "--allow", "nonsense"], "nonsense"),
         (["listen", "127.0.0.1:0", "--rate", "often"], "often"),
         (["listen", "udp://127.0.0.1:0", "--keep", "--exec", "cat"], "--keep with a program is for streams"),

@@ -231,6 +231,13 @@ def test_a_server_that_announces_ranges_and_gives_none_is_asked_for_the_whole(tm
         assert by.fetch(server.url, tmp_path / "out", sha256=SUM).size == len(CONTENT)
 
 
+def test_a_server_without_ranges_that_breaks_off_is_told_as_that_and_not_as_a_change(tmp_path):
+    with FileServer(CONTENT, ranges=False, cut=[1000] * 20) as server, downloader(attempts=9) as by:
+        with pytest.raises(EndOfStream, match="before the body's end"):
+            by.fetch(server.url, tmp_path / "out")
+        assert len(server.asked) < 10
+
+
 def test_answers_that_pass_are_asked_again_and_others_not(tmp_path):
     with FileServer(CONTENT, status=[503, 500, 429]) as server, downloader() as by:
         by.fetch(server.url, tmp_path / "out", sha256=SUM)

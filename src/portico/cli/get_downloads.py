@@ -111,7 +111,8 @@ def _sum(session: Session, url: str, options: dict[str, Any]) -> str | None:
     """The SHA-256 that the file has to have. Raises ``ConfigError``."""
     if options["sums"] is not None:
         return find_sum(session, url, options["sums"])
-    return None if options["sha256"] is None else checked_sum(options["sha256"])
+    with in_words({"sha256=": "--sha256 "}, ConfigError):
+        return None if options["sha256"] is None else checked_sum(options["sha256"])
 
 
 def _stream(session: Session, url: str, place: str, options: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -52,8 +53,10 @@ def links(page: str, kinds: str, text: bool, base: str | None, timeout: float | 
     from portico.data import html
     from portico.data.table_cells import harmless
 
+    if base is not None and not urlsplit(base).scheme:
+        raise click.UsageError(f"--base {base!r} is no URL: http://HOST/PATH")
     wanted = None if kinds == "all" else [kind.strip() for kind in kinds.split(",")]
-    with _reading(page, timeout):
+    with _reading(page, timeout), in_words({"kinds=": "--kinds "}, ConfigError):
         for link in html.links(page, base, kinds=wanted):
             if json:
                 click.echo(_record(link._asdict()))

@@ -20,6 +20,7 @@ from portico.cli.talk_options import Talk, shared_options, take
 from portico.cli.talk_tls import server_tls
 from portico.cli.talk_waiting import WaitingForDatagrams, WaitingForStreams
 from portico.errors import ConfigError
+from portico.sockets.tls import ServerTLS
 
 __all__ = ["listen"]
 
@@ -90,15 +91,16 @@ def listen(address: str, port: str | None, **options: object) -> None:
         address = f":{address}"
     where = to_listen_on(read_address(address, asked, port), asked)
     asked = replace(asked, telnet=asked.telnet or where.scheme == "telnet")
-    admission = _admission(own)
+    admission = _admission(own, six_only=asked.ipv6 and where.port is not None)
     if own.broker or own.chat:
         _check_broker(where, asked)
+    if asked.wait is not None and (own.broker or own.chat or (own.keep and (asked.exec or asked.shell))):
+        raise ConfigError("--wait is about the one who comes next, and here many come at once")
     if where.wire == "datagram":
         streams_only(where, asked, {"--tls": own.tls, "--client-ca": own.client_ca})
         tls = None
     else:
-        secure = where.secure or own.tls is not None or asked.cert is not None
-        tls = server_tls(asked.cert, asked.key, own.tls, own.client_ca, asked.alpn) if secure else None
+        tls = _tls(where, own, asked)
     talker = Talker(asked, server=True, keep=own.keep or own.broker or own.chat)
     with ending_by_signals(), logging_to_stderr(asked.verbose), deadline.timeout(asked.timeout), talker:
         if where.wire == "datagram":
@@ -113,6 +115,18 @@ def listen(address: str, port: str | None, **options: object) -> None:
         raise click.exceptions.Exit(code)
 
 
+def _tls(where: Address, own: _Asked, asked: Talk) -> ServerTLS | None:
+    if where.secure or own.tls is not None or asked.cert is not None:
+        return server_tls(asked.cert, asked.key, own.tls, own.client_ca, asked.alpn)
+    details = {"--client-ca": own.client_ca, "--key": asked.key, "--alpn": asked.alpn}
+    given = next((name for name, value in details.items() if value), None)
+    if given is not None:
+        raise ConfigError(
+            f"{given} is about TLS, and {where} has none: add --cert FILE, or --tls self-signed"
+        )
+    return None
+
+
 def _check_broker(where: Address, asked: Talk) -> None:
     if where.wire == "datagram":
         streams_only(where, asked, {"--broker": True})
@@ -125,9 +139,10 @@ def _check_broker(where: Address, asked: Talk) -> None:
         raise ConfigError(f"{name} is for one conversation, not for a broker")
 
 
-def _admission(own: _Asked) -> Admission:
+def _admission(own: _Asked, *, six_only: bool) -> Admission:
+    # A socket of ours at :: takes IPv4, too.
     return Admission(
-        allow=own.allow or None,
+        allow=own.allow or (["::/0"] if six_only else None),
         deny=own.deny,
         max_connections=own.max_connections,
         max_per_peer=own.max_per_peer,

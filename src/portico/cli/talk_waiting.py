@@ -81,7 +81,8 @@ class WaitingForStreams:
         gate = Gate(self._admission, self._limits)
         with self._listening() as listener:
             while True:
-                stream = self._next(listener, gate)
+                with deadline.timeout(self._asked.wait):
+                    stream = self._next(listener, gate)
                 with stream:
                     self._served(stream)
                 gate.leave(stream.peer)

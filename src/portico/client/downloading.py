@@ -202,13 +202,12 @@ class Downloading:
             try:
                 return self._tried(part, response)
             except _Changed as changed:
-                cause = changed.__cause__
+                cause = changed.__cause__ or self._cut_of_the_same(part, changed.response)
                 self._at_once = False  # some servers announce ranges that they do not give
                 if response is not None:
                     response.close()
                 response = changed.response
                 if not part.may_begin_anew():
-                    cause = cause or self._cut_of_the_same(part, response)
                     break
                 part.discard()
         if response is not None:
