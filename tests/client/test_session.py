@@ -122,6 +122,9 @@ def test_headers_of_a_session_are_a_mapping(place):
         assert (session.headers.pop("x-bytes"), session.headers.pop("None", "-")) == ("4", "-")
         told = session.get(place / "echo", headers={"X-Number": None}).json()["headers"]
         assert (told["x-many"], told.get("accept"), told.get("x-number")) == ("1,2", None, None)
+        for given in ("X: 1", ["X: 1"], 3, {None: "1"}):
+            with pytest.raises(LocalProtocolError):
+                session.get(place / "echo", headers=given)
         for wrong in ("a\nb", ["c", "\0"], [None]):
             with pytest.raises(LocalProtocolError):
                 session.headers["X-Number"] = wrong
@@ -768,6 +771,9 @@ def test_settings_are_shared_so_that_connections_are():
         client_tls("/none/such.pem", None)
     with pytest.raises(ConfigError, match="verify=0: expected"):
         client_tls(0, None)
+    for wrong in (3, ("a",), ("a", "b", "c")):
+        with pytest.raises(ConfigError, match="cert="):
+            client_tls(True, wrong)
 
 
 # -- without a socket

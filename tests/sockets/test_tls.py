@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
@@ -22,6 +23,7 @@ from portico.errors import (
 from portico.sockets.memory import Faults, pair
 from portico.sockets.tls import ClientTLS, ServerTLS, TLSTransport
 from portico.sockets.transport import READ, WRITE, SocketTransport
+from tests.peers import need
 from tests.sockets.tls_pairs import (
     KINDS,
     authority,
@@ -559,6 +561,10 @@ def test_trust_as_file_folder_text_or_context(tmp_path):
     context = ssl.create_default_context(cafile=str(path))
     for ca in (path, str(path), path.read_text(), path.read_bytes(), context):
         assert refused(ClientTLS(ca), ServerTLS(issued("peer.test"))) == (None, None)
+    with pytest.raises(ConfigError, match="openssl rehash"):
+        ClientTLS(tmp_path)
+    subprocess.run([need("openssl"), "rehash", tmp_path], check=True, timeout=20)
+    assert refused(ClientTLS(tmp_path), ServerTLS(issued("peer.test"))) == (None, None)
     assert repr(ClientTLS(context)) == "<ClientTLS trust=own context>"
     with pytest.raises(ConfigError, match="as it is"):
         ClientTLS(context, alpn=("h2",))

@@ -93,6 +93,10 @@ def client_tls(verify: Any, cert: Any) -> ClientTLS:
 
     The same arguments give the same settings, so that connections made by them are shared.
     """
+    if isinstance(cert, list):
+        cert = tuple(cert)
+    if not (cert is None or isinstance(cert, (str, bytes, os.PathLike)) or _is_pair(cert)):
+        raise ConfigError(f"cert={cert!r:.60}: expected a file, or (certificate, key)")
     if isinstance(verify, ClientTLS):
         if cert is not None:
             raise ConfigError("cert= belongs into the ClientTLS that verify= gives")
@@ -100,6 +104,10 @@ def client_tls(verify: Any, cert: Any) -> ClientTLS:
     if isinstance(verify, (bool, str)) and isinstance(cert, (str, tuple, type(None))):
         return _known(verify, cert)
     return _made(verify, cert)
+
+
+def _is_pair(cert: Any) -> bool:
+    return isinstance(cert, tuple) and len(cert) == 2
 
 
 @lru_cache(64)

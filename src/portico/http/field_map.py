@@ -127,12 +127,11 @@ class OutgoingHeaders(Headers, MutableMapping[str, str]):
         """Replace the fields of the names in ``more`` (a mapping, or pairs, which may give several of one
         name) and ``named``."""
         new = OutgoingHeaders()
-        given = [*(more.items() if isinstance(more, Mapping) else more), *named.items()]
-        names = [_text(name, "name") for name, _ in given]
-        for name, (_, value) in zip(names, given, strict=True):
+        given = [*_pairs(more), *named.items()]
+        for name, value in given:
             for each in value if isinstance(value, (list, tuple)) else () if value is None else (value,):
                 new.add(name, each)
-        for name in names:
+        for name, _ in given:
             del self[name]
         self.pairs = [*self.pairs, *new.pairs]
         self._lines = [*self._lines, *new._lines]
@@ -160,6 +159,18 @@ class OutgoingHeaders(Headers, MutableMapping[str, str]):
         if name not in self:
             self.add(name, value)
         return self[name]
+
+
+def _pairs(given: Any) -> list[tuple[str, Any]]:
+    """Names and values, as a caller gives them."""
+    try:
+        return [
+            (_text(name, ""), value)
+            for name, value in (given.items() if isinstance(given, Mapping) else given)
+        ]
+    except (TypeError, ValueError):
+        expected = "expected a mapping, or pairs of a name and a value"
+        raise LocalProtocolError(f"headers: {expected}, not {type(given).__name__}") from None
 
 
 def _text(value: Any, name: str) -> str:

@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 import logging
 import os
+import re
 import ssl
 import stat
 import tempfile
@@ -107,12 +108,19 @@ def _as_file(pem: Pem, data: bytes) -> Iterator[str | os.PathLike[str]]:
         yield path
 
 
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # the only names that OpenSSL looks for in a folder
+
+
 def load_authorities(context: ssl.SSLContext, pem: Pem) -> None:
     """Trust the certificates in ``pem`` (a file, a folder as ``c_rehash`` makes it, or PEM text).
 
     Raises ``ConfigError``.
     """
     if is_path(pem) and os.path.isdir(pem):
+        if not any(map(_HASHED.fullmatch, os.listdir(os.fsdecode(pem)))):
+            raise ConfigError(
+                f"{_name(pem)} has no certificates under their hashes: run openssl rehash on it"
+            )
         context.load_verify_locations(capath=pem)
         return
     data = _read(pem, "CA")
