@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from portico.client.cache_store import Writer
-from portico.client.response import Response, Source
+from portico.client.incoming import Source
+from portico.client.response import Response
 from portico.deadline import timeout
 from portico.http.messages import Fields
 

@@ -26,8 +26,8 @@ from portico.sync import run_blocking
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+    from portico.client.incoming import Source
     from portico.client.request import Request
-    from portico.client.response import Source
 
 __all__ = ["DiskStore"]
 

@@ -11,8 +11,8 @@ from portico.client.wire import HeldBody
 from portico.sync import Guard
 
 if TYPE_CHECKING:
+    from portico.client.incoming import Source
     from portico.client.request import Request
-    from portico.client.response import Source
 
 __all__ = ["OVERHEAD", "VARIANTS", "MemoryStore", "Store", "Writer"]
 

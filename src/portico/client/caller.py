@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from portico.client.connection import RESTED, Connection, Route, open_connection
 from portico.client.exchange import Exchange
+from portico.client.incoming import Source
 from portico.client.options import Options
 from portico.client.pool import Pool, PoolSize
 from portico.client.request import Request
-from portico.client.response import Response, Source
+from portico.client.response import Response
 from portico.client.retries import IDEMPOTENT
 from portico.client.timeouts import Timeouts
 from portico.client.url import Origin

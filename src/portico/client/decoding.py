@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from portico.client.response import Source
+from portico.client.incoming import Source
 from portico.errors import ConfigError, ProtocolError
 from portico.limits import Limits
 from portico.unpacking import Unpacking, can_unpack

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
-from portico.client.response import Response, Source
+from portico.client.incoming import Source
+from portico.client.response import Response
 from portico.client.wire import HeldBody
 from portico.deadline import expiry
 from portico.errors import PorticoError
