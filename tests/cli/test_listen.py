@@ -113,6 +113,14 @@ def test_an_address_may_be_a_port_or_a_host_and_a_port(address, there, capfd) ->
     assert f"listening on {there}" in capfd.readouterr().err
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_ipv6_alone() -> None:
+    with talking("listen", "-6", "0") as running:
+        assert cut_off(running.port)
+        assert talk("connect", "::1", str(running.port), data=b"six")[0] == b""
+        assert running.end() == b"six"
+
+
 def test_an_address_in_use() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

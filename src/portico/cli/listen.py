@@ -91,7 +91,7 @@ def listen(address: str, port: str | None, **options: object) -> None:
         address = f":{address}"
     where = to_listen_on(read_address(address, asked, port), asked)
     asked = replace(asked, telnet=asked.telnet or where.scheme == "telnet")
-    admission = _admission(own)
+    admission = _admission(own, six_only=asked.ipv6 and where.port is not None)
     if own.broker or own.chat:
         _check_broker(where, asked)
     if asked.wait is not None and (own.broker or own.chat or (own.keep and (asked.exec or asked.shell))):
@@ -139,9 +139,10 @@ def _check_broker(where: Address, asked: Talk) -> None:
         raise ConfigError(f"{name} is for one conversation, not for a broker")
 
 
-def _admission(own: _Asked) -> Admission:
+def _admission(own: _Asked, *, six_only: bool) -> Admission:
+    # A socket of ours at :: takes IPv4, too.
     return Admission(
-        allow=own.allow or None,
+        allow=own.allow or (["::/0"] if six_only else None),
         deny=own.deny,
         max_connections=own.max_connections,
         max_per_peer=own.max_per_peer,
