@@ -454,6 +454,7 @@ def test_options_of_formats_are_given_by_name(capfd, tmp_path, name, text, optio
         ("x.csv", "a\n1\n", "--limit csv_field=x", 2, "--limit csv_field=x: expected a whole number"),
         ("x.csv", "a\n1\n", "--read quote", 2, "--read quote: write NAME=VALUE"),
         ("x.csv", "a\n1\n", "--read quota=x", 2, "--read: csv has no option 'quota' (it has comment, "),
+        ("x.csv", "a\n1\n", "--read strict=no", 2, "--read strict=no: expected true or false"),
         ("x.csv", "a\n1\n", "--read type=x", 2, "--read type: only programs can give it"),
         ("x.csv", "a\n1\n", "--write indent=2", 2, "--write: csv has no option 'indent'"),
     ],

@@ -25,6 +25,7 @@ _MAPPINGS = frozenset(("namespaces", "rename"))
 """``a=b`` each, with commas between them."""
 _OF_PROGRAMS = frozenset(("convert", "limits", "name", "on_error", "progress", "type", "types"))
 """What is no text, or has an option of its own."""
+_SWITCHES = frozenset(("allow_nan", "ascii", "escape_formulas", "sort", "strict"))
 _TRUTH = {"true": True, "false": False}
 
 _OWN = re.compile(r"\b(encoding|member|delimiter|table|select|format)=(?:(?=[\s:,]|$)|(?=['\"]))")
@@ -55,6 +56,8 @@ def _value(name: str, text: str, option: str) -> Any:
         raise ConfigError(f"{option} {name}: only programs can give it")
     if text in _TRUTH:
         return _TRUTH[text]
+    if name in _SWITCHES:
+        raise ConfigError(f"{option} {name}={text}: expected true or false")
     if name in _NUMBERS:
         return _number(f"{option} {name}={text}", text)
     if name in _NAMES:
