@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from portico.deadline import timeout
 from portico.engines import door
+from portico.engines.inherited import of_this_process
 from portico.limits import Limits
 from portico.sockets.pipe import PipeTransport
 from portico.sockets.transport import Waitable
@@ -70,9 +71,10 @@ class Signals:
 
     def __enter__(self) -> Self:
         numbers = [*self.SIGNALS, *_hangups(), *(self.STEPS if self._processes else ())]
+        received = of_this_process(self._received)
         for number in numbers:
             try:
-                self._before.append((number, signal.signal(number, self._received)))
+                self._before.append((number, signal.signal(number, received)))
             except ValueError:
                 return self  # not the main thread: signals are somebody else's
         reading, self._noter = os.pipe()

@@ -36,6 +36,20 @@ def loop() -> Iterator[Loop]:
         signal.signal(number, handler)
 
 
+def test_a_child_of_somebody_elses_fork_ends_on_sigterm(loop: Loop) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    loop.on_signal(signal.SIGTERM, lambda: pytest.fail("it heeds what is ours"))
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os._exit(3)
+    status = os.waitpid(pid, 0)[1]
+    signal.signal(signal.SIGTERM, before)
+    assert ended_how(status) == "was killed by SIGTERM"
+
+
 def test_messages_arrive_whole_and_in_order() -> None:
     one, other = Channel.pair()
     assert other.receive() == []

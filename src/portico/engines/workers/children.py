@@ -18,6 +18,7 @@ from time import monotonic, sleep
 from typing import Any, NoReturn
 
 from portico.engines import door
+from portico.engines.inherited import of_this_process
 from portico.errors import ConfigError, PorticoError
 from portico.sockets.names import send_idle_threads_home
 
@@ -78,7 +79,7 @@ def _begin(
         for number in _OURS:
             signal.signal(number, signal.SIG_IGN if number in _NOT_OURS_TO_HEED else signal.SIG_DFL)
         if terminated is not None:
-            signal.signal(signal.SIGTERM, lambda number, frame: terminated())
+            signal.signal(signal.SIGTERM, of_this_process(lambda number, frame: terminated()))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask - _OURS)
         door.enter(door.THREADS)  # a hub that it was forked in goes on in our parent, and with it all it runs
         Context().run(body)

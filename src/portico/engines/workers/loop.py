@@ -16,6 +16,8 @@ from math import ceil, inf
 from time import monotonic
 from types import FrameType
 
+from portico.engines.inherited import of_this_process
+
 __all__ = ["Loop", "Timer"]
 
 Callback = Callable[[], object]
@@ -84,7 +86,7 @@ class Loop:
     def on_signal(self, number: int, callback: Callback) -> None:
         """Call back, outside the signal handler."""
         self._signals[number] = callback
-        signal.signal(number, self._received)
+        signal.signal(number, of_this_process(self._received))
 
     def run(self) -> None:
         """Until ``stop()``."""
