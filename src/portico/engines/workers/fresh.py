@@ -111,7 +111,7 @@ class _Pickler(pickle.Pickler):
             return _socket, (value.fileno(), value.gettimeout())
         if isinstance(value, _LOCK):
             return threading.Lock, ()
-        if isinstance(value, Listening):
+        if Listening in type(value).__mro__:  # compiled, abstract classes take each other's for their own
             return _listening, (type(value), _attributes(value))
         if isinstance(value, (type, FunctionType)) and value.__module__ == "__main__":
             raise pickle.PicklingError(
