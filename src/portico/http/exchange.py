@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol, cast
 
 from portico.address import Address
+from portico.compiled import mypyc_attr
 from portico.engines.contract import Load
 from portico.errors import LocalProtocolError
 from portico.http.framing import list_tokens
@@ -56,6 +57,7 @@ class CutAnswer(Exception):
     """
 
 
+@mypyc_attr(native_class=False)  # such can be referred to weakly, and copied
 class Mount:
     """A gateway at its place: ``prefix`` without trailing slash (``""`` is the root).
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from portico.engines.contract import Listening
 from portico.engines.workers.channel import Channel
 from portico.engines.workers.children import leave
 from portico.errors import ConfigError
@@ -110,6 +111,8 @@ class _Pickler(pickle.Pickler):
             return _socket, (value.fileno(), value.gettimeout())
         if isinstance(value, _LOCK):
             return threading.Lock, ()
+        if Listening in type(value).__mro__:  # compiled, abstract classes take each other's for their own
+            return _listening, (type(value), _attributes(value))
         if isinstance(value, (type, FunctionType)) and value.__module__ == "__main__":
             raise pickle.PicklingError(
                 f"{value.__qualname__} is defined in the program itself, not in a module"
@@ -125,6 +128,21 @@ def _socket(number: int, seconds: float | None) -> socket.socket:
     sock.settimeout(seconds)
     os.set_inheritable(number, False)
     return sock
+
+
+def _attributes(value: object) -> dict[str, Any]:
+    """Of all its classes: one that is compiled tells pickle about its own only."""
+    own = value.__getstate__()  # a dict, or behind nothing one of what is in slots
+    found: dict[str, Any] = dict(own if isinstance(own, dict) else own[1])  # type: ignore[index]
+    slots = (name for kind in type(value).__mro__ for name in kind.__dict__.get("__slots__", ()))
+    return {**found, **{name: getattr(value, name) for name in slots if hasattr(value, name)}}
+
+
+def _listening(kind: type[Listening], attributes: dict[str, Any]) -> Listening:
+    made = kind.__new__(kind)
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
 
 
 def pack(value: object) -> bytes:
