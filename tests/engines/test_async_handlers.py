@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from portico import Server, timeout
 from portico.aio import Stream
-from portico.engines import loop_thread
+from portico.engines import blame, loop_thread
 from portico.errors import ConfigError
 from tests.engines import loops  # noqa: F401  (what libuv opens once is no leak)
 from tests.engines.serving import KINDS, SECONDS, address_of_kind, dial, server_tls, until
@@ -70,6 +71,34 @@ def test_a_handler_class_may_have_an_async_handle() -> None:
     ):
         stream.write(b"you\n")
         assert stream.read_all() == b"hello you"
+
+
+def test_an_async_handler_that_blocks_the_loop_is_named_with_its_stack(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(blame, "HELD", 0.02)
+
+    async def talk(stream: Stream) -> None:
+        await stream.read_line()
+        await asyncio.sleep(0.3)  # waits, and holds nobody
+        assert "has held" not in caplog.text
+        _hold(caplog)
+        await stream.write(b"done")
+
+    server = Server(talk, "tcp://127.0.0.1:0", engine="events")
+    with timeout(SECONDS), server, dial(server) as stream:
+        stream.write(b"\n")
+        assert stream.read_all() == b"done"
+        assert f"the conversation with {stream.local} has held the asyncio loop" in caplog.text
+    assert "in _hold" in caplog.text
+    assert "asleep; all others wait. Put the call into asyncio.to_thread()" in caplog.text
+
+
+def _hold(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(1000):
+        if "has held the asyncio loop" in caplog.text:
+            return
+        time.sleep(0.01)
 
 
 def test_an_async_handler_that_raises_is_reported_and_costs_its_connection(

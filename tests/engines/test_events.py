@@ -11,7 +11,7 @@ import time
 import pytest
 
 from portico import Limits, Server, Stream, timeout
-from portico.engines import events as module
+from portico.engines import blame
 from portico.engines.events import Events
 from portico.engines.strand import Strand
 from portico.errors import ConfigError
@@ -123,7 +123,7 @@ def test_all_request_threads_busy_a_bounded_queue_then_503() -> None:
 def test_a_handler_that_blocks_the_hub_is_named_with_its_stack(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "HELD", 0.02)
+    monkeypatch.setattr(blame, "HELD", 0.02)
 
     def sleeper(stream: Stream) -> None:
         stream.read_line()
@@ -150,7 +150,7 @@ def _hold(caplog: pytest.LogCaptureFixture) -> None:
 def test_blame_is_said_once_in_a_while_and_not_for_what_waits_properly(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "HELD", 0.2)
+    monkeypatch.setattr(blame, "HELD", 0.2)
 
     def proper(stream: Stream) -> None:
         sleep(0.5)

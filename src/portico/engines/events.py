@@ -6,30 +6,26 @@ a strand of the hub: plain blocking code, that gives way to others wherever it w
 (databases, disks) would hold up the hub, and thread-locals would be shared. Those of a gateway that only
 waits at Portico's door (the reverse proxy) are strands for as long as they run.
 
-A handler that holds the hub for longer than ``HELD`` is named in the log, with its stack.
+A handler that holds the hub or the asyncio loop is named in the log, with its stack (``blame``).
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 import threading
-import traceback
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
-from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from portico.engines.awaited import Awaited
+from portico.engines.blame import Blame, LoopBlame
 from portico.engines.contract import RUN, Connection
 from portico.engines.hub import Hub
 from portico.engines.lot import REQUEST_THREADS, Lot
-from portico.engines.observe import is_waiting, processor_ticks
 from portico.engines.pool import Pool
 from portico.engines.strand import Strand
-from portico.engines.watchdog import Watchdog
 from portico.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,10 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Events"]
 
 log = logging.getLogger("portico.events")
-
-HELD = 0.1
-"""Seconds that a handler may hold the hub before it is named: what others then wait is felt."""
-_LOG_PAUSE = 5.0  # seconds between two lines about handlers that hold the hub
 
 
 class Events(Lot):
@@ -58,8 +50,7 @@ class Events(Lot):
         self._hub: Hub | None = None
         self._loop: LoopThread | None = None
         self._talking: dict[Connection, Strand] = {}
-        self._last_log = -inf
-        self._stuck: tuple[int, int] | None = None  # what the watchdog saw last: which turn, how much work
+        self._loop_blame: LoopBlame | None = None
 
     def _make_pool(self) -> Pool:
         return Pool(self._wanted or REQUEST_THREADS, self._serving.limits.queue, self._household.enter)
@@ -78,9 +69,12 @@ class Events(Lot):
         self._household.enter()
         hub = self._hub = Hub(self._poller)
         hub.stranger, hub.turn = self._found, self._turn
-        watchdog = Watchdog(
-            HELD / 2, lambda: hub.resumed, lambda: hub.current is not None, partial(self._held, hub)
-        )
+        blame = Blame(
+            "hub", hub.thread, hub.native_id,
+            lambda turn: _name(hub.current) if turn == hub.resumed else None,
+            "Put the call into portico.sync.run_blocking(), or serve with the engine threads",
+        )  # fmt: skip
+        watchdog = blame.watchdog(lambda: hub.resumed, lambda: hub.current is not None)
         if watchdog.start():
             hub.watchdog = watchdog
         made.set()
@@ -100,6 +94,8 @@ class Events(Lot):
     def _finish(self) -> None:
         if self._loop is not None:
             self._loop.stop(0.0)
+        if self._loop_blame is not None:
+            self._loop_blame.stop()
         super()._finish()
         if not self._left_for_good.is_set():
             for listener in self._serving.listeners:  # a handler holds the hub, which cannot come to do it
@@ -199,33 +195,14 @@ class Events(Lot):
         self._unwatch(connection)
         if self._loop is None:
             self._loop = _start_loop(self._household.enter)
+            self._loop_blame = LoopBlame(self._loop)
         self._loop.submit(connection.converse, partial(self._awaited, connection), connection.describe())
+        if self._loop_blame is not None:
+            self._loop_blame.begun()
 
     def _awaited(self, connection: Awaited, error: BaseException | None) -> None:
         connection.ended(error)
         self._after_run(connection)
-
-    # -- who holds the hub
-
-    def _held(self, hub: Hub, number: int) -> None:
-        """Called each half of ``HELD`` for which the hub has been inside the same code."""
-        before, ticks = self._stuck, processor_ticks(hub.native_id)
-        asleep = is_waiting(hub.native_id)
-        self._stuck = number, ticks
-        # A hub that only was not given a processor is nobody's fault.
-        if before is None or before[0] != number or not (asleep or ticks > before[1]):
-            return
-        held, now = hub.current, monotonic()
-        if held is None or hub.resumed != number or now - self._last_log < _LOG_PAUSE:
-            return
-        self._last_log = now
-        frame = sys._current_frames().get(hub.thread)
-        stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (no stack)\n"
-        log.warning(
-            "%s has held the hub for more than %g s, %s; all others wait. Put the call into "
-            "portico.sync.run_blocking(), or serve with the engine threads. It is at:\n%s",
-            _name(held), HELD, "asleep" if asleep else "computing", stack.rstrip(),
-        )  # fmt: skip
 
 
 def _start_loop(enter: Callable[[], object]) -> LoopThread:

@@ -55,6 +55,16 @@ class LoopThread:
         """How many coroutines run."""
         return len(self._tasks)
 
+    @property
+    def thread_ids(self) -> tuple[int, int]:
+        """The numbers of its thread: Python's and the system's; 0 before it runs."""
+        return (self._thread.ident or 0, self._thread.native_id or 0) if self._thread is not None else (0, 0)
+
+    def running(self) -> str | None:
+        """The name of the coroutine that is being run this moment, if any. From any thread."""
+        task = None if self._loop is None else asyncio.current_task(self._loop)
+        return None if task is None else task.get_name()
+
     def start(self) -> None:
         """Begin; returns at once. Raises ``LocalProtocolError`` the second time."""
         if self._thread is not None:
@@ -77,6 +87,10 @@ class LoopThread:
         log. Raises ``LocalProtocolError`` when the loop does not run.
         """
         self._call(self._begin, make, report, name)
+
+    def soon(self, function: Callable[[], None]) -> None:
+        """Call a function on the loop, from any thread. Raises ``LocalProtocolError`` when that has ended."""
+        self._call(function)
 
     def stop(self, grace: float) -> list[str]:
         """Let what runs end within ``grace`` seconds, cancel the rest, and end the thread.
