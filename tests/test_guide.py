@@ -16,8 +16,7 @@ from portico.admission import Admission
 from portico.cli.connect import connect
 from portico.cli.listen import listen
 from portico.cli.manners import EXIT_CODES
-from portico.engines import ENGINES, make_engine
-from portico.engines import events as events_engine
+from portico.engines import ENGINES, blame, make_engine
 from portico.engines import lot as parking
 from portico.engines import threads as threads_engine
 from portico.engines.workers import engine as workers_engine
@@ -68,7 +67,7 @@ def test_every_engine_is_in_the_table_and_can_be_made() -> None:
         (workers_engine.FORKS, "connections at once for `forks` ({}; more wait in the kernel)"),
         (parking.REQUEST_THREADS, "those that block; up to N at once ({}), then up to `Limits.queue` wait"),
         (parking.REQUEST_THREADS, "runs in a pool** of N threads ({})"),
-        (events_engine.HELD, "holds the one thread for more than {} s"),
+        (blame.HELD, "for more than {} s is reported"),
         (10, "gets `grace` seconds ({})"),
         (Limits().line, "A line may have {} bytes"),
         (Limits().read_all >> 20, "`read_all` takes {} MiB"),

@@ -302,6 +302,8 @@ def test_the_address_decides_what_a_function_of_one_argument_is(text: str, at: s
         (["tcp://:80"], "stream"),
         (["tls://:80", "127.0.0.1:1"], "stream"),
         (["tcp://:80", "http://:80"], ""),
+        (["udp://:80"], "stream"),
+        (["unixgram:x", "tcp://:80"], "stream"),
     ],
 )
 def test_what_addresses_tell(at: list[str], wire: str) -> None:

@@ -19,7 +19,10 @@ __all__ = ["DEFAULT_ADDRESS", "read_addresses", "read_engine", "read_tls", "told
 log = logging.getLogger("portico.serve")
 
 DEFAULT_ADDRESS = {"http": "http://127.0.0.1:8000", "stream": "tcp://127.0.0.1:8000"}
-_SCHEMES = {"http": ("http", "https", "tcp", "tls", "unix", "fd"), "stream": ("tcp", "tls", "unix", "fd")}
+_SCHEMES = {
+    "http": ("http", "https", "tcp", "tls", "unix", "fd"),
+    "stream": ("tcp", "tls", "unix", "fd", "udp", "unixgram"),
+}
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -44,7 +47,8 @@ def _read(text: str, scheme: str, pretend: bool) -> list[Address]:
 
 
 def told_by(at: Sequence[str]) -> str:
-    """The wire that addresses tell: ``http``, ``stream``, or ``""`` for none. Raises ``AddressError``."""
+    """The wire that addresses tell: ``http``, ``stream`` (of datagrams, too), or ``""`` for none. Raises
+    ``AddressError``."""
     # What is read in two ways without a scheme, and what carries both, tells nothing.
     read = [
         {Address.parse(text, scheme=plain).scheme for plain in ("http", "tcp")}
@@ -52,6 +56,7 @@ def told_by(at: Sequence[str]) -> str:
         if not text.startswith("fd:")
     ]
     wires = {SCHEMES[scheme].wire for schemes in read if len(schemes) == 1 for scheme in schemes - _CARRIERS}
+    wires = {"stream" if wire == "datagram" else wire for wire in wires}
     return wires.pop() if len(wires) == 1 else ""
 
 
@@ -60,7 +65,7 @@ _CARRIERS = {"unix", "memory"}
 
 def _check(address: Address, wire: str) -> None:
     if address.scheme not in _SCHEMES[wire]:
-        what = "a website" if wire == "http" else "a handler of streams"
+        what = "a website" if wire == "http" else "a handler"
         known = ", ".join(_SCHEMES[wire])
         raise ConfigError(
             f"--at {address}: {what} is served at {known} addresses, as in {DEFAULT_ADDRESS[wire]}"
