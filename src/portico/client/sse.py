@@ -157,9 +157,7 @@ def events(
         parser = EventParser(last_id, limit)
         asked = {**headers, "Accept": "text/event-stream", "Cache-Control": "no-store"}
         if last_id and not _CONTROL.search(last_id):
-            asked["Last-Event-ID"] = last_id.encode().decode(
-                "latin-1"
-            )  # its bytes are UTF-8, as browsers send it
+            asked["Last-Event-ID"] = last_id.encode().decode("latin-1")  # its UTF-8, as browsers send it
         least = 0.0
         try:
             with ask(url, headers=asked, **options, stream=True) as response:

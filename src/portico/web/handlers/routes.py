@@ -126,9 +126,8 @@ class _Reverse:
 
     def __call__(self, name: str, /, *, query: Mapping[str, Any] | None = None, **params: Any) -> str:
         known = [each for each in self._trail if not each[1].names.isdisjoint((name, name.partition(".")[0]))]
-        mount, routes = (known or self._trail)[
-            -1
-        ]  # where nobody knows it, this raises, and says what there is
+        # Where nobody knows it, the innermost raises, and says what there is.
+        mount, routes = (known or self._trail)[-1]
         raw = self._exchange.raw_path
         above = raw[: len(raw) - len(raw_below(raw, mount))]
         return encode_path(above) + str(routes.path_for(name, query=query, **params))
