@@ -6,8 +6,9 @@ somebody asks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 __all__ = ["GAUGE", "MAX", "SOURCES", "TOTAL", "Figure"]
 
@@ -28,5 +29,21 @@ class Figure(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
 
 
-SOURCES: Final[WeakSet[Any]] = WeakSet()
+class _Sources:
+    """A set that keeps nobody alive, and that any thread may look through while others add to it."""
+
+    def __init__(self) -> None:
+        self._parts: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+    def add(self, part: Any) -> None:
+        self._parts[id(part)] = part
+
+    def discard(self, part: Any) -> None:
+        self._parts.pop(id(part), None)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([part for reference in self._parts.valuerefs() if (part := reference()) is not None])
+
+
+SOURCES: Final = _Sources()
 """Who can tell figures, in this process: ``figures()`` gives them, from any thread, and never waits."""

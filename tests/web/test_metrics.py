@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from portico.admission import Admission
+from portico.engines import lot
 from portico.errors import ConfigError
-from portico.figures import GAUGE, MAX, TOTAL
+from portico.figures import GAUGE, MAX, SOURCES, TOTAL
 from portico.http.exchange import Exchange
 from portico.server import Server
 from portico.web.metrics import Metrics
@@ -67,6 +68,27 @@ def app(environ: dict[str, Any], start: Any) -> list[bytes]:
 
 
 wsgi_app = WSGI(app)
+
+
+@pytest.mark.parametrize("engine", ["threads", "events"])
+def test_another_server_may_begin_while_figures_are_gathered(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, made, looks = Metrics(), lot.make_poller, []
+    server = Server(Gate(answer), "http://127.0.0.1:0", engine="threads")
+    server.metrics = metrics
+
+    def gathered_meanwhile() -> Any:
+        metrics._gather()
+        looks.append(True)
+        return made()
+
+    with server:
+        monkeypatch.setattr(lot, "make_poller", gathered_meanwhile)
+        for part in SOURCES:  # while others come
+            with Server(Gate(answer), "http://127.0.0.1:0", engine=engine):
+                assert part is not None
+    assert looks
 
 
 @pytest.mark.parametrize("engine", ["inline", "threads", "events"])
@@ -238,7 +260,7 @@ def test_more_names_than_there_is_room_for_are_counted_nowhere() -> None:
 
 CHILD = """
 import os, pickle, sys
-from portico.figures import GAUGE, MAX, TOTAL
+from portico.figures import GAUGE, MAX, SOURCES, TOTAL
 table = pickle.loads(bytes.fromhex(sys.argv[1]))
 for kind, name in ((TOTAL, "total"), (GAUGE, "gauge"), (MAX, "max")):
     table.row[table.place(kind, name)] = float(sys.argv[2])

@@ -89,13 +89,13 @@ class Lot(Engine):
 
     def start(self, serving: Serving) -> None:
         self._serving = serving
-        SOURCES.add(self)
         self._tick = _sweep_interval(serving.limits)
         self._next_sweep = 0.0
         self._poller = make_poller()
         self._pool = self._make_pool()
         self._asking = Asking(serving.limits.queue, self._rouse, self._household.enter)
         self._reception = Reception(self._poller, serving, self._begin, self._all.__len__, self.notify)
+        SOURCES.add(self)  # now it has what it tells of
         self._reception.open()
         try:
             self._launch()

@@ -185,7 +185,7 @@ class Metrics:
         sums: dict[tuple[str, str], float] = {}
         for figure in [
             *_of_server(server),
-            *(each for source in tuple(SOURCES) for each in source.figures()),
+            *(each for source in SOURCES for each in source.figures()),
         ]:
             key = figure.kind, series(figure.name, figure.labels)
             before = sums.get(key, 0.0)
