@@ -69,11 +69,10 @@ serve: $(VENV)/core
 	--at http://127.0.0.1:$(PORT)
 
 # In so many processes at once, more than a small machine has processors: much of the time is spent waiting.
-# Of many thousands that talk to programs and clocks, now and then one meets a machine that stands still: up to
-# three that fail may pass at a second try. They are named and counted, with what they said; a fourth is a failure.
+# What fails is told, and where it is very little, tried once more: tests/again.py.
 test: $(VENV)/test $(VENV)/xml-conformance
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
-	--reruns 1 --reruns-delay 1 --max-suite-reruns 3 --rerun-show-tracebacks $(ARGS)
+	$(BIN)/python -m pytest --cache-clear -n $(JOBS) --dist worksteal $(ARGS) || \
+	{ test $$? = 1 && $(BIN)/python -m tests.again; }
 
 lint: $(VENV)/test
 	$(BIN)/ruff check $(PROGRAMS)
