@@ -508,6 +508,7 @@ texts = st.one_of(
 
 
 @given(texts)
+@example("memory:%2f")
 def test_the_text_of_an_address_reads_back_as_that_address(text: str) -> None:
     try:
         address = Address.parse(text)

@@ -214,9 +214,10 @@ def _name(text: str) -> str:
     text = text.removeprefix("//")
     if not text:
         raise AddressError("the name is missing")
-    if text.startswith("/") or any(character.isspace() for character in text):
+    name = _unescape(text)
+    if name.startswith("/") or any(character.isspace() for character in text):
         raise AddressError(f"the name {text!r} begins with a slash or contains white space")
-    return _unescape(text)
+    return name
 
 
 def _descriptor(text: str) -> str:
